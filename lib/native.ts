@@ -1,0 +1,161 @@
+/**
+ * The addon's types, and the only file that loads it.
+ *
+ * In: the path of the built addon. Out: `loadAddon()`. Always true: nothing here checks what a user passes
+ * (the classes in front of it do), and every failure arrives as an error made by the `ErrorFactory`.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Index of a code object in its Jit. Reused only after `free`. */
+export type Handle = number;
+
+/** Makes an error of the caller's realm from a code of errors.ts; native code throws what this returns. */
+export type ErrorFactory = (code: string, message: string, details: Record<string, unknown>) => Error;
+
+/** How a value crosses between JS and code. 'i1' to 'i64' are integers of that width. */
+export type ValueKind = 'void' | 'i1' | 'i8' | 'i16' | 'i32' | 'i64' | 'float' | 'double' | 'ptr';
+
+/** A function type as the call thunks see it. */
+export interface Signature {
+  /** IR text, such as `i32 (i32, ptr)`. */
+  text: string;
+  result: ValueKind;
+  parameters: ValueKind[];
+  /** Why JS can't call it ('varargs', 'parameter 2 is of type <4 x float>' ...); undefined if it can. */
+  refusal?: string;
+}
+
+/** What a name in IR stands for. */
+export type NativeImport =
+  | readonly [name: string, kind: 'address', address: bigint]
+  | readonly [name: string, kind: 'function', object: Handle, symbol: string];
+
+export interface NativeCompileOptions {
+  name: string;
+  optLevel: 0 | 1 | 2 | 3;
+  moves: 'code' | 'all';
+  retain: 'relocations' | 'none';
+  imports: readonly NativeImport[];
+}
+
+export interface NativeDescription {
+  /** Bytes and alignments of code, constants, data. */
+  sizes: [number, number, number];
+  alignments: [number, number, number];
+  relocationCount: number;
+  relocationBytes: number;
+  /** Offsets in the arena's three ranges, or -1 where there is no such segment or it is not placed. */
+  offsets: [number, number, number];
+}
+
+export interface NativeGlobal {
+  name: string;
+  /** IR text of its type. */
+  type: string;
+  /** undefined: JS can't read it as one value. */
+  kind: ValueKind | undefined;
+  constant: boolean;
+  sizeBytes: number;
+}
+
+export interface NativeStats {
+  objects: { live: number; placed: number };
+  liveBytes: [code: number, constants: number, data: number];
+  reservedBytes: [code: number, constants: number, data: number];
+  entryStubs: number;
+  relocationBytes: number;
+  /** Our own records: code objects, symbols, relocations, occupancy maps. */
+  bookkeepingBytes: number;
+  /** Kernel mappings that belong to the arena. */
+  mappings: number;
+}
+
+/** One Jit's native half: functions bound to it, not methods (they ignore `this`). */
+export interface NativeJit {
+  compile(source: string | Uint8Array, options: NativeCompileOptions): Handle;
+  /** Parse, optimise and generate code on a pool thread; link on this one; then call `done` once. */
+  compileAsync(source: string | Uint8Array, options: NativeCompileOptions, done: (error: Error | undefined, handle: Handle) => void): void;
+  /** A name for all later compiles. */
+  define(definition: NativeImport): void;
+  describe(object: Handle): NativeDescription;
+  functions(object: Handle): Array<[name: string, signature: number, parameterNames: string[]]>;
+  globals(object: Handle): NativeGlobal[];
+  /** Handles of the code objects that its code refers to. */
+  references(object: Handle): Handle[];
+  signature(index: number): Signature;
+
+  /**
+   * Place (first time) or relocate one code object. Offsets are in the arena's ranges (0 is a range's base); -1 means "stays where
+   * it is", or "has no such segment". Throws PLACEMENT, STATE, PINNED; then nothing has changed.
+   */
+  move(object: Handle, code: number, constants: number, data: number): void;
+  /**
+   * A batch, all or nothing: `moves` holds four numbers a move (handle, code, constants, data, as in `move`).
+   * `report` (at least 4 long) receives moved, bytes, relocations, nanoseconds. Only placed code objects may be in it.
+   */
+  moveBatch(moves: Int32Array, count: number, report: Float64Array): void;
+  /** Throws STATE if live code refers to it. Runs its destructors first. */
+  free(object: Handle): void;
+  addressOf(object: Handle, symbol: string): bigint;
+  /** Index of the entry stub of an exported function; makes one at the first call. */
+  entry(object: Handle, symbol: string): number;
+  /** Code objects with a segment in these half-open offset ranges, in address order. */
+  objectsIn(code: [number, number], constants: [number, number], data: [number, number]): Handle[];
+
+  /** Reads or writes the global's one value at its present address; 'ptr' and 'i64' are bigint. */
+  readGlobal(object: Handle, name: string): number | bigint | boolean;
+  writeGlobal(object: Handle, name: string, value: number | bigint | boolean): void;
+
+  /** The argument block; see callable.ts for its layout. Never hand it to users: detaching it would be fatal. */
+  block: ArrayBuffer;
+  /** Bytes of `block` for parameters: parameter i is at byte 8 * i. The result is at byte 0 too. */
+  blockParameterBytes: number;
+  /** Byte offset in `block` of the Int32 that holds the entry stub's index for the next call. */
+  blockEntryOffset: number;
+  /**
+   * The call thunk of a signature.
+   * 'block': takes no JS arguments; reads parameters and entry index from the argument block, leaves the result at its byte 0.
+   * 'values': takes (entryIndex, ...values) as Node-API values already checked and converted (i64 and ptr as bigint), returns the result.
+   */
+  thunk(signature: number, style: 'block' | 'values'): (...args: unknown[]) => unknown;
+  /** Address of the bytes of a TypedArray, Buffer, DataView or ArrayBuffer. */
+  bufferAddress(bytes: ArrayBufferView | ArrayBufferLike): bigint;
+  /** Address of entry stub `index` is entriesBase + 8n * index. */
+  entriesBase: bigint;
+  /** Where the arena's three ranges begin, and their sizes in bytes. */
+  rangeBases: [code: bigint, constants: bigint, data: bigint];
+  rangeBytes: [code: number, constants: number, data: number];
+
+  stats(): NativeStats;
+  /** Gives memory of pages that no code object occupies back to the system; returns bytes. */
+  trim(): number;
+  /** Runs destructors, frees everything. Every later call throws STATE. */
+  dispose(): void;
+}
+
+export interface Addon {
+  createJit(options: { arenaBytes: number; symbols: 'process' | 'none' | readonly string[] }, makeError: ErrorFactory): NativeJit;
+  llvmVersion: string;
+}
+
+const builds = ['build-cmake/Release/nomad_jit.node', 'build-cmake/Debug/nomad_jit.node', 'build/Release/nomad_jit.node'];
+
+function packageRoot(): string {
+  for (let directory = __dirname; ; directory = join(directory, '..')) {
+    if (existsSync(join(directory, 'CMakeLists.txt'))) return directory;
+    if (directory === join(directory, '..')) return __dirname;
+  }
+}
+
+/** Loads the addon: the file named by NOMAD_JIT_ADDON, or else the newest layout of a local build. */
+export function loadAddon(): Addon {
+  const root = packageRoot();
+  const candidates = process.env.NOMAD_JIT_ADDON ? [process.env.NOMAD_JIT_ADDON] : builds.map((path) => join(root, path));
+  const found = candidates.find((path) => existsSync(path));
+  if (found === undefined) {
+    throw new Error(`nomad-jit: the native addon is not built (looked for ${candidates.join(', ')}). Run: npm run build`);
+  }
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- a native addon can only be required
+  return require(found) as Addon;
+}

@@ -1,0 +1,53 @@
+#include "compile/exports.h"
+
+#include "compile/movable_module.h"
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+bool isExported(const GlobalValue &value) {
+  return !value.isDeclarationForLinker() && !value.hasLocalLinkage() && !value.getName().starts_with("llvm.") &&
+         !value.getName().starts_with(ownPrefix);
+}
+
+ExportedFunction exportOf(const Function &function, StringRef name) {
+  ExportedFunction exported{name.str(), signatureOf(function), {}};
+  for (const Argument &argument : function.args())
+    exported.parameterNames.push_back(argument.getName().str());
+  return exported;
+}
+
+ExportedGlobal exportOf(const GlobalVariable &global, StringRef name) {
+  ExportedGlobal exported{name.str(), typeText(global.getValueType()), std::nullopt, global.isConstant(),
+                          global.getDataLayout().getTypeAllocSize(global.getValueType()).getKnownMinValue()};
+  ValueKind kind;
+  if (!global.isThreadLocal() && valueKindOf(global.getValueType(), kind))
+    exported.kind = kind;
+  return exported;
+}
+
+void addAlias(const GlobalAlias &alias, Exports &exports) {
+  const GlobalObject *object = alias.getAliaseeObject();
+  if (const auto *function = dyn_cast_or_null<Function>(object))
+    exports.functions.push_back(exportOf(*function, alias.getName()));
+  else if (const auto *global = dyn_cast_or_null<GlobalVariable>(object))
+    exports.globals.push_back(exportOf(*global, alias.getName()));
+}
+
+} // namespace
+
+Exports nomad::exportsOf(const llvm::Module &ir) {
+  Exports exports;
+  for (const Function &function : ir)
+    if (isExported(function))
+      exports.functions.push_back(exportOf(function, function.getName()));
+  for (const GlobalVariable &global : ir.globals())
+    if (isExported(global) && !global.isThreadLocal())
+      exports.globals.push_back(exportOf(global, global.getName()));
+  for (const GlobalAlias &alias : ir.aliases())
+    if (isExported(alias))
+      addAlias(alias, exports);
+  return exports;
+}

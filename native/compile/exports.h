@@ -1,0 +1,36 @@
+// What a module offers by name: its exported functions and globals, with their types.
+#pragma once
+
+#include "compile/signature.h"
+
+#include "llvm/IR/Module.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nomad {
+
+struct ExportedFunction {
+  std::string name;
+  Signature signature;
+  std::vector<std::string> parameterNames; // empty where the IR has none
+};
+
+struct ExportedGlobal {
+  std::string name;
+  std::string type;
+  std::optional<ValueKind> kind; // none: JS can't read it as one value
+  bool isConstant;
+  std::uint64_t size;
+};
+
+struct Exports {
+  std::vector<ExportedFunction> functions;
+  std::vector<ExportedGlobal> globals;
+};
+
+/// Functions, globals and aliases with a definition that other modules could link to.
+Exports exportsOf(const llvm::Module &ir);
+
+} // namespace nomad

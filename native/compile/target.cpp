@@ -1,0 +1,90 @@
+#include "compile/target.h"
+
+#include "base/error.h"
+
+#include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+CodeGenOptLevel codeGenLevel(OptLevel level) {
+  switch (level) {
+  case OptLevel::O0:
+    return CodeGenOptLevel::None;
+  case OptLevel::O1:
+    return CodeGenOptLevel::Less;
+  case OptLevel::O2:
+    return CodeGenOptLevel::Default;
+  case OptLevel::O3:
+    return CodeGenOptLevel::Aggressive;
+  }
+  return CodeGenOptLevel::Default;
+}
+
+Expected<orc::JITTargetMachineBuilder> hostBuilder() {
+  static const bool initialised = [] {
+    InitializeNativeTarget();
+    InitializeNativeTargetAsmPrinter();
+    InitializeNativeTargetAsmParser(); // inline assembly
+    return true;
+  }();
+  (void)initialised;
+  return orc::JITTargetMachineBuilder::detectHost();
+}
+
+// Everything that moving code needs of code generation:
+//  - position-independent, small code model: all references are relative or through a slot (I6);
+//  - a section for each function and datum: what has no relocation stays inside one block;
+//  - emulated TLS: thread-local variables need no TLS relocations, which could not move (DESIGN, trap 11).
+Expected<std::unique_ptr<TargetMachine>> makeMachine(OptLevel level) {
+  auto builder = hostBuilder();
+  if (!builder)
+    return builder.takeError();
+  TargetOptions &options = builder->getOptions();
+  options.FunctionSections = true;
+  options.DataSections = true;
+  options.UniqueSectionNames = true;
+  options.EmulatedTLS = true;
+  builder->setRelocationModel(Reloc::PIC_);
+  builder->setCodeModel(CodeModel::Small);
+  builder->setCodeGenOptLevel(codeGenLevel(level));
+  return builder->createTargetMachine();
+}
+
+const TargetMachine &hostMachine() {
+  static const std::unique_ptr<TargetMachine> machine = cantFail(makeMachine(OptLevel::O0));
+  return *machine;
+}
+
+} // namespace
+
+const Triple &nomad::hostTriple() { return hostMachine().getTargetTriple(); }
+
+const DataLayout &nomad::hostDataLayout() {
+  static const DataLayout layout = hostMachine().createDataLayout();
+  return layout;
+}
+
+Expected<std::unique_ptr<TargetMachine>> TargetMachinePool::take(OptLevel level) {
+  {
+    std::lock_guard lock(mutex_);
+    auto &idle = idle_[static_cast<unsigned>(level)];
+    if (!idle.empty()) {
+      auto machine = std::move(idle.back());
+      idle.pop_back();
+      return machine;
+    }
+  }
+  auto machine = makeMachine(level);
+  if (!machine)
+    return withCode(ErrorCode::Codegen, "this machine can't be a target", machine.takeError());
+  return machine;
+}
+
+void TargetMachinePool::giveBack(OptLevel level, std::unique_ptr<TargetMachine> machine) {
+  std::lock_guard lock(mutex_);
+  idle_[static_cast<unsigned>(level)].push_back(std::move(machine));
+}

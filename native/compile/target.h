@@ -1,0 +1,31 @@
+// This machine as LLVM sees it: triple, data layout, CPU, and target machines set up for code that moves.
+#pragma once
+
+#include "llvm/IR/DataLayout.h"
+#include "llvm/Support/Error.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Triple.h"
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace nomad {
+
+enum class OptLevel : unsigned { O0, O1, O2, O3 };
+
+const llvm::Triple &hostTriple();
+const llvm::DataLayout &hostDataLayout();
+
+/// Target machines are costly to make and serve one thread at a time: this lends them out. Safe from several threads.
+class TargetMachinePool {
+public:
+  llvm::Expected<std::unique_ptr<llvm::TargetMachine>> take(OptLevel level);
+  void giveBack(OptLevel level, std::unique_ptr<llvm::TargetMachine> machine);
+
+private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<llvm::TargetMachine>> idle_[4];
+};
+
+} // namespace nomad

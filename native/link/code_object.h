@@ -1,0 +1,114 @@
+// What lives, moves and dies together: segments, the relocations that moving them needs, the names in them, and who refers to
+// whom. A record of about 200 bytes in a table; a tiny function's costs must stay small (see the README's memory figure).
+#pragma once
+
+#include "base/address.h"
+#include "compile/movable_module.h"
+#include "link/relocation_table.h"
+#include "link/symbol_table.h"
+#include "memory/arena.h"
+#include "memory/entry_table.h"
+
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/SmallVector.h"
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <vector>
+
+namespace nomad {
+
+/// Index of a code object in its Jit's table.
+using Handle = std::uint32_t;
+constexpr Handle noHandle = ~Handle{0};
+constexpr Offset noOffset = ~Offset{0};
+
+enum class State : std::uint8_t { Vacant, Unplaced, Placed };
+enum class Retain : std::uint8_t { Relocations, None };
+
+struct Segment {
+  Address base; // nominal until placed
+  std::uint32_t size = 0;
+  std::uint8_t alignmentLog2 = 0;
+
+  bool exists() const { return size > 0; }
+  Range range() const { return Range::at(base, size); }
+  Size alignment() const { return Size{1} << alignmentLog2; }
+};
+
+/// An entry stub that leads into the code segment at `offset`.
+struct EntryUse {
+  EntryIndex index;
+  Offset offset;
+};
+
+/// What exists only until the first placement: the bytes, linked for the nominal base. Data end in zeros that are not stored.
+struct Image {
+  std::array<std::unique_ptr<std::byte[]>, 3> bytes;
+  std::array<std::uint32_t, 3> storedBytes{};
+  Offset initializer = noOffset; // in code; runs once, after the first placement
+};
+
+/// References between code objects (I9). `references[i]` is what relocations with reference index i call.
+struct Links {
+  std::vector<Handle> references;
+  /// Who has this one among its references, and under which index.
+  llvm::SmallDenseMap<Handle, std::uint32_t, 4> dependents;
+};
+
+/// What has to happen before a code object is freed. Its address is the module's `__dso_handle`: C++ says with it whose exit
+/// handlers it registers.
+struct Teardown {
+  struct ExitHandler {
+    void (*function)(void *);
+    void *argument;
+  };
+  std::vector<ExitHandler> exitHandlers; // the last one registered runs first
+  Offset finalizer = noOffset;           // in code: the module's destructors, after the exit handlers
+  std::vector<Offset> threadLocals;      // in data: control blocks of thread-local variables
+};
+
+struct CodeObject {
+  std::array<Segment, 3> segments;
+  RelocationTable relocations;
+  SymbolTable symbols;
+  std::unique_ptr<Image> image;
+  std::unique_ptr<Links> links; // null: refers to nobody, and nobody to it
+  std::unique_ptr<Teardown> teardown;
+  llvm::SmallVector<EntryUse, 1> entries;
+  Offset unwind = noOffset;    // of its unwind records, in code
+  std::uint32_t unwindSlot = 0; // see unwind.h
+  State state = State::Vacant;
+  Moves moves = Moves::Code;
+  Retain retain = Retain::Relocations;
+  bool isMoving = false; // in the batch that the mover checks
+
+  const Segment &segment(SegmentKind kind) const { return segments[indexOf(kind)]; }
+  Segment &segment(SegmentKind kind) { return segments[indexOf(kind)]; }
+  Address addressOf(SymbolPlace place) const { return segment(place.segment).base + place.offset; }
+  Links &ensureLinks();
+  Teardown &ensureTeardown();
+};
+
+/// All code objects of a Jit, by handle. Records don't move in memory.
+class CodeObjectTable {
+public:
+  Handle add(CodeObject object);
+  void remove(Handle handle);
+
+  CodeObject &operator[](Handle handle) { return objects_[handle]; }
+  const CodeObject &operator[](Handle handle) const { return objects_[handle]; }
+  bool isLive(Handle handle) const { return handle < objects_.size() && objects_[handle].state != State::Vacant; }
+  Handle limit() const { return static_cast<Handle>(objects_.size()); }
+  Size liveCount() const { return objects_.size() - vacant_.size(); }
+
+private:
+  std::deque<CodeObject> objects_;
+  std::vector<Handle> vacant_;
+};
+
+/// "'name'": how messages call it.
+std::string quoted(const CodeObject &object);
+
+} // namespace nomad

@@ -1,0 +1,41 @@
+// The interface of linkers: object file -> code object at its nominal base. What comes out does not show which linker made it.
+#pragma once
+
+#include "compile/object_file.h"
+#include "link/code_object.h"
+
+namespace nomad {
+
+/// What a name that an object file does not define stands for.
+struct Resolution {
+  enum class Kind { Missing, Fixed, Function };
+  Kind kind = Kind::Missing;
+  Address address;          // Fixed: its address. Function: where the code is at present
+  Address entry;            // Function: its entry stub
+  Handle object = noHandle; // Function: the code object that has it
+
+  static Resolution fixed(Address address) { return {Kind::Fixed, address, address, noHandle}; }
+};
+
+class SymbolResolver {
+public:
+  virtual ~SymbolResolver() = default;
+  /// Errors: SpaceFull, when a function needs an entry stub and there is none left.
+  virtual llvm::Expected<Resolution> resolve(llvm::StringRef name) = 0;
+};
+
+struct LinkRequest {
+  std::string name;
+  Moves moves = Moves::Code;
+  Retain retain = Retain::Relocations;
+};
+
+class Linker {
+public:
+  virtual ~Linker() = default;
+  /// The code object refers to others by handle in `links->references`; the caller enters it among their dependents.
+  /// Errors: Link, UnresolvedSymbol (all names at once), Unsupported, SpaceFull; then nothing is kept.
+  virtual llvm::Expected<CodeObject> link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) = 0;
+};
+
+} // namespace nomad

@@ -1,0 +1,244 @@
+#include "link/relocation_table.h"
+
+#include "base/assert.h"
+
+#include "llvm/Support/LEB128.h"
+
+#include <algorithm>
+#include <cstring>
+
+using namespace nomad;
+
+namespace {
+
+constexpr std::uint32_t beforeFirst = ~std::uint32_t{0}; // "-1": the first distance is from here, so never 0
+constexpr size_t shortestRun = 4;                        // three bytes or more say a run; fewer sites are shorter one by one
+
+// ---- encoding ----
+
+class Writer {
+public:
+  void number(std::uint64_t value) {
+    std::uint8_t buffer[10];
+    unsigned length = llvm::encodeULEB128(value, buffer);
+    bytes.insert(bytes.end(), buffer, buffer + length);
+  }
+  std::vector<std::uint8_t> bytes;
+};
+
+// How many of the sites from `first` on follow each other at the same distance.
+size_t runLength(llvm::ArrayRef<Relocation> group, size_t first, std::uint32_t stride) {
+  size_t length = 0;
+  while (first + length < group.size() && group[first + length].site - group[first + length - 1].site == stride)
+    ++length;
+  return length;
+}
+
+std::vector<std::uint8_t> encodeSites(llvm::ArrayRef<Relocation> group) {
+  Writer writer;
+  writer.number(group[0].site - beforeFirst);
+  for (size_t i = 1; i < group.size();) {
+    std::uint32_t distance = group[i].site - group[i - 1].site;
+    size_t run = runLength(group, i, distance);
+    if (run < shortestRun) {
+      writer.number(distance);
+      ++i;
+      continue;
+    }
+    writer.number(0);
+    writer.number(distance);
+    writer.number(run);
+    i += run;
+  }
+  return std::move(writer.bytes);
+}
+
+bool sameGroup(const Relocation &a, const Relocation &b) {
+  return a.segment == b.segment && a.formula == b.formula && a.target == b.target && a.reference == b.reference;
+}
+
+void encodeGroup(Writer &writer, llvm::ArrayRef<Relocation> group) {
+  const Relocation &first = group[0];
+  writer.bytes.push_back(static_cast<std::uint8_t>(static_cast<unsigned>(first.formula) | static_cast<unsigned>(first.segment) << 3 |
+                                                   static_cast<unsigned>(first.target) << 5));
+  if (first.target == TargetKind::Reference)
+    writer.number(first.reference);
+  std::vector<std::uint8_t> sites = encodeSites(group);
+  writer.number(sites.size());
+  writer.bytes.insert(writer.bytes.end(), sites.begin(), sites.end());
+}
+
+// ---- decoding ----
+
+inline std::uint32_t readNumber(const std::uint8_t *&at) {
+  std::uint32_t value = *at++;
+  if (value < 0x80) [[likely]]
+    return value;
+  value &= 0x7f;
+  for (unsigned shift = 7;; shift += 7) {
+    std::uint32_t byte = *at++;
+    value |= (byte & 0x7f) << shift;
+    if (byte < 0x80)
+      return value;
+  }
+}
+
+struct Group {
+  SegmentKind segment;
+  Formula formula;
+  TargetKind target;
+  std::uint32_t reference;
+  const std::uint8_t *sites;
+  const std::uint8_t *limit;
+};
+
+Group readGroup(const std::uint8_t *at) {
+  std::uint8_t head = *at++;
+  Group group{static_cast<SegmentKind>(head >> 3 & 3), static_cast<Formula>(head & 7), static_cast<TargetKind>(head >> 5), 0, nullptr,
+              nullptr};
+  if (group.target == TargetKind::Reference)
+    group.reference = readNumber(at);
+  std::uint32_t bytes = readNumber(at);
+  group.sites = at;
+  group.limit = at + bytes;
+  return group;
+}
+
+template <typename Visit> inline std::uint32_t everySite(const Group &group, Visit visit) {
+  std::uint32_t site = beforeFirst;
+  std::uint32_t count = 0;
+  for (const std::uint8_t *at = group.sites; at < group.limit;) {
+    std::uint32_t distance = readNumber(at);
+    if (distance != 0) [[likely]] {
+      visit(site += distance);
+      ++count;
+      continue;
+    }
+    std::uint32_t stride = readNumber(at);
+    std::uint32_t run = readNumber(at);
+    count += run;
+    for (; run > 0; --run)
+      visit(site += stride);
+  }
+  return count;
+}
+
+// ---- applying ----
+
+template <typename Word> inline void add(std::byte *at, Delta delta) {
+  Word word;
+  std::memcpy(&word, at, sizeof word);
+  word += static_cast<Word>(delta);
+  std::memcpy(at, &word, sizeof word);
+}
+
+template <typename Word> std::uint32_t addEverywhere(const Group &group, std::byte *bytes, Delta delta) {
+  if (delta == 0)
+    return 0;
+  return everySite(group, [=](std::uint32_t site) { add<Word>(bytes + site, delta); });
+}
+
+// The end of a segment counts as inside: C programs keep pointers one past the last element.
+bool pointsInto(std::uint64_t value, const SegmentMove &segment) {
+  return segment.size > 0 && value - segment.from.value() <= segment.size;
+}
+
+std::uint32_t adjustPointers(const Group &group, const SegmentMoves &moves) {
+  std::uint32_t adjusted = 0;
+  everySite(group, [&](std::uint32_t site) {
+    std::byte *at = moves[indexOf(SegmentKind::Data)].bytes + site;
+    std::uint64_t value;
+    std::memcpy(&value, at, sizeof value);
+    for (const SegmentMove &segment : moves)
+      if (pointsInto(value, segment)) {
+        add<std::uint64_t>(at, segment.delta());
+        ++adjusted;
+        return;
+      }
+  });
+  return adjusted;
+}
+
+std::uint32_t applyGroup(const Group &group, const SegmentMoves &moves) {
+  const SegmentMove &site = moves[indexOf(group.segment)];
+  Delta target = group.target < TargetKind::Fixed ? moves[static_cast<size_t>(group.target)].delta() : 0;
+  switch (group.formula) {
+  case Formula::Relative32:
+    return addEverywhere<std::uint32_t>(group, site.bytes, target - site.delta());
+  case Formula::Relative64:
+    return addEverywhere<std::uint64_t>(group, site.bytes, target - site.delta());
+  case Formula::Negative32:
+    return addEverywhere<std::uint32_t>(group, site.bytes, site.delta() - target);
+  case Formula::Negative64:
+    return addEverywhere<std::uint64_t>(group, site.bytes, site.delta() - target);
+  case Formula::Absolute64:
+    return addEverywhere<std::uint64_t>(group, site.bytes, target);
+  case Formula::DataPointer:
+    return adjustPointers(group, moves);
+  }
+  return 0;
+}
+
+} // namespace
+
+RelocationTable RelocationTable::encode(std::vector<Relocation> relocations) {
+  std::sort(relocations.begin(), relocations.end());
+  Writer writer;
+  llvm::ArrayRef<Relocation> rest(relocations);
+  while (!rest.empty()) {
+    size_t length = 1;
+    while (length < rest.size() && sameGroup(rest[0], rest[length]))
+      ++length;
+    encodeGroup(writer, rest.take_front(length));
+    rest = rest.drop_front(length);
+  }
+  RelocationTable table;
+  table.size_ = static_cast<std::uint32_t>(writer.bytes.size());
+  table.count_ = static_cast<std::uint32_t>(relocations.size());
+  if (table.size_ > 0) {
+    table.encoded_ = std::make_unique_for_overwrite<std::uint8_t[]>(table.size_);
+    std::copy(writer.bytes.begin(), writer.bytes.end(), table.encoded_.get());
+  }
+  return table;
+}
+
+std::vector<Relocation> RelocationTable::decode() const {
+  std::vector<Relocation> relocations;
+  for (const std::uint8_t *at = encoded_.get(); at < encoded_.get() + size_;) {
+    Group group = readGroup(at);
+    everySite(group, [&](std::uint32_t site) {
+      relocations.push_back({group.segment, group.formula, group.target, group.reference, site});
+    });
+    at = group.limit;
+  }
+  return relocations;
+}
+
+void RelocationTable::keepOnlyReferences() {
+  std::vector<Relocation> kept = decode();
+  std::erase_if(kept, [](const Relocation &relocation) { return relocation.target != TargetKind::Reference; });
+  *this = encode(std::move(kept));
+}
+
+std::uint32_t RelocationTable::applyMove(const SegmentMoves &moves) const {
+  std::uint32_t applied = 0;
+  for (const std::uint8_t *at = encoded_.get(), *limit = at + size_; at < limit;) {
+    Group group = readGroup(at);
+    applied += applyGroup(group, moves);
+    at = group.limit;
+  }
+  return applied;
+}
+
+std::uint32_t RelocationTable::applyReference(const SegmentMoves &segments, std::uint32_t reference, Delta delta) const {
+  std::uint32_t applied = 0;
+  for (const std::uint8_t *at = encoded_.get(), *limit = at + size_; at < limit;) {
+    Group group = readGroup(at);
+    at = group.limit;
+    if (group.target != TargetKind::Reference || group.reference != reference)
+      continue;
+    NOMAD_ASSERT(group.formula == Formula::Relative32, "code objects refer to each other by calls only");
+    applied += addEverywhere<std::uint32_t>(group, segments[indexOf(group.segment)].bytes, delta);
+  }
+  return applied;
+}

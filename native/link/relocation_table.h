@@ -1,0 +1,82 @@
+// What a move must rewrite: where, by which formula, towards what. Nothing else of a link is kept (I3).
+//
+// With S the segment that holds the site, T the one it refers to, and d the distance a segment moves:
+//
+//   Relative32, Relative64   site += dT - dS     call, lea, load: target - site
+//   Negative32, Negative64   site += dS - dT     site - target
+//   Absolute64               site += dT          address in code or constants
+//   DataPointer              if site points into a segment of this code object: site += that one's d     (I4)
+//
+// A formula whose result is always 0 makes no record: relative with S = T (I1), absolute towards something fixed. The d of what is
+// fixed (entry stubs, process symbols) is 0; so is another code object's, whose own moves are applied through `applyReference`.
+//
+// Encoding (I2). A group for each (segment, formula, target, reference):
+//
+//   | formula:3 segment:2 target:3 | [reference: ULEB] | bytes that follow: ULEB | sites ... |
+//
+// A site is the ULEB distance from the one before it (the first: from -1), so never 0; `0 stride count` says that `count` more
+// sites follow, each `stride` after the one before.
+#pragma once
+
+#include "base/address.h"
+#include "memory/arena.h"
+
+#include "llvm/ADT/ArrayRef.h"
+
+#include <array>
+#include <memory>
+#include <vector>
+
+namespace nomad {
+
+enum class Formula : std::uint8_t { Relative32, Relative64, Negative32, Negative64, Absolute64, DataPointer };
+
+/// The first three are the code object's own segments, in the order of SegmentKind.
+enum class TargetKind : std::uint8_t { Code, Constants, Data, Fixed, Reference };
+
+struct Relocation {
+  SegmentKind segment; // of the site
+  Formula formula;
+  TargetKind target;
+  std::uint32_t reference; // index of the code object referred to, where target is Reference
+  Offset site;
+
+  auto operator<=>(const Relocation &) const = default;
+};
+
+/// One segment's part in a move: its bytes at the new place, and where it was and will be.
+struct SegmentMove {
+  std::byte *bytes = nullptr;
+  Address from;
+  Address to;
+  Size size = 0;
+
+  Delta delta() const { return to - from; }
+};
+using SegmentMoves = std::array<SegmentMove, 3>;
+
+class RelocationTable {
+public:
+  RelocationTable() = default;
+
+  /// Takes relocations in any order.
+  static RelocationTable encode(std::vector<Relocation> relocations);
+  std::vector<Relocation> decode() const;
+
+  /// Rewrites all sites for a move of the code object's own segments; returns how many it rewrote.
+  std::uint32_t applyMove(const SegmentMoves &moves) const;
+  /// Rewrites the sites that refer to code object `reference`, which moves by `delta`.
+  std::uint32_t applyReference(const SegmentMoves &segments, std::uint32_t reference, Delta delta) const;
+
+  std::uint32_t count() const { return count_; }
+  std::uint32_t bytes() const { return size_; }
+  /// For a code object that will not move again: others that it calls still may.
+  void keepOnlyReferences();
+
+private:
+  std::unique_ptr<std::uint8_t[]> encoded_;
+  std::uint32_t size_ = 0;
+  std::uint32_t count_ = 0;
+};
+
+} // namespace nomad

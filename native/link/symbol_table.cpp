@@ -1,0 +1,173 @@
+#include "link/symbol_table.h"
+
+#include "llvm/Support/LEB128.h"
+
+#include <algorithm>
+
+using namespace nomad;
+using namespace llvm;
+
+// Layout:  object name | symbol ...
+//   name = length, bytes;  numbers are ULEB128
+//   symbol = head (1 byte: isGlobal:1 segment:2 isConstant:1 kind:4, 15 = none) | name | offset | function or global
+//   function = signature | parameter count with names | names;  global = type | size
+
+namespace {
+
+constexpr unsigned noKind = 15;
+
+class Writer {
+public:
+  void byte(unsigned value) { bytes.push_back(static_cast<std::uint8_t>(value)); }
+  void number(std::uint64_t value) {
+    std::uint8_t buffer[10];
+    bytes.insert(bytes.end(), buffer, buffer + encodeULEB128(value, buffer));
+  }
+  void name(StringRef text) {
+    number(text.size());
+    bytes.insert(bytes.end(), text.bytes_begin(), text.bytes_end());
+  }
+  std::vector<std::uint8_t> bytes;
+};
+
+class Reader {
+public:
+  explicit Reader(const std::uint8_t *at) : at(at) {}
+  unsigned byte() { return *at++; }
+  std::uint64_t number() {
+    unsigned length = 0;
+    std::uint64_t value = decodeULEB128(at, &length);
+    at += length;
+    return value;
+  }
+  StringRef name() {
+    auto length = static_cast<size_t>(number());
+    StringRef text(reinterpret_cast<const char *>(at), length);
+    at += length;
+    return text;
+  }
+  const std::uint8_t *at;
+};
+
+unsigned headOf(SegmentKind segment, bool isGlobal, bool isConstant, unsigned kind) {
+  return (isGlobal ? 1u : 0u) | static_cast<unsigned>(segment) << 1 | (isConstant ? 1u : 0u) << 3 | kind << 4;
+}
+
+// Nameless parameters at the end need no bytes: "%0, %1" is what IR calls them anyway.
+size_t namedParameters(const std::vector<std::string> &names) {
+  size_t count = names.size();
+  while (count > 0 && names[count - 1].empty())
+    --count;
+  return count;
+}
+
+void write(Writer &writer, const ExportedFunction &function, SymbolPlace place, TypePool &types) {
+  writer.byte(headOf(place.segment, false, false, noKind));
+  writer.name(function.name);
+  writer.number(place.offset);
+  writer.number(types.intern(function.signature));
+  size_t named = namedParameters(function.parameterNames);
+  writer.number(named);
+  for (size_t i = 0; i < named; ++i)
+    writer.name(function.parameterNames[i]);
+}
+
+void write(Writer &writer, const ExportedGlobal &global, SymbolPlace place, TypePool &types) {
+  writer.byte(headOf(place.segment, true, global.isConstant, global.kind ? static_cast<unsigned>(*global.kind) : noKind));
+  writer.name(global.name);
+  writer.number(place.offset);
+  writer.number(types.internText(global.type));
+  writer.number(global.size);
+}
+
+FunctionSymbol readFunction(Reader &reader, StringRef name, SymbolPlace place) {
+  FunctionSymbol function{name, place, static_cast<SignatureIndex>(reader.number()), {}};
+  for (std::uint64_t named = reader.number(); named > 0; --named)
+    function.parameterNames.push_back(reader.name());
+  return function;
+}
+
+GlobalSymbol readGlobal(Reader &reader, StringRef name, SymbolPlace place, unsigned head) {
+  GlobalSymbol global{name, place, static_cast<std::uint32_t>(reader.number()), std::nullopt, (head >> 3 & 1) != 0, 0};
+  if (unsigned kind = head >> 4; kind != noKind)
+    global.kind = static_cast<ValueKind>(kind);
+  global.size = reader.number();
+  return global;
+}
+
+} // namespace
+
+SignatureIndex TypePool::intern(const Signature &signature) {
+  auto [entry, isNew] = signatureByKey_.try_emplace(signature.key(), static_cast<SignatureIndex>(signatures_.size()));
+  if (isNew)
+    signatures_.push_back(signature);
+  return entry->second;
+}
+
+std::uint32_t TypePool::internText(StringRef text) {
+  auto [entry, isNew] = textIndex_.try_emplace(text, static_cast<std::uint32_t>(texts_.size()));
+  if (isNew)
+    texts_.push_back(text.str());
+  return entry->second;
+}
+
+SymbolTable SymbolTable::encode(StringRef objectName, const Exports &exports, TypePool &types, PlaceOf placeOf) {
+  Writer writer;
+  writer.name(objectName);
+  for (const ExportedFunction &function : exports.functions)
+    if (auto place = placeOf(function.name))
+      write(writer, function, *place, types);
+  for (const ExportedGlobal &global : exports.globals)
+    if (auto place = placeOf(global.name))
+      write(writer, global, *place, types);
+  SymbolTable table;
+  table.size_ = static_cast<std::uint32_t>(writer.bytes.size());
+  table.encoded_ = std::make_unique_for_overwrite<std::uint8_t[]>(table.size_);
+  std::copy(writer.bytes.begin(), writer.bytes.end(), table.encoded_.get());
+  return table;
+}
+
+StringRef SymbolTable::objectName() const { return size_ == 0 ? StringRef() : Reader(encoded_.get()).name(); }
+
+void SymbolTable::everySymbol(function_ref<void(const FunctionSymbol &)> onFunction,
+                              function_ref<void(const GlobalSymbol &)> onGlobal) const {
+  if (size_ == 0)
+    return;
+  Reader reader(encoded_.get());
+  reader.name();
+  while (reader.at < encoded_.get() + size_) {
+    unsigned head = reader.byte();
+    StringRef name = reader.name();
+    SymbolPlace place{static_cast<SegmentKind>(head >> 1 & 3), static_cast<Offset>(reader.number())};
+    if (head & 1)
+      onGlobal(readGlobal(reader, name, place, head));
+    else
+      onFunction(readFunction(reader, name, place));
+  }
+}
+
+void SymbolTable::everyFunction(function_ref<void(const FunctionSymbol &)> visit) const {
+  everySymbol(visit, [](const GlobalSymbol &) {});
+}
+
+void SymbolTable::everyGlobal(function_ref<void(const GlobalSymbol &)> visit) const {
+  everySymbol([](const FunctionSymbol &) {}, visit);
+}
+
+std::optional<FunctionSymbol> SymbolTable::function(StringRef name) const {
+  std::optional<FunctionSymbol> found;
+  everyFunction([&](const FunctionSymbol &function) {
+    if (function.name == name)
+      found = function;
+  });
+  return found;
+}
+
+std::optional<GlobalSymbol> SymbolTable::global(StringRef name) const {
+  std::optional<GlobalSymbol> found;
+  everyGlobal([&](const GlobalSymbol &global) {
+    if (global.name == name)
+      found = global;
+  });
+  return found;
+}

@@ -1,0 +1,83 @@
+// A code object's names: its own, and its exported functions and globals with their types. One block of bytes, because there are
+// as many of these as code objects; looked up rarely, so by reading through it.
+#pragma once
+
+#include "base/address.h"
+#include "compile/exports.h"
+#include "memory/arena.h"
+
+#include "llvm/ADT/STLFunctionalExtras.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringRef.h"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace nomad {
+
+using SignatureIndex = std::uint32_t;
+
+/// Signatures and type texts, each kept once for a whole Jit.
+class TypePool {
+public:
+  SignatureIndex intern(const Signature &signature);
+  const Signature &signature(SignatureIndex index) const { return signatures_[index]; }
+  Size signatureCount() const { return signatures_.size(); }
+  std::uint32_t internText(llvm::StringRef text);
+  const std::string &text(std::uint32_t index) const { return texts_[index]; }
+
+private:
+  llvm::StringMap<SignatureIndex> signatureByKey_;
+  llvm::StringMap<std::uint32_t> textIndex_;
+  std::deque<Signature> signatures_;
+  std::deque<std::string> texts_;
+};
+
+/// Where a symbol is in its code object.
+struct SymbolPlace {
+  SegmentKind segment;
+  Offset offset;
+};
+
+struct FunctionSymbol {
+  llvm::StringRef name;
+  SymbolPlace place;
+  SignatureIndex signature;
+  std::vector<llvm::StringRef> parameterNames;
+};
+
+struct GlobalSymbol {
+  llvm::StringRef name;
+  SymbolPlace place;
+  std::uint32_t type; // in the TypePool
+  std::optional<ValueKind> kind;
+  bool isConstant;
+  Size size;
+};
+
+class SymbolTable {
+public:
+  using PlaceOf = llvm::function_ref<std::optional<SymbolPlace>(llvm::StringRef)>;
+
+  SymbolTable() = default;
+  /// `placeOf` says where the link put a name; names that it does not know are left out.
+  static SymbolTable encode(llvm::StringRef objectName, const Exports &exports, TypePool &types, PlaceOf placeOf);
+
+  llvm::StringRef objectName() const;
+  void everyFunction(llvm::function_ref<void(const FunctionSymbol &)> visit) const;
+  void everyGlobal(llvm::function_ref<void(const GlobalSymbol &)> visit) const;
+  std::optional<FunctionSymbol> function(llvm::StringRef name) const;
+  std::optional<GlobalSymbol> global(llvm::StringRef name) const;
+  Size bytes() const { return size_; }
+
+private:
+  void everySymbol(llvm::function_ref<void(const FunctionSymbol &)> onFunction,
+                   llvm::function_ref<void(const GlobalSymbol &)> onGlobal) const;
+
+  std::unique_ptr<std::uint8_t[]> encoded_;
+  std::uint32_t size_ = 0;
+};
+
+} // namespace nomad

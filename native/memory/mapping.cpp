@@ -1,0 +1,109 @@
+#include "memory/mapping.h"
+
+#include "base/error.h"
+
+#include <cerrno>
+#include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <utility>
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+Error refused(const Twine &what, const Twine &hint = "") {
+  return fail(ErrorCode::Arena, "the system refused " + what + ": " + std::strerror(errno) + hint);
+}
+
+int protection(Access access) {
+  switch (access) {
+  case Access::Read:
+    return PROT_READ;
+  case Access::ReadWrite:
+    return PROT_READ | PROT_WRITE;
+  case Access::ReadExecute:
+    return PROT_READ | PROT_EXEC;
+  }
+  return PROT_NONE;
+}
+
+Expected<Range> map(Size size, int access, int flags, int descriptor, const char *what) {
+  void *base = mmap(nullptr, size, access, flags, descriptor, 0);
+  if (base == MAP_FAILED)
+    return refused(Twine(size) + " bytes of " + what);
+  return Range::at(Address::of(base), size);
+}
+
+Error mapInto(Range part, int access, int flags, int descriptor, Size offset, const char *what) {
+  void *base = mmap(part.base.pointer(), part.size(), access, flags | MAP_FIXED, descriptor, static_cast<off_t>(offset));
+  if (base == MAP_FAILED)
+    return refused(Twine(part.size()) + " bytes of " + what);
+  return Error::success();
+}
+
+} // namespace
+
+Expected<SharedMemory> SharedMemory::create(const char *name, Size size) {
+  int descriptor = memfd_create(name, MFD_CLOEXEC);
+  if (descriptor < 0)
+    return refused("memory that can be mapped twice (memfd_create)",
+                   "; without it code can't be written and stay unwritable where it runs");
+  SharedMemory memory(descriptor);
+  if (ftruncate(descriptor, static_cast<off_t>(size)) != 0)
+    return refused(Twine(size) + " bytes of shared memory");
+  return memory;
+}
+
+SharedMemory::SharedMemory(SharedMemory &&other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+SharedMemory::~SharedMemory() {
+  if (descriptor_ >= 0)
+    close(descriptor_);
+}
+
+Mapping::Mapping(Mapping &&other) noexcept : range_(std::exchange(other.range_, {})) {}
+
+Mapping &Mapping::operator=(Mapping &&other) noexcept {
+  std::swap(range_, other.range_);
+  return *this;
+}
+
+Mapping::~Mapping() {
+  if (range_.size() > 0)
+    munmap(range_.base.pointer(), range_.size());
+}
+
+Expected<Mapping> Mapping::reserve(Size size) {
+  auto range = map(size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, "address space");
+  if (!range)
+    return range.takeError();
+  return Mapping(*range);
+}
+
+Expected<Mapping> Mapping::anonymous(Size size) {
+  auto range = map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, "private memory");
+  if (!range)
+    return range.takeError();
+  return Mapping(*range);
+}
+
+Expected<Mapping> Mapping::writableView(const SharedMemory &memory, Size size) {
+  auto range = map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory.descriptor(), "a writable view of code");
+  if (!range)
+    return range.takeError();
+  return Mapping(*range);
+}
+
+Error Mapping::mapShared(Range part, const SharedMemory &memory, Size offset, Access access) {
+  return mapInto(part, protection(access), MAP_SHARED | MAP_NORESERVE, memory.descriptor(), offset, "a view of code");
+}
+
+Error Mapping::mapPrivate(Range part) {
+  return mapInto(part, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, "data memory");
+}
+
+void nomad::discardShared(Range pages) { madvise(pages.base.pointer(), pages.size(), MADV_REMOVE); }
+
+void nomad::discardPrivate(Range pages) { madvise(pages.base.pointer(), pages.size(), MADV_DONTNEED); }

@@ -1,0 +1,60 @@
+// The only mmap, memfd and madvise. A Mapping owns address space; its destructor gives it back.
+#pragma once
+
+#include "base/address.h"
+
+#include "llvm/Support/Error.h"
+
+namespace nomad {
+
+/// Memory that can be mapped more than once: how one set of bytes gets an executable and a writable view (I5).
+class SharedMemory {
+public:
+  static llvm::Expected<SharedMemory> create(const char *name, Size size);
+  SharedMemory(SharedMemory &&other) noexcept;
+  SharedMemory &operator=(SharedMemory &&other) = delete;
+  ~SharedMemory();
+
+  int descriptor() const { return descriptor_; }
+
+private:
+  explicit SharedMemory(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_;
+};
+
+enum class Access { Read, ReadWrite, ReadExecute };
+
+class Mapping {
+public:
+  Mapping() = default;
+  Mapping(Mapping &&other) noexcept;
+  Mapping &operator=(Mapping &&other) noexcept;
+  ~Mapping();
+
+  /// Address space without access, for views and private memory to be put into.
+  static llvm::Expected<Mapping> reserve(Size size);
+  /// Zero-filled private memory, resident where touched.
+  static llvm::Expected<Mapping> anonymous(Size size);
+  /// The whole of `memory`, writable, wherever the system likes.
+  static llvm::Expected<Mapping> writableView(const SharedMemory &memory, Size size);
+
+  /// Puts a view of `memory` from `offset` on into a part of a reservation.
+  llvm::Error mapShared(Range part, const SharedMemory &memory, Size offset, Access access);
+  /// Makes a part of a reservation zero-filled private memory.
+  llvm::Error mapPrivate(Range part);
+
+  Range range() const { return range_; }
+
+private:
+  explicit Mapping(Range range) : range_(range) {}
+  Range range_;
+};
+
+constexpr Size pageSize = 4096;
+
+/// Gives whole pages of shared memory, seen through any view of it, back to the system. They read as zero then.
+void discardShared(Range pages);
+/// The same for private memory.
+void discardPrivate(Range pages);
+
+} // namespace nomad

@@ -1,0 +1,86 @@
+#include "move/unwind.h"
+
+#include "base/assert.h"
+
+extern "C" {
+// libgcc's: an array of pointers to .eh_frame sections, with null at its end.
+void __register_frame_table(void *tables);
+void __deregister_frame(void *tables);
+}
+
+using namespace nomad;
+
+UnwindRegistry::UnwindRegistry(Range code) : code_(code), windows_(code.size() / windowBytes + 1) {}
+
+UnwindRegistry::~UnwindRegistry() {
+  for (auto &window : windows_)
+    if (window)
+      unregister(*window);
+}
+
+UnwindRegistry::Window &UnwindRegistry::windowOf(const CodeObject &object) {
+  auto index = static_cast<Size>(object.segment(SegmentKind::Code).base - code_.base) / windowBytes;
+  if (!windows_[index])
+    windows_[index] = std::make_unique<Window>();
+  return *windows_[index];
+}
+
+void UnwindRegistry::unregister(Window &window) {
+  if (!window.isRegistered)
+    return;
+  __deregister_frame(window.tables.data());
+  window.tables.pop_back();
+  window.isRegistered = false;
+}
+
+void UnwindRegistry::markStale(Window &window) {
+  unregister(window);
+  if (!window.isStale)
+    staleWindows_.push_back(&window);
+  window.isStale = true;
+  stale_ = 1;
+}
+
+void UnwindRegistry::remove(CodeObject &object) {
+  if (object.unwind == noOffset)
+    return;
+  Window &window = windowOf(object);
+  markStale(window);
+  std::uint32_t slot = object.unwindSlot;
+  NOMAD_ASSERT(window.owners[slot] == &object, "a placed code object with unwind records is in its window");
+  window.tables[slot] = window.tables.back();
+  window.owners[slot] = window.owners.back();
+  window.owners[slot]->unwindSlot = slot;
+  window.tables.pop_back();
+  window.owners.pop_back();
+}
+
+void UnwindRegistry::add(CodeObject &object) {
+  if (object.unwind == noOffset)
+    return;
+  Window &window = windowOf(object);
+  markStale(window);
+  object.unwindSlot = static_cast<std::uint32_t>(window.tables.size());
+  window.tables.push_back((object.segment(SegmentKind::Code).base + object.unwind).pointer<void>());
+  window.owners.push_back(&object);
+}
+
+void UnwindRegistry::refresh() {
+  for (Window *window : staleWindows_) {
+    window->isStale = false;
+    if (window->tables.empty())
+      continue;
+    window->tables.push_back(nullptr);
+    window->isRegistered = true;
+    __register_frame_table(window->tables.data());
+  }
+  staleWindows_.clear();
+  stale_ = 0;
+}
+
+Size UnwindRegistry::tables() const {
+  Size count = 0;
+  for (const auto &window : windows_)
+    count += window ? window->owners.size() : 0;
+  return count;
+}

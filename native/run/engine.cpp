@@ -1,0 +1,357 @@
+#include "run/engine.h"
+
+#include "base/error.h"
+#include "link/jitlink_linker.h"
+#include "run/runtime_support.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+#include <algorithm>
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+// A thunk takes about 200 bytes with its unwind records: room for thousands of signatures in the default arena.
+Range thunkSpaceIn(Range code) {
+  constexpr Size share = 64;
+  constexpr Size smallest = 64 * 1024;
+  return {code.limit.shifted(-static_cast<Delta>(std::max(smallest, roundDown(code.size() / share, smallest)))), code.limit};
+}
+
+} // namespace
+
+// What names in one compilation stand for: its imports, then definitions, then the process.
+class Engine::Resolver : public SymbolResolver {
+public:
+  Resolver(Engine &engine, const std::vector<Import> &imports, const ProcessSymbols &process) : engine_(engine), process_(process) {
+    for (const Import &import : imports)
+      imports_[import.name] = &import;
+  }
+
+  Expected<Resolution> resolve(StringRef name) override {
+    if (auto import = imports_.find(name); import != imports_.end())
+      return engine_.resolveImport(*import->second);
+    if (auto definition = engine_.definitions_.find(name); definition != engine_.definitions_.end())
+      return engine_.resolveImport(definition->second);
+    if (auto address = process_.find(name))
+      return Resolution::fixed(*address);
+    return Resolution();
+  }
+
+private:
+  Engine &engine_;
+  const ProcessSymbols &process_;
+  StringMap<const Import *> imports_;
+};
+
+Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
+  auto arena = Arena::create(options.arenaBytes);
+  if (!arena)
+    return arena.takeError();
+  std::unique_ptr<Engine> engine(new Engine(std::move(*arena), options));
+  auto linker = JITLinkLinker::create(*engine->arena_, engine->entries_, engine->types_);
+  if (!linker)
+    return linker.takeError();
+  engine->linker_ = std::move(*linker);
+  return engine;
+}
+
+Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
+    : arena_(std::move(arena)), entries_(*arena_), unwind_(arena_->segments(SegmentKind::Code)),
+      mover_(*arena_, entries_, objects_, unwind_), process_(options.symbols, options.listedSymbols),
+      thunkSpace_(thunkSpaceIn(arena_->segments(SegmentKind::Code))), nextThunk_(thunkSpace_.base) {}
+
+// Exit handlers and destructors may call into other code objects: all run before the first one is gone.
+Engine::~Engine() {
+  for (Handle handle = objects_.limit(); handle-- > 0;)
+    if (objects_.isLive(handle))
+      tearDown(objects_[handle]);
+}
+
+// ---- compile ----
+
+Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) {
+  Resolver resolver(*this, options.imports, process_);
+  auto linked = linker_->link(std::move(object), {options.name, options.moves, options.retain}, resolver);
+  if (!linked)
+    return linked.takeError();
+  Handle handle = objects_.add(std::move(*linked));
+  enterDependents(handle);
+  if (Teardown *teardown = objects_[handle].teardown.get())
+    announceTeardown(*teardown);
+  return handle;
+}
+
+Expected<Handle> Engine::compile(StringRef source, const CompileOptions &options) {
+  auto object = compileSource(source, {options.name, options.level, options.moves}, *machines_);
+  if (!object)
+    return object.takeError();
+  return link(std::move(*object), options);
+}
+
+void Engine::enterDependents(Handle handle) {
+  const auto &links = objects_[handle].links;
+  if (!links)
+    return;
+  for (std::uint32_t i = 0; i < links->references.size(); ++i)
+    objects_[links->references[i]].ensureLinks().dependents[handle] = i;
+}
+
+Error Engine::define(Import definition) {
+  if (definition.object != noHandle)
+    if (auto found = function(definition.object, definition.symbol); !found)
+      return found.takeError();
+  definitions_.insert_or_assign(definition.name, definition);
+  return Error::success();
+}
+
+Expected<Resolution> Engine::resolveImport(const Import &import) {
+  if (import.object == noHandle)
+    return Resolution::fixed(import.address);
+  auto found = function(import.object, import.symbol);
+  if (!found)
+    return found.takeError();
+  auto stub = entry(objects_[import.object], found->place.offset);
+  if (!stub)
+    return stub.takeError();
+  Address present = objects_[import.object].addressOf(found->place);
+  return Resolution{Resolution::Kind::Function, present, entries_.stub(*stub), import.object};
+}
+
+// ---- place, free ----
+
+Expected<MoveReport> Engine::place(const MoveRequest &request) {
+  Offset initializer = noOffset;
+  if (objects_.isLive(request.object) && objects_[request.object].image)
+    initializer = objects_[request.object].image->initializer;
+  auto report = mover_.place(request);
+  if (report && initializer != noOffset)
+    callCode(objects_[request.object].segment(SegmentKind::Code).base + initializer);
+  return report;
+}
+
+void Engine::callCode(Address function) {
+  if (*unwind_.stale())
+    unwind_.refresh();
+  function.pointer<void()>()();
+}
+
+Error Engine::free(Handle handle) {
+  if (Error error = checkFree(handle))
+    return error;
+  tearDown(objects_[handle]);
+  discard(handle);
+  return Error::success();
+}
+
+Error Engine::checkFree(Handle handle) const {
+  if (!objects_.isLive(handle))
+    return fail(ErrorCode::State, "the code object is freed");
+  const CodeObject &object = objects_[handle];
+  if (!object.links || object.links->dependents.empty())
+    return Error::success();
+  std::string who = quoted(objects_[object.links->dependents.begin()->first]);
+  size_t others = object.links->dependents.size() - 1;
+  return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is still referred to by " + who +
+                                    (others > 0 ? " and " + std::to_string(others) + " more" : ""));
+}
+
+void Engine::tearDown(CodeObject &object) {
+  if (!object.teardown)
+    return;
+  if (object.state == State::Placed) {
+    if (*unwind_.stale())
+      unwind_.refresh();
+    runExitHandlers(*object.teardown);
+    if (object.teardown->finalizer != noOffset)
+      callCode(object.segment(SegmentKind::Code).base + object.teardown->finalizer);
+    for (Offset control : object.teardown->threadLocals)
+      freeThreadLocal(object.segment(SegmentKind::Data).base + control);
+  }
+  retireTeardown(*object.teardown);
+  object.teardown.reset();
+}
+
+void Engine::discard(Handle handle) {
+  CodeObject &object = objects_[handle];
+  if (object.links)
+    for (Handle reference : object.links->references)
+      objects_[reference].links->dependents.erase(handle);
+  for (const EntryUse &entry : object.entries)
+    entries_.giveBack(entry.index);
+  if (object.state == State::Placed)
+    mover_.vacate(object);
+  objects_.remove(handle);
+}
+
+// ---- look up ----
+
+Expected<CodeObject &> Engine::object(Handle handle) {
+  if (!objects_.isLive(handle))
+    return fail(ErrorCode::State, "the code object is freed");
+  return objects_[handle];
+}
+
+Expected<FunctionSymbol> Engine::function(Handle handle, StringRef name) {
+  auto found = object(handle);
+  if (!found)
+    return found.takeError();
+  if (auto function = found->symbols.function(name))
+    return *function;
+  ErrorDetails details;
+  details.symbols = {name.str()};
+  return fail(ErrorCode::UnresolvedSymbol, "code object " + Twine(quoted(*found)) + " exports no function '" + name + "'",
+              std::move(details));
+}
+
+Expected<GlobalSymbol> Engine::global(Handle handle, StringRef name) {
+  auto found = object(handle);
+  if (!found)
+    return found.takeError();
+  if (auto global = found->symbols.global(name))
+    return *global;
+  ErrorDetails details;
+  details.symbols = {name.str()};
+  return fail(ErrorCode::UnresolvedSymbol, "code object " + Twine(quoted(*found)) + " exports no global '" + name + "'",
+              std::move(details));
+}
+
+Expected<Address> Engine::addressOf(Handle handle, const SymbolPlace &place) {
+  auto found = object(handle);
+  if (!found)
+    return found.takeError();
+  if (found->state != State::Placed)
+    return fail(ErrorCode::State, "code object " + Twine(quoted(*found)) + " is not placed");
+  return found->addressOf(place);
+}
+
+Expected<Address> Engine::addressOf(Handle handle, StringRef symbol) {
+  auto asFunction = function(handle, symbol);
+  if (asFunction)
+    return addressOf(handle, asFunction->place);
+  if (!objects_.isLive(handle))
+    return asFunction.takeError();
+  consumeError(asFunction.takeError());
+  auto asGlobal = global(handle, symbol);
+  if (!asGlobal)
+    return asGlobal.takeError();
+  return addressOf(handle, asGlobal->place);
+}
+
+Expected<EntryIndex> Engine::entry(Handle handle, StringRef functionName) {
+  auto found = function(handle, functionName);
+  if (!found)
+    return found.takeError();
+  return entry(objects_[handle], found->place.offset);
+}
+
+Expected<EntryIndex> Engine::entry(CodeObject &object, Offset offset) {
+  for (const EntryUse &entry : object.entries)
+    if (entry.offset == offset)
+      return entry.index;
+  auto index = entries_.take();
+  if (!index)
+    return index;
+  object.entries.push_back({*index, offset});
+  if (object.state == State::Placed)
+    entries_.redirect(*index, object.segment(SegmentKind::Code).base + offset);
+  return index;
+}
+
+std::vector<Handle> Engine::objectsIn(const std::array<Range, 3> &ranges) const {
+  std::vector<std::pair<Address, Handle>> found;
+  for (Handle handle = 0; handle < objects_.limit(); ++handle) {
+    const CodeObject &object = objects_[handle];
+    for (size_t kind = 0; object.state == State::Placed && kind < segmentKinds.size(); ++kind) {
+      const Segment &segment = object.segments[kind];
+      if (!segment.exists() || !ranges[kind].overlaps(segment.range()))
+        continue;
+      found.push_back({segment.base, handle});
+      break;
+    }
+  }
+  llvm::sort(found);
+  std::vector<Handle> handles;
+  for (auto &[address, handle] : found)
+    handles.push_back(handle);
+  return handles;
+}
+
+// ---- call thunks ----
+
+Expected<Address> Engine::thunk(SignatureIndex signature, ThunkStyle style) {
+  auto found = thunks_.find({signature, style});
+  if (found != thunks_.end())
+    return found->second;
+  auto made = makeThunk(types_.signature(signature), style);
+  if (made)
+    thunks_[{signature, style}] = *made;
+  return made;
+}
+
+Expected<Address> Engine::makeThunk(const Signature &signature, ThunkStyle style) {
+  auto refresh = [](void *engine) { static_cast<Engine *>(engine)->unwind_.refresh(); };
+  ThunkEnvironment environment{block_,
+                               blockParameterBytes,
+                               entries_.slotBase(),
+                               Address::of(unwind_.stale()),
+                               Address::of(reinterpret_cast<const void *>(+refresh)),
+                               Address::of(this)};
+  CompileOptions options;
+  options.name = "call thunk " + signature.text;
+  options.level = OptLevel::O1;
+  options.moves = Moves::All;
+  options.retain = Retain::None;
+  auto object = compileModule(buildThunk(signature, style, environment), {options.name, options.level, options.moves}, *machines_);
+  if (!object)
+    return object.takeError();
+  ProcessSymbols everything(ProcessSymbols::Policy::All);
+  Resolver resolver(*this, {}, everything);
+  auto linked = linker_->link(std::move(*object), {options.name, options.moves, options.retain}, resolver);
+  if (!linked)
+    return linked.takeError();
+  Size size = linked->segment(SegmentKind::Code).size;
+  Size alignment = linked->segment(SegmentKind::Code).alignment();
+  Address base = Address::of(roundUp(nextThunk_.value(), alignment));
+  if (!thunkSpace_.contains(Range::at(base, size)))
+    return fail(ErrorCode::SpaceFull, "no room for another call thunk, of type " + signature.text);
+  SymbolPlace place = linked->symbols.function(thunkName)->place;
+  Handle handle = objects_.add(std::move(*linked));
+  if (auto report = mover_.place({handle, {base, Address(), Address()}}); !report)
+    return report.takeError();
+  nextThunk_ = base + size;
+  return objects_[handle].addressOf(place);
+}
+
+// ---- tell ----
+
+Range Engine::placeable(SegmentKind kind) const {
+  Range range = arena_->segments(kind);
+  return kind == SegmentKind::Code ? Range{range.base, thunkSpace_.base} : range;
+}
+
+EngineStats Engine::stats() const {
+  EngineStats stats;
+  for (Handle handle = 0; handle < objects_.limit(); ++handle) {
+    const CodeObject &object = objects_[handle];
+    bool isThunk = object.state == State::Placed && thunkSpace_.contains(object.segment(SegmentKind::Code).base);
+    if (object.state == State::Vacant || isThunk)
+      continue;
+    ++stats.liveObjects;
+    stats.placedObjects += object.state == State::Placed;
+    for (size_t kind = 0; kind < segmentKinds.size(); ++kind)
+      stats.liveBytes[kind] += object.segments[kind].size;
+    stats.relocationBytes += object.relocations.bytes();
+    stats.bookkeepingBytes += object.symbols.bytes();
+  }
+  stats.bookkeepingBytes += stats.relocationBytes + objects_.limit() * sizeof(CodeObject);
+  for (SegmentKind kind : segmentKinds) {
+    stats.reservedBytes[indexOf(kind)] = placeable(kind).size();
+    stats.bookkeepingBytes += arena_->occupancy(kind).footprint();
+  }
+  stats.entryStubs = entries_.used();
+  stats.mappings = arena_->countMappings();
+  return stats;
+}

@@ -1,0 +1,125 @@
+// One Jit without JS: compile -> link -> place -> call -> relocate -> free, in one object that owns it all.
+#pragma once
+
+#include "compile/object_file.h"
+#include "link/linker.h"
+#include "memory/entry_table.h"
+#include "move/mover.h"
+#include "run/call_thunk.h"
+#include "run/process_symbols.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace nomad {
+
+struct EngineOptions {
+  Size arenaBytes = Size{1} << 30;
+  ProcessSymbols::Policy symbols = ProcessSymbols::Policy::All;
+  std::vector<std::string> listedSymbols;
+};
+
+/// What a client says a name stands for: an address, or a function of a code object.
+struct Import {
+  std::string name;
+  Address address;          // if object is noHandle
+  Handle object = noHandle; // else its exported function `symbol`
+  std::string symbol;
+};
+
+struct CompileOptions {
+  std::string name;
+  OptLevel level = OptLevel::O2;
+  Moves moves = Moves::Code;
+  Retain retain = Retain::Relocations;
+  std::vector<Import> imports;
+};
+
+struct EngineStats {
+  Size liveObjects = 0;
+  Size placedObjects = 0;
+  std::array<Size, 3> liveBytes{};
+  std::array<Size, 3> reservedBytes{};
+  Size entryStubs = 0;
+  Size relocationBytes = 0;
+  Size bookkeepingBytes = 0;
+  Size mappings = 0;
+};
+
+/// Belongs to one thread (I15).
+class Engine {
+public:
+  /// Bytes of the argument block that are parameters; the entry index comes behind them.
+  static constexpr Size blockParameterBytes = 8 * 1000;
+  static constexpr Size blockBytes = blockParameterBytes + 8;
+
+  static llvm::Expected<std::unique_ptr<Engine>> create(const EngineOptions &options);
+  ~Engine();
+
+  /// The memory that `argumentBlock()` is: `blockBytes` that stay where they are. Set before the first thunk.
+  void setArgumentBlock(Address block) { block_ = block; }
+
+  /// For generating code on other threads; they may outlive the engine.
+  std::shared_ptr<TargetMachinePool> machines() const { return machines_; }
+  llvm::Expected<Handle> link(ObjectFile object, const CompileOptions &options);
+  llvm::Expected<Handle> compile(llvm::StringRef source, const CompileOptions &options);
+  /// A name for all later links; replaces an earlier definition.
+  llvm::Error define(Import definition);
+
+  /// Places an unplaced code object and runs its constructors.
+  llvm::Expected<MoveReport> place(const MoveRequest &request);
+  llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests) { return mover_.relocate(requests); }
+  /// Runs destructors and exit handlers first. Errors: State while others refer to it.
+  llvm::Error free(Handle handle);
+
+  /// Errors: State if it is freed or, where an address is asked for, not placed; UnresolvedSymbol.
+  llvm::Expected<CodeObject &> object(Handle handle);
+  llvm::Expected<FunctionSymbol> function(Handle handle, llvm::StringRef name);
+  llvm::Expected<GlobalSymbol> global(Handle handle, llvm::StringRef name);
+  llvm::Expected<Address> addressOf(Handle handle, llvm::StringRef symbol);
+  llvm::Expected<Address> addressOf(Handle handle, const SymbolPlace &place);
+  llvm::Expected<EntryIndex> entry(Handle handle, llvm::StringRef functionName);
+  std::vector<Handle> objectsIn(const std::array<Range, 3> &ranges) const;
+
+  /// The address of a signature's call thunk; generates it at the first call.
+  llvm::Expected<Address> thunk(SignatureIndex signature, ThunkStyle style);
+
+  /// Where clients may place code objects.
+  Range placeable(SegmentKind kind) const;
+  const TypePool &types() const { return types_; }
+  const EntryTable &entries() const { return entries_; }
+  Size trim() { return arena_->trim(); }
+  EngineStats stats() const;
+
+private:
+  class Resolver;
+
+  explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
+  llvm::Expected<Resolution> resolveImport(const Import &import);
+  llvm::Expected<EntryIndex> entry(CodeObject &object, Offset offset);
+  void enterDependents(Handle handle);
+  llvm::Error checkFree(Handle handle) const;
+  void tearDown(CodeObject &object);
+  void discard(Handle handle);
+  void callCode(Address function);
+  llvm::Expected<Address> makeThunk(const Signature &signature, ThunkStyle style);
+
+  std::unique_ptr<Arena> arena_;
+  EntryTable entries_;
+  TypePool types_;
+  CodeObjectTable objects_;
+  UnwindRegistry unwind_;
+  Mover mover_;
+  std::unique_ptr<Linker> linker_;
+  std::shared_ptr<TargetMachinePool> machines_ = std::make_shared<TargetMachinePool>();
+  ProcessSymbols process_;
+  std::map<std::string, Import, std::less<>> definitions_;
+  Address block_;
+  Range thunkSpace_; // the end of the code range: thunks don't move
+  Address nextThunk_;
+  std::map<std::pair<SignatureIndex, ThunkStyle>, Address> thunks_;
+};
+
+} // namespace nomad

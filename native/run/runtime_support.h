@@ -1,0 +1,27 @@
+// What compiled C and C++ expects of its platform and can't have from libc when code may be freed: exit handlers that die with
+// their code object, and thread-local variables whose initial values may move.
+#pragma once
+
+#include "base/address.h"
+#include "link/code_object.h"
+
+#include "llvm/ADT/StringRef.h"
+
+#include <optional>
+
+namespace nomad {
+
+/// `__cxa_atexit`, `__cxa_thread_atexit`, `__emutls_get_address`: ours.
+std::optional<Address> findRuntimeSupport(llvm::StringRef name);
+
+/// From now on, until `retireTeardown`, code may register exit handlers with this `__dso_handle`.
+void announceTeardown(Teardown &teardown);
+void retireTeardown(Teardown &teardown);
+
+/// Runs and removes exit handlers, the last one registered first; those they register too.
+void runExitHandlers(Teardown &teardown);
+
+/// Frees every thread's copy of the variable whose control block is at `control`.
+void freeThreadLocal(Address control);
+
+} // namespace nomad

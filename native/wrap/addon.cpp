@@ -1,0 +1,22 @@
+// What the addon exports, and what each environment (main thread or worker) has of its own.
+#include "wrap/wrap_jit.h"
+
+#include "llvm/Config/llvm-config.h"
+
+#include <napi.h>
+
+using namespace nomad::wrap;
+
+static Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  auto destroy = [](napi_env, void *data, void *) { delete static_cast<Environment *>(data); };
+  napi_set_instance_data(env, new Environment, destroy, nullptr);
+  exports.Set("llvmVersion", LLVM_VERSION_STRING);
+  exports.Set("createJit", [&] {
+    napi_value function = nullptr;
+    napi_create_function(env, "createJit", NAPI_AUTO_LENGTH, createJit, nullptr, &function);
+    return Napi::Value(env, function);
+  }());
+  return exports;
+}
+
+NODE_API_MODULE(nomad_jit, initialise)

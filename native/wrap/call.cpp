@@ -1,0 +1,52 @@
+#include "wrap/call.h"
+
+using namespace nomad;
+using namespace nomad::wrap;
+
+Call::Call(napi_env env, napi_callback_info info) : js{env} {
+  size_t count = maxArguments;
+  void *data = nullptr;
+  js.check(napi_get_cb_info(env, info, &count, arguments_.data(), nullptr, &data));
+  jit_ = static_cast<Jit *>(data);
+}
+
+namespace {
+
+napi_value detailsObject(const Js &js, const ErrorDetails &details) {
+  napi_value result = js.object();
+  if (details.line)
+    js.set(result, "line", js.number(*details.line));
+  if (details.column)
+    js.set(result, "column", js.number(*details.column));
+  if (details.sourceLine)
+    js.set(result, "sourceLine", js.text(*details.sourceLine));
+  napi_value symbols = js.array(details.symbols.size());
+  for (size_t i = 0; i < details.symbols.size(); ++i)
+    js.setElement(symbols, i, js.text(details.symbols[i]));
+  if (!details.symbols.empty())
+    js.set(result, "symbols", symbols);
+  return result;
+}
+
+napi_value callFactory(const Js &js, const Jit &jit, const CodedError &error) {
+  napi_value factory = nullptr, made = nullptr;
+  js.check(napi_get_reference_value(js.env, jit.errorFactory, &factory));
+  napi_value arguments[] = {js.text(codeName(error.code)), js.text(error.message), detailsObject(js, error.details)};
+  js.check(napi_call_function(js.env, js.undefined(), factory, 3, arguments, &made));
+  return made;
+}
+
+} // namespace
+
+napi_value nomad::wrap::makeError(const Js &js, const Jit &jit, llvm::Error error) {
+  napi_value made = nullptr;
+  llvm::handleAllErrors(
+      withCode(ErrorCode::Link, "LLVM", std::move(error)), [&](const CodedError &coded) { made = callFactory(js, jit, coded); },
+      [&](const llvm::ErrorInfoBase &other) { made = callFactory(js, jit, CodedError(ErrorCode::Link, other.message(), {})); });
+  return made;
+}
+
+void nomad::wrap::throwError(const Js &js, const Jit &jit, llvm::Error error) {
+  if (napi_value made = makeError(js, jit, std::move(error)))
+    napi_throw(js.env, made);
+}

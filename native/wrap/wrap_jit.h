@@ -1,0 +1,35 @@
+// The native half of lib/jit.ts: an object of functions bound to one Jit (lib/native.ts names them all).
+#pragma once
+
+#include "run/engine.h"
+#include "wrap/js.h"
+
+#include <memory>
+#include <set>
+
+namespace nomad::wrap {
+
+/// What those functions are bound to. Lives until the object is collected or its environment ends, whichever is first (I15);
+/// compilations on other threads share what they need of it.
+struct Jit {
+  napi_env env;
+  std::unique_ptr<Engine> engine; // null after dispose
+  napi_ref errorFactory = nullptr;
+  napi_ref block = nullptr; // keeps the argument block
+};
+
+/// All Jits of an environment.
+struct Environment {
+  std::set<std::shared_ptr<Jit>> jits;
+};
+
+/// createJit(options, makeError): the one function that is not bound to a Jit.
+napi_value createJit(napi_env env, napi_callback_info info);
+
+// The bound functions by subject; each adds its own to the object.
+void addCompile(const Js &js, napi_value target, Jit &jit);
+void addMove(const Js &js, napi_value target, Jit &jit);
+void addLookup(const Js &js, napi_value target, Jit &jit);
+void addCall(const Js &js, napi_value target, Jit &jit);
+
+} // namespace nomad::wrap
