@@ -15,18 +15,19 @@ Teardown &CodeObject::ensureTeardown() {
 }
 
 Handle CodeObjectTable::add(CodeObject object) {
-  if (vacant_.empty()) {
-    objects_.push_back(std::move(object));
-    return limit() - 1;
+  Handle handle = limit_;
+  if (!vacant_.empty()) {
+    handle = vacant_.back();
+    vacant_.pop_back();
+  } else if (limit_++ % chunkLength == 0) {
+    chunks_.push_back(std::make_unique<CodeObject[]>(chunkLength));
   }
-  Handle handle = vacant_.back();
-  vacant_.pop_back();
-  objects_[handle] = std::move(object);
+  (*this)[handle] = std::move(object);
   return handle;
 }
 
 void CodeObjectTable::remove(Handle handle) {
-  objects_[handle] = CodeObject();
+  (*this)[handle] = CodeObject();
   vacant_.push_back(handle);
 }
 

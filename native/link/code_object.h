@@ -13,7 +13,6 @@
 #include "llvm/ADT/SmallVector.h"
 
 #include <array>
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -82,7 +81,8 @@ struct CodeObject {
   State state = State::Vacant;
   Moves moves = Moves::Code;
   Retain retain = Retain::Relocations;
-  bool isMoving = false; // in the batch that the mover checks
+  bool isMoving = false;     // in the batch that the mover checks
+  bool isDefinition = false; // some name that later compiles may link to stands for a function of it
 
   const Segment &segment(SegmentKind kind) const { return segments[indexOf(kind)]; }
   Segment &segment(SegmentKind kind) { return segments[indexOf(kind)]; }
@@ -91,20 +91,23 @@ struct CodeObject {
   Teardown &ensureTeardown();
 };
 
-/// All code objects of a Jit, by handle. Records don't move in memory.
+/// All code objects of a Jit, by handle. Records don't move in memory, and neighbours in handles are neighbours in memory.
 class CodeObjectTable {
 public:
   Handle add(CodeObject object);
   void remove(Handle handle);
 
-  CodeObject &operator[](Handle handle) { return objects_[handle]; }
-  const CodeObject &operator[](Handle handle) const { return objects_[handle]; }
-  bool isLive(Handle handle) const { return handle < objects_.size() && objects_[handle].state != State::Vacant; }
-  Handle limit() const { return static_cast<Handle>(objects_.size()); }
-  Size liveCount() const { return objects_.size() - vacant_.size(); }
+  CodeObject &operator[](Handle handle) { return chunks_[handle / chunkLength][handle % chunkLength]; }
+  const CodeObject &operator[](Handle handle) const { return chunks_[handle / chunkLength][handle % chunkLength]; }
+  bool isLive(Handle handle) const { return handle < limit_ && (*this)[handle].state != State::Vacant; }
+  Handle limit() const { return limit_; }
+  Size bytes() const { return chunks_.size() * chunkLength * sizeof(CodeObject); }
 
 private:
-  std::deque<CodeObject> objects_;
+  static constexpr Handle chunkLength = 256;
+
+  std::vector<std::unique_ptr<CodeObject[]>> chunks_;
+  Handle limit_ = 0;
   std::vector<Handle> vacant_;
 };
 

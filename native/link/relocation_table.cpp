@@ -220,7 +220,7 @@ void RelocationTable::keepOnlyReferences() {
   *this = encode(std::move(kept));
 }
 
-std::uint32_t RelocationTable::applyMove(const SegmentMoves &moves) const {
+std::uint32_t RelocationTable::applyGroups(const SegmentMoves &moves) const {
   std::uint32_t applied = 0;
   for (const std::uint8_t *at = encoded_.get(), *limit = at + size_; at < limit;) {
     Group group = readGroup(at);

@@ -64,7 +64,7 @@ public:
   std::vector<Relocation> decode() const;
 
   /// Rewrites all sites for a move of the code object's own segments; returns how many it rewrote.
-  std::uint32_t applyMove(const SegmentMoves &moves) const;
+  std::uint32_t applyMove(const SegmentMoves &moves) const { return size_ == 0 ? 0 : applyGroups(moves); }
   /// Rewrites the sites that refer to code object `reference`, which moves by `delta`.
   std::uint32_t applyReference(const SegmentMoves &segments, std::uint32_t reference, Delta delta) const;
 
@@ -74,6 +74,8 @@ public:
   void keepOnlyReferences();
 
 private:
+  std::uint32_t applyGroups(const SegmentMoves &moves) const;
+
   std::unique_ptr<std::uint8_t[]> encoded_;
   std::uint32_t size_ = 0;
   std::uint32_t count_ = 0;

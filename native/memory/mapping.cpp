@@ -2,11 +2,13 @@
 
 #include "base/error.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 using namespace nomad;
 using namespace llvm;
@@ -102,6 +104,13 @@ Error Mapping::mapShared(Range part, const SharedMemory &memory, Size offset, Ac
 
 Error Mapping::mapPrivate(Range part) {
   return mapInto(part, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, "data memory");
+}
+
+Size nomad::residentBytes(Range pages) {
+  std::vector<unsigned char> resident(pages.size() / pageSize);
+  if (mincore(pages.base.pointer(), pages.size(), resident.data()) != 0)
+    return 0;
+  return static_cast<Size>(std::count_if(resident.begin(), resident.end(), [](unsigned char page) { return (page & 1) != 0; })) * pageSize;
 }
 
 void nomad::discardShared(Range pages) { madvise(pages.base.pointer(), pages.size(), MADV_REMOVE); }

@@ -52,6 +52,9 @@ private:
 
 constexpr Size pageSize = 4096;
 
+/// Bytes of a mapped range that the system keeps in memory.
+Size residentBytes(Range pages);
+
 /// Gives whole pages of shared memory, seen through any view of it, back to the system. They read as zero then.
 void discardShared(Range pages);
 /// The same for private memory.

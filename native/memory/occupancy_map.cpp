@@ -57,7 +57,6 @@ bool OccupancyMap::claim(Range part) {
   Granules claimed = granules(part);
   everyWord(claimed, [](std::uint64_t &word, std::uint64_t mask) { return word |= mask, true; });
   claimedGranules_ += claimed.limit - claimed.first;
-  highestWord_ = std::max(highestWord_, claimed.limit / bitsPerWord);
   return true;
 }
 
@@ -67,9 +66,7 @@ void OccupancyMap::vacate(Range part) {
   claimedGranules_ -= vacated.limit - vacated.first;
 }
 
-Size OccupancyMap::footprint() const {
-  return claimedGranules_ == 0 ? 0 : std::min(bits_.range().size(), roundUp((highestWord_ + 1) * 8, pageSize));
-}
+Size OccupancyMap::footprint() const { return residentBytes(bits_.range()); }
 
 bool OccupancyMap::isVacantPage(Size page) const {
   const std::uint64_t *first = words() + page * wordsPerPage;

@@ -16,6 +16,7 @@ public:
 
   static llvm::Expected<OccupancyMap> create(Range range);
 
+  /// Is no granule of it claimed?
   bool isVacant(Range part) const;
   /// Claims all of `part`, or nothing and false if somebody has some of it.
   bool claim(Range part);
@@ -23,7 +24,7 @@ public:
 
   /// Bytes in claimed granules.
   Size claimedBytes() const { return claimedGranules_ * granule; }
-  /// Bytes of this map that the system has made resident at the most.
+  /// Bytes of this map that are resident.
   Size footprint() const;
 
   /// The first run of vacant whole pages at or after `from`; empty at the range's end.
@@ -45,7 +46,6 @@ private:
   Range range_;
   Mapping bits_;
   Size claimedGranules_ = 0;
-  Size highestWord_ = 0;
 };
 
 } // namespace nomad

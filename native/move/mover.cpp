@@ -3,6 +3,7 @@
 #include "base/error.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/ScopeExit.h"
 
 #include <algorithm>
 #include <cstring>
@@ -12,18 +13,41 @@ using namespace llvm;
 
 namespace {
 
-bool isMoving(const SegmentMove &move) { return move.size > 0 && move.from != move.to; }
-Range oldRange(const SegmentMove &move) { return Range::at(move.from, move.size); }
-Range newRange(const SegmentMove &move) { return Range::at(move.to, move.size); }
-
 std::string segmentOf(const CodeObject &object, SegmentKind kind) {
   return std::string(segmentName(kind)) + " of code object " + quoted(object);
 }
 
+std::string offsetIn(Range range, Address address) { return hex(static_cast<std::uint64_t>(address - range.base)); }
+
+// The segments of a code object as they are: for sites that change although their segment stays.
+SegmentMoves unmoved(const CodeObject &object, const WriteScope &scope) {
+  SegmentMoves moves;
+  for (size_t kind = 0; kind < segmentKinds.size(); ++kind) {
+    const Segment &segment = object.segments[kind];
+    if (segment.exists())
+      moves[kind] = {scope.writable(segment.base), segment.base, segment.base, segment.size};
+  }
+  return moves;
+}
+
+void copyImage(const Image &image, size_t kind, const SegmentMove &move) {
+  std::memcpy(move.bytes, image.bytes[kind].get(), image.storedBytes[kind]);
+  std::memset(move.bytes + image.storedBytes[kind], 0, move.size - image.storedBytes[kind]);
+}
+
 } // namespace
 
+void Mover::Extent::add(SegmentKind kind, Range place) {
+  Range &range = around[indexOf(kind)];
+  range = range.size() == 0 ? place : Range{std::min(range.base, place.base), std::max(range.limit, place.limit)};
+}
+
+bool Mover::Extent::meets(const Extent &other) const {
+  return llvm::any_of(segmentKinds, [&](SegmentKind kind) { return around[indexOf(kind)].overlaps(other.around[indexOf(kind)]); });
+}
+
 Expected<MoveReport> Mover::place(const MoveRequest &request) {
-  auto report = run(request, State::Unplaced);
+  auto report = run(request, Purpose::Place);
   if (!report)
     return report;
   CodeObject &object = objects_[request.object];
@@ -33,81 +57,105 @@ Expected<MoveReport> Mover::place(const MoveRequest &request) {
   return report;
 }
 
-Expected<MoveReport> Mover::relocate(ArrayRef<MoveRequest> requests) { return run(requests, State::Placed); }
+Expected<MoveReport> Mover::relocate(ArrayRef<MoveRequest> requests) { return run(requests, Purpose::Relocate); }
 
-Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, State expected) {
-  Error error = check(requests, expected);
-  for (Step &step : steps_)
-    step.object->isMoving = false;
-  if (error)
+Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose) {
+  if (Error error = check(requests, purpose))
     return error;
-  if (Error refused = claim(expected))
-    return refused;
+  if (Error error = claim(purpose))
+    return error;
   MoveReport report;
+  WriteScope scope(arena_);
+  isCopied_ = oldPlaces_.meets(newPlaces_);
+  if (isCopied_)
+    copyOverlapping(scope);
+  for (Step &step : steps_)
+    moveOne(scope, step, purpose, report);
+  redirectCallers(scope, report);
   report.moved = requests.size();
-  {
-    WriteScope scope(arena_);
-    copy(scope, expected, report);
-    relocateSites(report);
-    publish(scope, report);
-  }
   return report;
+}
+
+/// Calls visit(step, kind, segment, to) for each segment that moves; stops when one says false.
+template <typename Visit> void Mover::everySegment(Visit visit) {
+  for (Step &step : steps_)
+    for (SegmentKind kind : segmentKinds)
+      if (Address to = step.to[indexOf(kind)]; to != Address())
+        if (!visit(step, kind, step.object->segment(kind), to))
+          return;
 }
 
 // ---- check: everything that can fail, before the first byte changes (I7) ----
 
-Error Mover::check(ArrayRef<MoveRequest> requests, State expected) {
+Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   steps_.clear();
   steps_.reserve(requests.size());
+  oldPlaces_.clear();
+  newPlaces_.clear();
+  scope_exit unmark([this] {
+    for (Step &step : steps_)
+      step.object->isMoving = false;
+  });
   for (const MoveRequest &request : requests) {
-    if (Error error = checkState(request, expected))
+    if (Error error = checkState(request, purpose))
       return error;
     CodeObject &object = objects_[request.object];
-    if (object.isMoving)
-      return fail(ErrorCode::Placement, "code object " + Twine(quoted(object)) + " is in the batch twice");
     object.isMoving = true;
-    steps_.push_back({&object, {}});
-    if (Error error = checkOne(request, expected, steps_.back()))
+    steps_.push_back({&object, {}, 0});
+    if (Error error = checkPlaces(steps_.back(), request, purpose))
       return error;
   }
   return Error::success();
 }
 
-Error Mover::checkState(const MoveRequest &request, State expected) const {
+Error Mover::checkState(const MoveRequest &request, Purpose purpose) const {
   if (!objects_.isLive(request.object))
     return fail(ErrorCode::State, "the code object is freed");
   const CodeObject &object = objects_[request.object];
-  if (expected == State::Placed && object.state == State::Placed && object.retain == Retain::None)
-    return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " was compiled with retain: 'none' and can't move again");
-  if (object.state != expected)
-    return fail(ErrorCode::State, "code object " + Twine(quoted(object)) +
-                                      (expected == State::Placed ? " is not placed" : " is placed already; relocate moves it"));
-  return expected == State::Unplaced ? checkReferences(object) : Error::success();
+  bool isReady = purpose == Purpose::Place ? object.state == State::Unplaced
+                                           : object.state == State::Placed && object.retain == Retain::Relocations;
+  if (!isReady || object.isMoving)
+    return stateError(object, purpose);
+  return purpose == Purpose::Place ? checkReferences(object) : Error::success();
+}
+
+Error Mover::stateError(const CodeObject &object, Purpose purpose) const {
+  const std::string who = "code object ";
+  if (object.isMoving)
+    return fail(ErrorCode::Placement, who + quoted(object) + " is in the batch twice");
+  if (purpose == Purpose::Place)
+    return fail(ErrorCode::State, who + quoted(object) + " is placed already; relocate moves it");
+  if (object.state != State::Placed)
+    return fail(ErrorCode::State, who + quoted(object) + " is not placed");
+  return fail(ErrorCode::State, who + quoted(object) + " was compiled with retain: 'none' and can't move again");
 }
 
 // Its calls lead to where those are: they must be somewhere.
 Error Mover::checkReferences(const CodeObject &object) const {
   if (object.links)
     for (Handle reference : object.links->references)
-      if (objects_[reference].state != State::Placed && &objects_[reference] != &object)
+      if (objects_[reference].state != State::Placed)
         return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " refers to " + quoted(objects_[reference]) +
                                           ", which is not placed yet");
   return Error::success();
 }
 
-Error Mover::checkOne(const MoveRequest &request, State expected, Step &step) {
+Error Mover::checkPlaces(Step &step, const MoveRequest &request, Purpose purpose) {
   for (SegmentKind kind : segmentKinds) {
     const Segment &segment = step.object->segment(kind);
+    Address to = request.to[indexOf(kind)];
     if (!segment.exists())
       continue;
-    Address to = request.to[indexOf(kind)];
-    if (to == Address() && expected == State::Unplaced)
+    if (to == Address() && purpose == Purpose::Place)
       return fail(ErrorCode::Placement, "no place for the " + Twine(segment.size) + " bytes of " + segmentOf(*step.object, kind));
-    if (to == Address())
-      to = segment.base;
-    else if (Error error = checkSegment(*step.object, kind, to))
+    if (to == Address() || (purpose == Purpose::Relocate && to == segment.base))
+      continue;
+    if (Error error = checkSegment(*step.object, kind, to))
       return error;
-    step.moves[indexOf(kind)] = {nullptr, segment.base, to, segment.size};
+    step.to[indexOf(kind)] = to;
+    newPlaces_.add(kind, Range::at(to, segment.size));
+    if (purpose == Purpose::Relocate)
+      oldPlaces_.add(kind, segment.range());
   }
   return Error::success();
 }
@@ -115,176 +163,149 @@ Error Mover::checkOne(const MoveRequest &request, State expected, Step &step) {
 Error Mover::checkSegment(const CodeObject &object, SegmentKind kind, Address to) const {
   const Segment &segment = object.segment(kind);
   Range range = arena_.segments(kind);
-  std::string offset = hex(static_cast<std::uint64_t>(to - range.base));
   if (!range.contains(Range::at(to, segment.size)))
-    return fail(ErrorCode::Placement, segmentOf(object, kind) + ": " + Twine(segment.size) + " bytes at offset " + offset +
+    return fail(ErrorCode::Placement, segmentOf(object, kind) + ": " + Twine(segment.size) + " bytes at offset " + offsetIn(range, to) +
                                           " do not lie in the arena's " + Twine(range.size()) + " bytes of " + segmentName(kind));
   if (!to.isAligned(segment.alignment()))
-    return fail(ErrorCode::Placement, segmentOf(object, kind) + ": offset " + offset + " is not a multiple of its alignment " +
-                                          Twine(segment.alignment()));
+    return fail(ErrorCode::Placement, segmentOf(object, kind) + ": offset " + offsetIn(range, to) +
+                                          " is not a multiple of its alignment " + Twine(segment.alignment()));
   return Error::success();
 }
 
 // ---- claim: the new places, or none of them ----
 
-Error Mover::claim(State expected) {
-  overlaps_ = false;
-  if (expected == State::Placed)
-    vacateOld();
-  for (Step &step : steps_)
-    for (SegmentKind kind : segmentKinds) {
-      const SegmentMove &move = step.moves[indexOf(kind)];
-      bool wants = expected == State::Unplaced ? move.size > 0 : isMoving(move);
-      if (!wants || arena_.occupancy(kind).claim(newRange(move)))
-        continue;
-      unclaim(&step, indexOf(kind), expected);
-      return overlapError(step, kind);
-    }
-  return Error::success();
+Error Mover::claim(Purpose purpose) {
+  if (purpose == Purpose::Relocate)
+    everySegment([&](Step &, SegmentKind kind, const Segment &segment, Address) {
+      arena_.occupancy(kind).vacate(segment.range());
+      return true;
+    });
+  const Step *failedStep = nullptr;
+  SegmentKind failedKind{};
+  everySegment([&](Step &step, SegmentKind kind, const Segment &segment, Address to) {
+    if (arena_.occupancy(kind).claim(Range::at(to, segment.size)))
+      return true;
+    failedStep = &step;
+    failedKind = kind;
+    return false;
+  });
+  if (!failedStep)
+    return Error::success();
+  unclaim(failedStep, failedKind, purpose);
+  return overlapError(*failedStep, failedKind);
 }
 
-void Mover::vacateOld() {
-  for (Step &step : steps_)
-    for (SegmentKind kind : segmentKinds)
-      if (const SegmentMove &move = step.moves[indexOf(kind)]; isMoving(move))
-        overlaps_ |= !arena_.occupancy(kind).isVacant(newRange(move));
-  for (Step &step : steps_)
-    for (SegmentKind kind : segmentKinds)
-      if (const SegmentMove &move = step.moves[indexOf(kind)]; isMoving(move))
-        arena_.occupancy(kind).vacate(oldRange(move));
-}
-
-// Takes claims back up to the one that failed, then claims the old places again.
-void Mover::unclaim(const Step *lastStep, size_t lastKind, State expected) {
-  bool reached = false;
-  for (Step &step : steps_)
-    for (SegmentKind kind : segmentKinds) {
-      reached |= &step == lastStep && indexOf(kind) == lastKind;
-      const SegmentMove &move = step.moves[indexOf(kind)];
-      if (!reached && (expected == State::Unplaced ? move.size > 0 : isMoving(move)))
-        arena_.occupancy(kind).vacate(newRange(move));
-    }
-  if (expected == State::Placed)
-    for (Step &step : steps_)
-      for (SegmentKind kind : segmentKinds)
-        if (const SegmentMove &move = step.moves[indexOf(kind)]; isMoving(move))
-          arena_.occupancy(kind).claim(oldRange(move));
+// Takes back the claims made before the one that failed, then claims the old places again.
+void Mover::unclaim(const Step *failedStep, SegmentKind failedKind, Purpose purpose) {
+  everySegment([&](Step &step, SegmentKind kind, const Segment &segment, Address to) {
+    if (&step == failedStep && kind == failedKind)
+      return false;
+    arena_.occupancy(kind).vacate(Range::at(to, segment.size));
+    return true;
+  });
+  if (purpose == Purpose::Relocate)
+    everySegment([&](Step &, SegmentKind kind, const Segment &segment, Address) {
+      return arena_.occupancy(kind).claim(segment.range());
+    });
 }
 
 Error Mover::overlapError(const Step &step, SegmentKind kind) const {
-  Range wanted = newRange(step.moves[indexOf(kind)]);
+  Range wanted = Range::at(step.to[indexOf(kind)], step.object->segment(kind).size);
   std::string who = "another code object of the batch";
   for (Handle handle = 0; handle < objects_.limit(); ++handle) {
     const CodeObject &other = objects_[handle];
-    bool inBatch = llvm::any_of(steps_, [&](const Step &each) { return each.object == &other && isMoving(each.moves[indexOf(kind)]); });
-    if (!inBatch && other.state == State::Placed && other.segment(kind).exists() && other.segment(kind).range().overlaps(wanted))
+    bool moves = llvm::any_of(steps_, [&](const Step &each) { return each.object == &other && each.to[indexOf(kind)] != Address(); });
+    if (!moves && other.state == State::Placed && other.segment(kind).exists() && other.segment(kind).range().overlaps(wanted))
       who = "code object " + quoted(other);
   }
   return fail(ErrorCode::Placement, segmentOf(*step.object, kind) + ": " + Twine(wanted.size()) + " bytes at offset " +
-                                        hex(static_cast<std::uint64_t>(wanted.base - arena_.segments(kind).base)) + " overlap " + who);
+                                        offsetIn(arena_.segments(kind), wanted.base) + " overlap " + who);
 }
 
-// ---- copy ----
+// ---- copy, relocate, publish (I13) ----
 
-void Mover::copy(const WriteScope &scope, State expected, MoveReport &report) {
-  for (Step &step : steps_) {
-    if (expected == State::Placed && isMoving(step.moves[indexOf(SegmentKind::Code)]))
-      unwind_.remove(*step.object);
-    for (SegmentMove &move : step.moves) {
-      move.bytes = move.size > 0 ? scope.writable(move.to) : nullptr;
-      report.bytes += expected == State::Unplaced || isMoving(move) ? move.size : 0;
-    }
-  }
-  if (expected == State::Unplaced)
-    copyImage(steps_.front());
-  else if (overlaps_)
-    copyOverlapping(scope);
-  else
-    copyDisjoint(scope);
-}
-
-void Mover::copyImage(Step &step) {
-  const Image &image = *step.object->image;
+void Mover::moveOne(const WriteScope &scope, Step &step, Purpose purpose, MoveReport &report) {
+  CodeObject &object = *step.object;
+  if (purpose == Purpose::Relocate && step.to[indexOf(SegmentKind::Code)] != Address() && !isCopied_)
+    unwind_.remove(object);
+  SegmentMoves moves = unmoved(object, scope);
   for (size_t kind = 0; kind < segmentKinds.size(); ++kind) {
-    const SegmentMove &move = step.moves[kind];
-    if (move.size == 0)
+    if (step.to[kind] == Address())
       continue;
-    std::memcpy(move.bytes, image.bytes[kind].get(), image.storedBytes[kind]);
-    std::memset(move.bytes + image.storedBytes[kind], 0, move.size - image.storedBytes[kind]);
+    SegmentMove &move = moves[kind];
+    move.to = step.to[kind];
+    const std::byte *old = std::exchange(move.bytes, scope.writable(move.to));
+    if (purpose == Purpose::Place)
+      copyImage(*object.image, kind, move);
+    else if (!isCopied_)
+      std::memcpy(move.bytes, old, move.size);
+    report.bytes += move.size;
   }
+  step.codeDelta = moves[indexOf(SegmentKind::Code)].delta();
+  report.relocations += object.relocations.applyMove(moves);
+  publish(step);
 }
 
-void Mover::copyDisjoint(const WriteScope &scope) {
-  for (Step &step : steps_)
-    for (SegmentMove &move : step.moves)
-      if (isMoving(move))
-        std::memcpy(move.bytes, scope.writable(move.from), move.size);
+void Mover::publish(const Step &step) {
+  CodeObject &object = *step.object;
+  object.state = State::Placed;
+  for (size_t kind = 0; kind < segmentKinds.size(); ++kind)
+    if (step.to[kind] != Address())
+      object.segments[kind].base = step.to[kind];
+  if (step.to[indexOf(SegmentKind::Code)] == Address())
+    return;
+  for (const EntryUse &entry : object.entries)
+    entries_.redirect(entry.index, object.segment(SegmentKind::Code).base + entry.offset);
+  unwind_.add(object);
 }
 
 // Sliding: if all go down, lower ones first never overwrite what is still to be copied; if all go up, higher ones first. A batch
 // that does both (a swap) goes through a buffer.
 void Mover::copyOverlapping(const WriteScope &scope) {
-  std::vector<const SegmentMove *> moves;
-  for (Step &step : steps_)
-    for (SegmentMove &move : step.moves)
-      if (isMoving(move))
-        moves.push_back(&move);
-  auto isDown = [](const SegmentMove *move) { return move->delta() < 0; };
-  bool allDown = llvm::all_of(moves, isDown);
-  if (allDown || llvm::none_of(moves, isDown)) {
-    llvm::sort(moves, [=](auto *a, auto *b) { return allDown ? a->from < b->from : a->from > b->from; });
-    for (const SegmentMove *move : moves)
-      std::memmove(move->bytes, scope.writable(move->from), move->size);
+  struct Copy {
+    std::byte *to;
+    const std::byte *from;
+    Size size;
+  };
+  std::vector<Copy> copies;
+  everySegment([&](Step &step, SegmentKind kind, const Segment &segment, Address to) {
+    if (kind == SegmentKind::Code)
+      unwind_.remove(*step.object);
+    copies.push_back({scope.writable(to), scope.writable(segment.base), segment.size});
+    return true;
+  });
+  auto isDown = [](const Copy &copy) { return copy.to < copy.from; };
+  bool allDown = llvm::all_of(copies, isDown);
+  if (allDown || llvm::none_of(copies, isDown)) {
+    llvm::sort(copies, [=](const Copy &a, const Copy &b) { return allDown ? a.from < b.from : a.from > b.from; });
+    for (const Copy &copy : copies)
+      std::memmove(copy.to, copy.from, copy.size);
     return;
   }
   std::vector<std::byte> buffer;
-  for (const SegmentMove *move : moves)
-    buffer.insert(buffer.end(), scope.writable(move->from), scope.writable(move->from) + move->size);
+  for (const Copy &copy : copies)
+    buffer.insert(buffer.end(), copy.from, copy.from + copy.size);
   const std::byte *at = buffer.data();
-  for (const SegmentMove *move : moves) {
-    std::memcpy(move->bytes, at, move->size);
-    at += move->size;
+  for (const Copy &copy : copies) {
+    std::memcpy(copy.to, at, copy.size);
+    at += copy.size;
   }
 }
 
-// ---- relocate, publish (I13) ----
-
-void Mover::relocateSites(MoveReport &report) {
-  for (Step &step : steps_)
-    report.relocations += step.object->relocations.applyMove(step.moves);
-}
-
-void Mover::publish(const WriteScope &scope, MoveReport &report) {
-  for (Step &step : steps_) {
-    CodeObject &object = *step.object;
-    bool isNew = object.state == State::Unplaced;
-    for (size_t kind = 0; kind < segmentKinds.size(); ++kind)
-      if (object.segments[kind].exists())
-        object.segments[kind].base = step.moves[kind].to;
-    object.state = State::Placed;
-    if (!isNew && !isMoving(step.moves[indexOf(SegmentKind::Code)]))
+// After all moves: the callers of what has moved may have moved too. A call site that still has the callee's old address needs
+// the callee's delta; its own move is in already.
+void Mover::redirectCallers(const WriteScope &scope, MoveReport &report) {
+  for (const Step &step : steps_) {
+    if (!step.object->links || step.codeDelta == 0)
       continue;
-    for (const EntryUse &entry : object.entries)
-      entries_.redirect(entry.index, object.segment(SegmentKind::Code).base + entry.offset);
-    unwind_.add(object);
-  }
-  for (const Step &step : steps_)
-    redirectCallers(scope, step, report);
-}
-
-void Mover::redirectCallers(const WriteScope &scope, const Step &step, MoveReport &report) {
-  const SegmentMove &code = step.moves[indexOf(SegmentKind::Code)];
-  if (!step.object->links || !isMoving(code))
-    return;
-  for (auto &[handle, reference] : step.object->links->dependents) {
-    CodeObject &dependent = objects_[handle];
-    SegmentMoves segments;
-    for (size_t kind = 0; kind < segmentKinds.size(); ++kind) {
-      const Segment &segment = dependent.segments[kind];
-      bool isPlaced = dependent.state == State::Placed;
-      segments[kind].bytes = isPlaced ? scope.writable(segment.base) : dependent.image->bytes[kind].get();
+    for (auto &[handle, reference] : step.object->links->dependents) {
+      const CodeObject &dependent = objects_[handle];
+      SegmentMoves segments = unmoved(dependent, scope);
+      if (dependent.state == State::Unplaced)
+        for (size_t kind = 0; kind < segmentKinds.size(); ++kind)
+          segments[kind].bytes = dependent.image->bytes[kind].get();
+      report.relocations += dependent.relocations.applyReference(segments, reference, step.codeDelta);
     }
-    report.relocations += dependent.relocations.applyReference(segments, reference, code.delta());
   }
 }
 

@@ -37,35 +37,45 @@ public:
   void vacate(CodeObject &object);
 
 private:
+  enum class Purpose { Place, Relocate };
+
   struct Step {
     CodeObject *object;
-    SegmentMoves moves;
+    std::array<Address, 3> to; // null where the segment stays
+    Delta codeDelta;           // known once it has moved
   };
 
-  llvm::Expected<MoveReport> run(llvm::ArrayRef<MoveRequest> requests, State expected);
-  llvm::Error check(llvm::ArrayRef<MoveRequest> requests, State expected);
-  llvm::Error checkOne(const MoveRequest &request, State expected, Step &step);
-  llvm::Error checkState(const MoveRequest &request, State expected) const;
+  llvm::Expected<MoveReport> run(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
+  llvm::Error check(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
+  llvm::Error checkState(const MoveRequest &request, Purpose purpose) const;
+  llvm::Error stateError(const CodeObject &object, Purpose purpose) const;
   llvm::Error checkReferences(const CodeObject &object) const;
+  llvm::Error checkPlaces(Step &step, const MoveRequest &request, Purpose purpose);
   llvm::Error checkSegment(const CodeObject &object, SegmentKind kind, Address to) const;
-  llvm::Error claim(State expected);
+  llvm::Error claim(Purpose purpose);
+  void unclaim(const Step *failedStep, SegmentKind failedKind, Purpose purpose);
   llvm::Error overlapError(const Step &step, SegmentKind kind) const;
-  void vacateOld();
-  void unclaim(const Step *lastStep, size_t lastKind, State expected);
-  void copy(const WriteScope &scope, State expected, MoveReport &report);
-  void copyImage(Step &step);
-  void copyDisjoint(const WriteScope &scope);
+  void moveOne(const WriteScope &scope, Step &step, Purpose purpose, MoveReport &report);
+  void publish(const Step &step);
   void copyOverlapping(const WriteScope &scope);
-  void relocateSites(MoveReport &report);
-  void publish(const WriteScope &scope, MoveReport &report);
-  void redirectCallers(const WriteScope &scope, const Step &step, MoveReport &report);
+  void redirectCallers(const WriteScope &scope, MoveReport &report);
+  template <typename Visit> void everySegment(Visit visit);
 
   Arena &arena_;
   EntryTable &entries_;
   CodeObjectTable &objects_;
   UnwindRegistry &unwind_;
+  /// The smallest range around some places: two batches' worth of places are disjoint if these are.
+  struct Extent {
+    std::array<Range, 3> around;
+    void clear() { around = {}; }
+    void add(SegmentKind kind, Range place);
+    bool meets(const Extent &other) const;
+  };
+
   std::vector<Step> steps_; // of the batch that runs; kept for its memory
-  bool overlaps_ = false;   // a new place has bytes of an old one
+  Extent oldPlaces_, newPlaces_;
+  bool isCopied_ = false; // new places may have bytes of old ones, so all was copied in an order that allows it
 };
 
 } // namespace nomad

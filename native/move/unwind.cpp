@@ -41,9 +41,7 @@ void UnwindRegistry::markStale(Window &window) {
   stale_ = 1;
 }
 
-void UnwindRegistry::remove(CodeObject &object) {
-  if (object.unwind == noOffset)
-    return;
+void UnwindRegistry::removeTable(CodeObject &object) {
   Window &window = windowOf(object);
   markStale(window);
   std::uint32_t slot = object.unwindSlot;
@@ -55,9 +53,7 @@ void UnwindRegistry::remove(CodeObject &object) {
   window.owners.pop_back();
 }
 
-void UnwindRegistry::add(CodeObject &object) {
-  if (object.unwind == noOffset)
-    return;
+void UnwindRegistry::addTable(CodeObject &object) {
   Window &window = windowOf(object);
   markStale(window);
   object.unwindSlot = static_cast<std::uint32_t>(window.tables.size());

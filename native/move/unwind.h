@@ -21,9 +21,15 @@ public:
   UnwindRegistry &operator=(const UnwindRegistry &) = delete;
 
   /// Before the bytes of a placed code object change or go.
-  void remove(CodeObject &object);
+  void remove(CodeObject &object) {
+    if (object.unwind != noOffset)
+      removeTable(object);
+  }
   /// After they are in place.
-  void add(CodeObject &object);
+  void add(CodeObject &object) {
+    if (object.unwind != noOffset)
+      addTable(object);
+  }
   /// Registers what has changed. Call before code runs, if stale.
   void refresh();
 
@@ -41,6 +47,8 @@ private:
     bool isStale = false;
   };
 
+  void removeTable(CodeObject &object);
+  void addTable(CodeObject &object);
   Window &windowOf(const CodeObject &object);
   void unregister(Window &window);
   void markStale(Window &window);

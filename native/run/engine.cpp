@@ -103,6 +103,8 @@ Error Engine::define(Import definition) {
   if (definition.object != noHandle)
     if (auto found = function(definition.object, definition.symbol); !found)
       return found.takeError();
+  if (definition.object != noHandle)
+    objects_[definition.object].isDefinition = true;
   definitions_.insert_or_assign(definition.name, definition);
   return Error::success();
 }
@@ -179,6 +181,8 @@ void Engine::discard(Handle handle) {
   if (object.links)
     for (Handle reference : object.links->references)
       objects_[reference].links->dependents.erase(handle);
+  if (object.isDefinition)
+    std::erase_if(definitions_, [=](const auto &definition) { return definition.second.object == handle; });
   for (const EntryUse &entry : object.entries)
     entries_.giveBack(entry.index);
   if (object.state == State::Placed)
@@ -342,11 +346,11 @@ EngineStats Engine::stats() const {
     ++stats.liveObjects;
     stats.placedObjects += object.state == State::Placed;
     for (size_t kind = 0; kind < segmentKinds.size(); ++kind)
-      stats.liveBytes[kind] += object.segments[kind].size;
+      stats.liveBytes[kind] += object.state == State::Placed ? object.segments[kind].size : 0;
     stats.relocationBytes += object.relocations.bytes();
     stats.bookkeepingBytes += object.symbols.bytes();
   }
-  stats.bookkeepingBytes += stats.relocationBytes + objects_.limit() * sizeof(CodeObject);
+  stats.bookkeepingBytes += stats.relocationBytes + objects_.bytes();
   for (SegmentKind kind : segmentKinds) {
     stats.reservedBytes[indexOf(kind)] = placeable(kind).size();
     stats.bookkeepingBytes += arena_->occupancy(kind).footprint();

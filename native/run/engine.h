@@ -65,7 +65,7 @@ public:
   std::shared_ptr<TargetMachinePool> machines() const { return machines_; }
   llvm::Expected<Handle> link(ObjectFile object, const CompileOptions &options);
   llvm::Expected<Handle> compile(llvm::StringRef source, const CompileOptions &options);
-  /// A name for all later links; replaces an earlier definition.
+  /// A name for all later links, until its code object is freed; replaces an earlier definition.
   llvm::Error define(Import definition);
 
   /// Places an unplaced code object and runs its constructors.

@@ -1,0 +1,80 @@
+/**
+ * What the classes of one Jit share, and users never see.
+ *
+ * In: the native half. Out: its tables. Always true: a code object whose native half is freed has no reservation, and is in no table.
+ */
+import type { CodeObject } from './code-object';
+import { show } from './check';
+import { PlacementError, StateError } from './errors';
+import { ExportCache } from './function-type';
+import type { CallKind } from './call/kind';
+import type { Handle, NativeJit } from './native';
+import { ObjectTable } from './object-table';
+import { perSegment, type OffsetRange, type PerSegment, type Placement, type SegmentName } from './segments';
+import { FreeListAllocator } from './space/free-list';
+import { Reservations } from './space/reservations';
+import type { CodeSpace } from './space/space';
+
+/** One Jit's shared state. */
+export class JitCore {
+  readonly native: NativeJit;
+  readonly objects = new ObjectTable((handle) => this.free(handle));
+  readonly reservations = new Reservations();
+  readonly exports: ExportCache;
+  /** How to call functions of each signature, by the signature's native index. */
+  readonly callKinds: Array<CallKind | undefined> = [];
+  /** The spaces that have not been disposed, with the ranges of the arena that they own. */
+  readonly spaces = new Map<CodeSpace, PerSegment<OffsetRange>>();
+  /** Which parts of the arena belong to spaces. */
+  readonly arena: PerSegment<FreeListAllocator>;
+  #isDisposed = false;
+
+  constructor(native: NativeJit) {
+    this.native = native;
+    this.exports = new ExportCache(native);
+    this.arena = perSegment((_, index) => new FreeListAllocator(native.rangeBytes[index] ?? 0));
+  }
+
+  get isDisposed(): boolean {
+    return this.#isDisposed;
+  }
+
+  /** Throws StateError if the Jit is disposed; `what` was to be done. */
+  requireLive(what: string): void {
+    if (this.#isDisposed) throw new StateError(`${what}: the Jit is disposed`);
+  }
+
+  /** The ranges of the space that `at` names. Throws TypeError, PlacementError (no space of this Jit) or StateError (disposed). */
+  rangesFor(at: Placement): PerSegment<OffsetRange> {
+    if (typeof at !== 'object' || (at as unknown) === null) throw new TypeError(`a placement must be an object, not ${show(at)}`);
+    const ranges = this.spaces.get(at.space);
+    if (ranges !== undefined) return ranges;
+    const space = at.space as CodeSpace | undefined;
+    if (space?.isDisposed === true) throw new StateError('placement: the space is disposed');
+    throw new PlacementError(`placement: \`space\` must be a CodeSpace of the same Jit, not ${show(space)}`);
+  }
+
+  /** The space that has `offset` of one of the arena's ranges. */
+  spaceAt(name: SegmentName, offset: number): { space: CodeSpace; ranges: PerSegment<OffsetRange> } | undefined {
+    for (const [space, ranges] of this.spaces) {
+      if (offset >= ranges[name].base && offset < ranges[name].limit) return { space, ranges };
+    }
+    return undefined;
+  }
+
+  /** Frees a code object natively, with all that it has reserved. Throws what native code throws; then nothing has changed. */
+  free(handle: Handle): void {
+    this.native.free(handle);
+    this.reservations.releaseAll(handle);
+    this.objects.delete(handle);
+  }
+
+  /** Frees everything natively. Returns the code objects that JS still knows; nothing if it was disposed before. */
+  dispose(): CodeObject[] {
+    if (this.#isDisposed) return [];
+    this.native.dispose();
+    this.#isDisposed = true;
+    this.spaces.clear();
+    return this.objects.clear();
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Every error that this package throws on purpose.
+ *
+ * In: a code of the table in API.md, a message, details. Out: an error of the class that belongs to the code.
+ * Always true: an error made here means that the state is what it was before the call.
+ */
+
+/** Base class: `code` tells programs what `message` tells people. */
+export class JitError extends Error {
+  /** A string of the form `ERR_…`, one per class. */
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** IR text or bitcode does not parse. Lines and columns count from 1; 0 where the parser knows none. */
+export class IRParseError extends JitError {
+  readonly line: number;
+  readonly column: number;
+  /** The offending line of the source, or ''. */
+  readonly sourceLine: string;
+
+  constructor(message: string, details: { line?: number; column?: number; sourceLine?: string } = {}) {
+    super('ERR_IR_PARSE', message);
+    this.line = details.line ?? 0;
+    this.column = details.column ?? 0;
+    this.sourceLine = details.sourceLine ?? '';
+  }
+}
+
+/** The module parses, but LLVM's verifier objects. */
+export class IRVerifyError extends JitError {
+  constructor(message: string) {
+    super('ERR_IR_VERIFY', message);
+  }
+}
+
+/** LLVM can't generate code for the module. */
+export class CodegenError extends JitError {
+  constructor(message: string) {
+    super('ERR_CODEGEN', message);
+  }
+}
+
+/** The object file does not link, for another reason than an unresolved symbol. */
+export class LinkError extends JitError {
+  constructor(message: string) {
+    super('ERR_LINK', message);
+  }
+}
+
+/** Names that nothing defines. */
+export class UnresolvedSymbolError extends JitError {
+  /** All of them, not only the first. */
+  readonly symbols: string[];
+
+  constructor(message: string, details: { symbols?: string[] } = {}) {
+    super('ERR_UNRESOLVED_SYMBOL', message);
+    this.symbols = details.symbols ?? [];
+  }
+}
+
+/** Valid, but not something that this JIT does. */
+export class UnsupportedError extends JitError {
+  constructor(message: string) {
+    super('ERR_UNSUPPORTED', message);
+  }
+}
+
+/** A function that JS can't call, or a global that JS can't read as one value. */
+export class SignatureError extends JitError {
+  constructor(message: string) {
+    super('ERR_SIGNATURE', message);
+  }
+}
+
+/** A placement that is out of range, misaligned, occupied, incomplete or of another Jit. */
+export class PlacementError extends JitError {
+  constructor(message: string) {
+    super('ERR_PLACEMENT', message);
+  }
+}
+
+/** A space, or the arena, has no free block that is large enough. */
+export class SpaceFullError extends JitError {
+  readonly requestedBytes: number;
+  readonly largestFreeBytes: number;
+
+  constructor(message: string, details: { requestedBytes?: number; largestFreeBytes?: number } = {}) {
+    super('ERR_SPACE_FULL', message);
+    this.requestedBytes = details.requestedBytes ?? 0;
+    this.largestFreeBytes = details.largestFreeBytes ?? 0;
+  }
+}
+
+/** The stack forbids the move. */
+export class PinnedError extends JitError {
+  /** What on the stack points into the code object. */
+  readonly roots: unknown[];
+
+  constructor(message: string, details: { roots?: unknown[] } = {}) {
+    super('ERR_PINNED', message);
+    this.roots = details.roots ?? [];
+  }
+}
+
+/** The operation does not suit the present state: freed, not placed, placed twice, disposed, still referred to, still running. */
+export class StateError extends JitError {
+  constructor(message: string) {
+    super('ERR_STATE', message);
+  }
+}
+
+/** The operating system refused memory. */
+export class ArenaError extends JitError {
+  constructor(message: string) {
+    super('ERR_ARENA', message);
+  }
+}
+
+type ErrorClass = new (message: string, details?: Record<string, unknown>) => Error;
+
+const classes: Readonly<Record<string, ErrorClass>> = {
+  ERR_IR_PARSE: IRParseError,
+  ERR_IR_VERIFY: IRVerifyError,
+  ERR_CODEGEN: CodegenError,
+  ERR_LINK: LinkError,
+  ERR_UNRESOLVED_SYMBOL: UnresolvedSymbolError,
+  ERR_UNSUPPORTED: UnsupportedError,
+  ERR_SIGNATURE: SignatureError,
+  ERR_PLACEMENT: PlacementError,
+  ERR_SPACE_FULL: SpaceFullError,
+  ERR_PINNED: PinnedError,
+  ERR_STATE: StateError,
+  ERR_ARENA: ArenaError,
+  TypeError: TypeError,
+  RangeError: RangeError,
+};
+
+// On the prototypes, so that the first line of `stack` has the name too.
+for (const errorClass of [JitError, ...Object.values(classes)]) {
+  if (errorClass.prototype instanceof JitError || errorClass === JitError) {
+    Object.defineProperty(errorClass.prototype, 'name', { value: errorClass.name, configurable: true, writable: true });
+  }
+}
+
+/** The ErrorFactory of native code: `code` is one of API.md's, or 'TypeError' or 'RangeError'; another makes a plain JitError. */
+export function makeError(code: string, message: string, details: Record<string, unknown> = {}): Error {
+  const errorClass = classes[code];
+  // TypeError and RangeError would take details for `{ cause }`: they have none.
+  const error = errorClass === undefined ? new JitError(code, message) : new errorClass(message, details);
+  Error.captureStackTrace(error, makeError);
+  return error;
+}

@@ -1,0 +1,84 @@
+/**
+ * The types of what a code object exports.
+ *
+ * In: native descriptions. Out: FunctionType and GlobalType, frozen. Always true: `text` is IR syntax; a type with a `refusal` can't be
+ * used from JS, but code can use it.
+ */
+import type { Handle, NativeGlobal, NativeJit, Signature, ValueKind } from './native';
+
+/** A parameter: its IR name, if it has one, and the kind of value that it takes. */
+export interface ParameterType {
+  readonly name: string | undefined;
+  readonly type: ValueKind;
+}
+
+/** The type of an exported function. */
+export interface FunctionType {
+  /** IR text, such as `i32 (i32, ptr)`. */
+  readonly text: string;
+  readonly result: ValueKind;
+  readonly parameters: readonly ParameterType[];
+  /** Why JS can't call it; undefined if it can. */
+  readonly refusal: string | undefined;
+}
+
+/** The type of an exported global variable. */
+export interface GlobalType {
+  /** IR text of the type. */
+  readonly text: string;
+  /** The kind of its one value; undefined if JS can't read it as one. */
+  readonly kind: ValueKind | undefined;
+  readonly constant: boolean;
+  readonly sizeBytes: number;
+}
+
+/** An exported function as native code describes it. */
+export interface ExportedFunction {
+  readonly signature: number;
+  readonly parameterNames: readonly string[];
+}
+
+/** The exports of one code object by name. */
+interface Exports {
+  readonly owner: number;
+  readonly functions: ReadonlyMap<string, ExportedFunction>;
+  readonly globals: ReadonlyMap<string, NativeGlobal>;
+}
+
+/** Asks native code for the exports of a code object; remembers those of the last one only, because 100,000 maps would be too many. */
+export class ExportCache {
+  readonly #native: NativeJit;
+  #last: Exports | undefined;
+
+  constructor(native: NativeJit) {
+    this.#native = native;
+  }
+
+  /** `owner` is the code object's id: handles are reused. */
+  of(owner: number, object: Handle): Exports {
+    if (this.#last?.owner !== owner) this.#last = this.#describe(owner, object);
+    return this.#last;
+  }
+
+  #describe(owner: number, object: Handle): Exports {
+    const functions = this.#native
+      .functions(object)
+      .map(([name, signature, parameterNames]) => [name, { signature, parameterNames }] as const);
+    const globals = this.#native.globals(object).map((global) => [global.name, global] as const);
+    return { owner, functions: new Map(functions), globals: new Map(globals) };
+  }
+}
+
+/** The public type of an exported function. */
+export function functionType(signature: Signature, parameterNames: readonly string[]): FunctionType {
+  const parameters = signature.parameters.map((type, i) =>
+    Object.freeze({ name: parameterNames[i] === '' ? undefined : parameterNames[i], type }),
+  );
+  const { text, result, refusal } = signature;
+  return Object.freeze({ text, result, parameters: Object.freeze(parameters), refusal });
+}
+
+/** The public type of an exported global. */
+export function globalType({ type, kind, constant, sizeBytes }: NativeGlobal): GlobalType {
+  return Object.freeze({ text: type, kind, constant, sizeBytes });
+}

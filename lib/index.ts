@@ -1,0 +1,30 @@
+/**
+ * What users may import.
+ */
+export { isCallable, type AnyFunction, type Callable, type CallableProperties } from './callable';
+export { CodeObject, type CodeObjectState } from './code-object';
+export {
+  ArenaError,
+  CodegenError,
+  IRParseError,
+  IRVerifyError,
+  JitError,
+  LinkError,
+  PinnedError,
+  PlacementError,
+  SignatureError,
+  SpaceFullError,
+  StateError,
+  UnresolvedSymbolError,
+  UnsupportedError,
+} from './errors';
+export type { FunctionType, GlobalType, ParameterType } from './function-type';
+export { Jit, type JitStats } from './jit';
+export type { Move, MoveReport } from './move-batch';
+export type { ValueKind } from './native';
+export type { CompileOptions, Importable, JitOptions, OptLevel, ProcessSymbols, SpaceOptions } from './options';
+export type { PerSegment, Placement, SegmentName } from './segments';
+export { granuleBytes, type Allocator } from './space/allocator';
+export { BumpAllocator } from './space/bump';
+export { FreeListAllocator } from './space/free-list';
+export { CodeSpace, type AllocationPolicy, type Occupancy } from './space/space';

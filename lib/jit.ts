@@ -1,0 +1,182 @@
+/**
+ * A Jit: an arena, and everything that is compiled into it.
+ *
+ * In: IR and options. Out: code objects, spaces, reports. Always true: a failed call has changed nothing; after `dispose` every
+ * method throws StateError, and every code object and callable of the Jit is freed.
+ */
+import { isCallable, type AnyFunction, type Callable } from './callable';
+import { nonEmptyString } from './check';
+import { createCodeObject, markFreed, type CodeObject } from './code-object';
+import { JitCore } from './core';
+import { makeError, StateError } from './errors';
+import { MoveBatch, type Move, type MoveReport } from './move-batch';
+import { loadAddon, type Addon, type Handle } from './native';
+import {
+  compileRequest,
+  halfOfArena,
+  jitSettings,
+  nativeImport,
+  spaceSettings,
+  type CompileOptions,
+  type CompileRequest,
+  type JitOptions,
+  type OptLevel,
+  type SpaceOptions,
+} from './options';
+import { perSegment, type PerSegment } from './segments';
+import { createSpace, type CodeSpace } from './space/space';
+
+/** What a Jit holds. All sizes in bytes. */
+export interface JitStats {
+  /** Code objects that are not freed, and how many of them are placed. */
+  readonly objects: { readonly live: number; readonly placed: number };
+  /** Segments of placed code objects. */
+  readonly liveBytes: PerSegment<number>;
+  /** The arena's ranges: address space, not memory. */
+  readonly reservedBytes: PerSegment<number>;
+  readonly entryStubs: number;
+  /** Relocations kept for moving. */
+  readonly relocationBytes: number;
+  /** Records about code objects, native ones and reservations. */
+  readonly bookkeepingBytes: number;
+  /** Kernel mappings of the arena. */
+  readonly mappings: number;
+}
+
+let addon: Addon | undefined;
+
+/** Compiles LLVM IR to code objects in an arena of its own. Belongs to the thread that made it. */
+export class Jit {
+  readonly #core: JitCore;
+  readonly #batch: MoveBatch;
+  readonly #optLevel: OptLevel;
+  /** Keeps alive what later compiles may link to. */
+  readonly #defined = new Map<string, CodeObject>();
+  /** Rejects the compiles that are under way. */
+  readonly #pending = new Set<(reason: Error) => void>();
+  #defaultSpace: CodeSpace | undefined;
+
+  /** Throws TypeError or RangeError for bad options, ArenaError if the system refuses the address space. */
+  constructor(options?: JitOptions) {
+    const { arenaBytes, optLevel, symbols } = jitSettings(options);
+    addon ??= loadAddon();
+    this.#core = new JitCore(addon.createJit({ arenaBytes, symbols }, makeError));
+    this.#batch = new MoveBatch(this.#core);
+    this.#optLevel = optLevel;
+  }
+
+  /** Version of the LLVM inside, such as '22.1.8'. */
+  static get llvmVersion(): string {
+    addon ??= loadAddon();
+    return addon.llvmVersion;
+  }
+
+  /**
+   * Compiles and links IR text or bitcode. Throws IRParseError, IRVerifyError, CodegenError, LinkError, UnresolvedSymbolError,
+   * UnsupportedError, StateError, and TypeError or RangeError for bad options.
+   */
+  compile(source: string | Uint8Array, options?: CompileOptions): CodeObject {
+    this.#core.requireLive('compile');
+    const request = compileRequest(this.#core, source, options, this.#optLevel);
+    return this.#adopt(this.#core.native.compile(request.source, request.native), request);
+  }
+
+  /** As `compile`, off the event loop: the promise rejects with what `compile` throws. A Uint8Array must not change meanwhile. */
+  async compileAsync(source: string | Uint8Array, options?: CompileOptions): Promise<CodeObject> {
+    this.#core.requireLive('compileAsync');
+    const request = compileRequest(this.#core, source, options, this.#optLevel);
+    return new Promise((resolve, reject) => {
+      this.#pending.add(reject);
+      this.#core.native.compileAsync(request.source, request.native, (error, handle) => {
+        if (!this.#pending.delete(reject)) return; // disposed meanwhile, and so rejected
+        if (error === undefined) settle(resolve, reject, () => this.#adopt(handle, request));
+        else reject(error);
+      });
+    });
+  }
+
+  /** Compiles, and places in a space of the Jit's own, which takes half of what the arena has left. Throws as `compile`, and SpaceFullError. */
+  load(source: string | Uint8Array, options?: CompileOptions): CodeObject {
+    this.#core.requireLive('load');
+    const object = this.compile(source, options);
+    try {
+      this.#defaultSpace ??= createSpace(this.#core, halfOfArena(this.#core), 'free-list');
+      return object.place(this.#defaultSpace.allocate(object));
+    } catch (error) {
+      object.free();
+      throw error;
+    }
+  }
+
+  /** Makes a space. Throws SpaceFullError if the arena has no room for it, TypeError, RangeError, StateError. */
+  createSpace(options?: SpaceOptions): CodeSpace {
+    this.#core.requireLive('createSpace');
+    const { sizes, policy } = spaceSettings(this.#core, options);
+    return createSpace(this.#core, sizes, policy);
+  }
+
+  /** Relocates many code objects in one native call: all, or none if it throws. Throws what `CodeObject.relocate` throws, and TypeError. */
+  relocate(moves: Iterable<Move>): MoveReport {
+    this.#core.requireLive('relocate');
+    return this.#batch.relocate(moves);
+  }
+
+  /** A symbol for all later compiles, in place of an earlier one of that name. Keeps a callable's code object alive. Throws TypeError, StateError. */
+  define<F extends AnyFunction>(name: string, value: Callable<F> | bigint): void {
+    this.#core.requireLive('define');
+    this.#core.native.define(nativeImport(this.#core, 'definition', nonEmptyString('name', name), value));
+    if (isCallable(value)) this.#defined.set(name, value.codeObject);
+    else this.#defined.delete(name);
+  }
+
+  /** What the Jit holds now. Throws StateError. */
+  stats(): JitStats {
+    this.#core.requireLive('stats');
+    const { objects, liveBytes, reservedBytes, entryStubs, relocationBytes, bookkeepingBytes, mappings } =
+      this.#core.native.stats();
+    return {
+      ...{ objects, entryStubs, relocationBytes, mappings },
+      liveBytes: perSegment((_, index) => liveBytes[index] ?? 0),
+      reservedBytes: perSegment((_, index) => reservedBytes[index] ?? 0),
+      bookkeepingBytes: bookkeepingBytes + this.#core.reservations.bookkeepingBytes,
+    };
+  }
+
+  /** Gives memory that no code object occupies back to the system; returns bytes. Throws StateError. */
+  trim(): number {
+    this.#core.requireLive('trim');
+    return this.#core.native.trim();
+  }
+
+  /** Runs destructors and frees everything. Does nothing the second time. Throws StateError while its code is running. */
+  dispose(): void {
+    this.#core.dispose().forEach(markFreed);
+    this.#defined.clear();
+    const reason = new StateError('compileAsync: the Jit is disposed');
+    for (const reject of this.#pending) reject(reason);
+    this.#pending.clear();
+  }
+
+  /** As `dispose`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Makes the code object of a fresh handle. */
+  #adopt(handle: Handle, { id, name, modes }: CompileRequest): CodeObject {
+    const { native, objects } = this.#core;
+    const references = native
+      .references(handle)
+      .map((referred) => objects.get(referred))
+      .filter((object) => object !== undefined);
+    return createCodeObject({ core: this.#core, handle, id, name, modes, references });
+  }
+}
+
+function settle<T>(resolve: (value: T) => void, reject: (reason: unknown) => void, make: () => T): void {
+  try {
+    resolve(make());
+  } catch (error) {
+    reject(error);
+  }
+}

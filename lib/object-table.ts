@@ -1,0 +1,99 @@
+/**
+ * The code objects of one Jit by handle, held weakly, and the freeing of those that JS has forgotten.
+ *
+ * In: code objects with their handles. Out: lookups; a call of `free` for each dead handle. Always true:
+ *
+ *   - a handle has an entry from its `add` until `delete`; its code object is dead if the WeakRef is empty
+ *   - nothing is thrown from a finalizer: a dead code object that can't be freed yet is tried again later
+ *
+ * The finalizer's held value is the handle alone. It may have been reused by then, which does no harm: whoever has the
+ * handle now is freed only if it is dead itself.
+ */
+import type { CodeObject } from './code-object';
+import type { Handle } from './native';
+
+/** Code objects by handle. */
+export class ObjectTable {
+  readonly #objects: Array<WeakRef<CodeObject> | undefined> = [];
+  readonly #registry = new FinalizationRegistry<Handle>((handle) => this.#noteDead(handle));
+  readonly #free: (handle: Handle) => void;
+  #ids = new Uint32Array(64);
+  #dead: Handle[] = [];
+  #isScheduled = false;
+
+  /** `free` frees a handle natively and calls `delete`, or throws. */
+  constructor(free: (handle: Handle) => void) {
+    this.#free = free;
+  }
+
+  add(handle: Handle, object: CodeObject): void {
+    if (handle >= this.#ids.length) this.#growIds(handle);
+    this.#ids[handle] = object.id;
+    this.#objects[handle] = new WeakRef(object);
+    this.#registry.register(object, handle);
+  }
+
+  /** The code object, if it lives and JS has not forgotten it. */
+  get(handle: Handle): CodeObject | undefined {
+    return this.#objects[handle]?.deref();
+  }
+
+  /** Forgets a freed handle. What refers to nothing else any more may now be freeable. */
+  delete(handle: Handle): void {
+    this.#objects[handle] = undefined;
+    if (this.#dead.length > 0) this.#scheduleFreeing();
+  }
+
+  /** Forgets all; returns those that JS still knows. */
+  clear(): CodeObject[] {
+    const known = this.#objects.map((reference) => reference?.deref()).filter((object) => object !== undefined);
+    this.#objects.length = 0;
+    this.#dead = [];
+    return known;
+  }
+
+  #noteDead(handle: Handle): void {
+    this.#dead.push(handle);
+    this.#scheduleFreeing();
+  }
+
+  /** Once for all finalizers that run in one go. */
+  #scheduleFreeing(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => this.#freeDead());
+  }
+
+  /** Newest first: code refers only to code that is older than itself, and what is referred to can't be freed. */
+  #freeDead(): void {
+    const dead = this.#dead.sort((a, b) => this.#idOf(b) - this.#idOf(a));
+    this.#dead = [];
+    const refused = dead.filter((handle) => this.#isDead(handle) && !this.#tryFree(handle));
+    this.#isScheduled = false;
+    this.#dead.push(...refused);
+  }
+
+  #isDead(handle: Handle): boolean {
+    const reference = this.#objects[handle];
+    return reference !== undefined && reference.deref() === undefined;
+  }
+
+  #tryFree(handle: Handle): boolean {
+    try {
+      this.#free(handle);
+      return true;
+    } catch {
+      return false; // still referred to, or still running
+    }
+  }
+
+  #idOf(handle: Handle): number {
+    return this.#ids[handle] ?? 0;
+  }
+
+  #growIds(handle: Handle): void {
+    const ids = new Uint32Array(Math.max(handle + 1, Math.ceil(this.#ids.length * 1.5)));
+    ids.set(this.#ids);
+    this.#ids = ids;
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * What users pass to a Jit, checked.
+ *
+ * In: options as users write them. Out: options as native code takes them, with every default filled in. Always true: a bad option is a
+ * TypeError or RangeError that names it and its value, before anything has happened.
+ */
+import { belongsTo, isCallable, type Callable } from './callable';
+import { address, integerBetween, nonEmptyString, oneOf, optionsObject, show } from './check';
+import { handleIn, type CodeObject, type MoveModes } from './code-object';
+import type { JitCore } from './core';
+import { UnsupportedError } from './errors';
+import type { NativeCompileOptions, NativeImport } from './native';
+import { perSegment, type PerSegment } from './segments';
+import type { AllocationPolicy } from './space/space';
+
+/** How hard LLVM optimises, as in `-O0` to `-O3`. */
+export type OptLevel = 0 | 1 | 2 | 3;
+
+/** Which symbols of the process code may link to: all, none, or these. */
+export type ProcessSymbols = 'process' | 'none' | readonly string[];
+
+/** What code can link to by name: a function in another code object, or an address. */
+export type Importable = Callable | bigint;
+
+/** Options of `new Jit`. */
+export interface JitOptions {
+  /** Bytes of address space to reserve, not to commit: from 1 MiB to 2 GiB - 64 KiB. Default 1 GiB. */
+  arenaBytes?: number | undefined;
+  /** For compiles that don't say otherwise. Default 2. */
+  optLevel?: OptLevel | undefined;
+  linker?: 'jitlink' | 'runtimedyld' | undefined;
+  /** Default 'process'. */
+  symbols?: ProcessSymbols | undefined;
+}
+
+/** Options of `compile`, `compileAsync` and `load`. */
+export interface CompileOptions {
+  /** For errors, debuggers, profiles. */
+  name?: string | undefined;
+  /** Default: the Jit's. */
+  optLevel?: OptLevel | undefined;
+  /** Looked up before names that were `define`d and process symbols. */
+  imports?: Record<string, Importable> | undefined;
+  /** 'code' (default) is safe for any C; 'all' promises that nothing stores the addresses of constants and data. */
+  moves?: 'code' | 'all' | undefined;
+  /** What to keep for moving. Default 'relocations'; with 'none' it can be placed once and never moves. */
+  retain?: 'relocations' | 'object' | 'none' | undefined;
+}
+
+/** Options of `createSpace`; sizes in bytes, rounded up to whole pages. */
+export interface SpaceOptions {
+  codeBytes?: number | undefined;
+  constantBytes?: number | undefined;
+  dataBytes?: number | undefined;
+  /** Default 'free-list'. */
+  allocator?: AllocationPolicy | undefined;
+}
+
+/** Checked JitOptions. */
+export interface JitSettings {
+  readonly arenaBytes: number;
+  readonly optLevel: OptLevel;
+  readonly symbols: ProcessSymbols;
+}
+
+/** A checked call of `compile`. */
+export interface CompileRequest {
+  readonly source: string | Uint8Array;
+  readonly id: number;
+  readonly name: string | undefined;
+  readonly modes: MoveModes;
+  readonly native: NativeCompileOptions;
+  /** The imported code objects: to be kept alive until the compile is done. */
+  readonly imported: readonly CodeObject[];
+}
+
+const mebibyte = 2 ** 20;
+const arenaGranule = 65536;
+const maximumArenaBytes = 2 ** 31 - arenaGranule;
+const defaultSpaceBytes = { code: 16 * mebibyte, constants: 4 * mebibyte, data: 8 * mebibyte };
+const optLevels = [0, 1, 2, 3] as const;
+
+/** One object for each combination, which code objects share. */
+const moveModes: readonly MoveModes[] = (['code', 'all'] as const).flatMap((moves) =>
+  (['relocations', 'none'] as const).map((retain) => Object.freeze({ moves, retain })),
+);
+
+let lastId = 0;
+
+/** Throws TypeError, RangeError, or UnsupportedError for a linker that is not there yet. */
+export function jitSettings(options: JitOptions | undefined): JitSettings {
+  const { arenaBytes = 2 ** 30, optLevel = 2, linker = 'jitlink', symbols = 'process' } = optionsObject('options', options);
+  if (oneOf('linker', linker, ['jitlink', 'runtimedyld']) === 'runtimedyld') {
+    throw new UnsupportedError(`linker 'runtimedyld' is not supported yet: use 'jitlink'`);
+  }
+  return {
+    arenaBytes: Math.ceil(integerBetween('arenaBytes', arenaBytes, mebibyte, maximumArenaBytes) / arenaGranule) * arenaGranule,
+    optLevel: oneOf('optLevel', optLevel, optLevels),
+    symbols: processSymbols(symbols),
+  };
+}
+
+function processSymbols(symbols: unknown): ProcessSymbols {
+  if (!Array.isArray(symbols)) return oneOf('symbols', symbols, ['process', 'none'] as const);
+  return symbols.map((name: unknown, i) => nonEmptyString(`symbols[${i}]`, name));
+}
+
+/** Throws TypeError, RangeError, StateError for an import that is freed, or UnsupportedError for a way to retain that is not there yet. */
+export function compileRequest(
+  core: JitCore,
+  source: unknown,
+  options: CompileOptions | undefined,
+  optLevel: OptLevel,
+): CompileRequest {
+  const given = optionsObject('options', options);
+  const name = given.name === undefined ? undefined : nonEmptyString('name', given.name);
+  const modes = modesOf(given);
+  const imports = Object.entries(optionsObject('imports', given.imports)) as Array<[string, Importable]>;
+  const id = ++lastId;
+  return {
+    ...{ source: sourceOf(source), id, name, modes },
+    native: {
+      name: name ?? `object#${id}`,
+      optLevel: oneOf('optLevel', given.optLevel ?? optLevel, optLevels),
+      ...modes,
+      imports: imports.map(([symbol, value]) => nativeImport(core, 'import', symbol, value)),
+    },
+    imported: imports
+      .map(([, value]) => value)
+      .filter(isCallable)
+      .map(({ codeObject }) => codeObject),
+  };
+}
+
+function sourceOf(source: unknown): string | Uint8Array {
+  if (typeof source === 'string' || source instanceof Uint8Array) return source;
+  throw new TypeError(`source must be a string of IR text or a Uint8Array of bitcode, not ${show(source)}`);
+}
+
+function modesOf(options: CompileOptions): MoveModes {
+  const moves = oneOf('moves', options.moves ?? 'code', ['code', 'all']);
+  const retain = oneOf('retain', options.retain ?? 'relocations', ['relocations', 'object', 'none']);
+  if (retain === 'object')
+    throw new UnsupportedError(
+      `retain: 'object' is not supported yet: use 'relocations', which moves the same code with less memory`,
+    );
+  return moveModes.find((modes) => modes.moves === moves && modes.retain === retain) ?? { moves, retain };
+}
+
+/** What `name` stands for, for native code; `what` is 'import' or 'define'. Throws TypeError, RangeError, PlacementError or StateError. */
+export function nativeImport(core: JitCore, what: string, name: string, value: unknown): NativeImport {
+  const subject = `${what} '${nonEmptyString(`the name of an ${what}`, name)}'`;
+  if (typeof value === 'bigint') return [name, 'address', address(subject, value)];
+  if (!isCallable(value)) throw new TypeError(`${subject} must be a Callable or a bigint, not ${show(value)}`);
+  if (!belongsTo(value, core)) throw new TypeError(`${subject} must be a Callable of the same Jit, not of another`);
+  return [name, 'function', handleIn(core, value.codeObject, subject), value.symbol];
+}
+
+/**
+ * Sizes of a new space. One that is not given is 16 MiB of code, 4 MiB of constants, 8 MiB of data, or half of what the arena has left if
+ * that is less. Throws TypeError, RangeError.
+ */
+export function spaceSettings(
+  core: JitCore,
+  options: SpaceOptions | undefined,
+): { sizes: PerSegment<number>; policy: AllocationPolicy } {
+  const { codeBytes, constantBytes, dataBytes, allocator = 'free-list' } = optionsObject('options', options);
+  const given = { code: codeBytes, constants: constantBytes, data: dataBytes };
+  const names = { code: 'codeBytes', constants: 'constantBytes', data: 'dataBytes' };
+  const half = halfOfArena(core);
+  const sizes = perSegment((name) =>
+    integerBetween(names[name], given[name] ?? Math.min(defaultSpaceBytes[name], half[name]), 0, maximumArenaBytes),
+  );
+  return { sizes, policy: oneOf('allocator', allocator, ['free-list', 'bump']) };
+}
+
+/** Half of the largest free block in each of the arena's ranges, in whole 64 KiB. */
+export function halfOfArena(core: JitCore): PerSegment<number> {
+  return perSegment((name) => Math.ceil(core.arena[name].largestFreeBytes / 2 / arenaGranule) * arenaGranule);
+}
