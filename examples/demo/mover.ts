@@ -11,6 +11,7 @@ type Moving = Exclude<SegmentName, 'constants'>;
 
 /** Moves between two calls, of the same code objects. */
 export interface Batch {
+  readonly objects: readonly CodeObject[];
   /** Where the first code object was and is. */
   readonly from: bigint;
   readonly to: bigint;
@@ -26,14 +27,23 @@ class Lane {
   readonly #places: number[];
   readonly #random: Random;
   readonly #taken = new Map<CodeObject, { base: number; limit: number }>();
+  readonly #left = new Map<CodeObject, number>();
 
   constructor(limitBytes: number, random: Random) {
     this.#limit = limitBytes;
     this.#random = random;
     const page = 4096;
-    const somewhere = Array.from({ length: 9 }, () => Math.floor(random() * (limitBytes / 2 ** 16)) * 2 ** 16 + Math.floor(random() * page));
+    const somewhere = Array.from(
+      { length: 9 },
+      () => Math.floor(random() * (limitBytes / 2 ** 16)) * 2 ** 16 + Math.floor(random() * page),
+    );
     // The first byte, the last one, and across the border of a page.
     this.#places = [0, limitBytes, limitBytes / 2 + page - 64, ...somewhere];
+  }
+
+  /** From here on it does not come back to where it is now. */
+  leave(object: CodeObject): void {
+    this.#left.set(object, this.baseOf(object));
   }
 
   baseOf(object: CodeObject): number {
@@ -50,16 +60,17 @@ class Lane {
     if (how === 'slide') {
       const base = this.baseOf(object);
       const near = [base + alignment, base - alignment].find((offset) => offset >= 0 && aligned(offset) === offset);
-      if (near !== undefined && this.#isFree(near, bytes, object)) return near;
+      if (near !== undefined && near !== this.#left.get(object) && this.isFree(near, bytes, object)) return near;
     }
     for (;;) {
       const place = this.#places[Math.floor(this.#random() * this.#places.length)]!;
       const base = aligned(place);
-      if (this.#isFree(base, bytes)) return base;
+      if (base !== this.#left.get(object) && this.isFree(base, bytes)) return base;
     }
   }
 
-  #isFree(base: number, bytes: number, except?: CodeObject): boolean {
+  /** Whether nothing but `except` is there. */
+  isFree(base: number, bytes: number, except?: CodeObject): boolean {
     return [...this.#taken].every(([owner, other]) => owner === except || other.limit <= base || base + bytes <= other.base);
   }
 }
@@ -95,11 +106,12 @@ export class Mover {
   move(objects: readonly CodeObject[], times: number): Batch {
     const total = { moved: 0, bytes: 0, relocations: 0, nanoseconds: 0 };
     const from = addressOf(objects[0]!);
+    for (const object of objects) this.#lanes.code.leave(object);
     for (let i = 0; i < times; i++) {
       const report = this.#hop(objects, ++this.#moves % 4 === 0 ? 'slide' : 'jump');
       for (const key of Object.keys(total) as Array<keyof MoveReport>) total[key] += report[key];
     }
-    return { from, to: addressOf(objects[0]!), ...total };
+    return { objects, from, to: addressOf(objects[0]!), ...total };
   }
 
   #hop(objects: readonly CodeObject[], how: 'slide' | 'jump'): MoveReport {
@@ -129,6 +141,9 @@ export class Mover {
 
   #leaveTraps(object: CodeObject, at: Placement): void {
     const traps = this.#traps.get(object)!;
+    // Another code object may have moved in.
+    if (!this.#lanes.code.isFree(at.code, traps.sizes.code, traps)) return;
+    if (at.data !== undefined && !this.#lanes.data.isFree(at.data, traps.sizes.data, traps)) return;
     if (traps.state === 'placed') traps.relocate(at);
     else traps.place(at);
     this.#lanes.code.take(traps, at.code, traps.sizes.code);
@@ -138,12 +153,15 @@ export class Mover {
 
 /** Breakpoint instructions instead of code, and the same bytes instead of data that moves. */
 function trapsLike({ sizes, alignments, moves }: CodeObject): string {
-  const fill = (kind: Moving): number => Math.floor(sizes[kind] / 16) * 16;
-  const data = moves === 'all' && sizes.data > 0 ? `[${fill('data')} x i8]` : undefined;
+  const data = moves === 'all' && sizes.data > 0 ? `[${sizes.data} x i8]` : undefined;
   return [
-    `module asm ".p2align 4"`,
-    `module asm "traps: .fill ${fill('code')}, 1, 0xcc"`,
-    data ? `@spoilt = global ${data} [${Array(fill('data')).fill('i8 -52').join(', ')}], align ${Math.min(16, alignments.data)}` : '',
+    `define void @traps() naked nounwind {`,
+    `  call void asm sideeffect ".fill ${sizes.code}, 1, 0xcc", ""()`,
+    '  unreachable',
+    '}',
+    data
+      ? `@spoilt = global ${data} [${Array(sizes.data).fill('i8 -52').join(', ')}], align ${Math.min(16, alignments.data)}`
+      : '',
   ].join('\n');
 }
 

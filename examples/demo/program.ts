@@ -27,6 +27,8 @@ export interface Program {
   readonly about: string;
   /** npm packages that ship the sources. */
   readonly packages: readonly string[];
+  /** Of the C sources. */
+  readonly licence: string;
   /** In the order of their references: the driver comes last, and may call functions of those before it. */
   readonly sources: readonly Source[];
   /** 'code' is safe for any C; 'all' moves constants and data too, and needs sources that don't store their addresses. */
@@ -35,9 +37,4 @@ export interface Program {
   readonly optLevel: 0 | 1 | 2 | 3;
   /** Makes the calls; whoever iterates may move the code between two steps. */
   steps(functions: Functions): Iterator<Step>;
-}
-
-/** The type of `steps` for a driver with functions F. */
-export function stepsOf<F>(steps: (functions: F) => Generator<Step>): (functions: Functions) => Iterator<Step> {
-  return (functions) => steps(functions as F);
 }

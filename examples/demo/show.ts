@@ -30,21 +30,23 @@ export function bytes(count: number): string {
 
 export function columns(): void {
   note(
-    `${'from'.padEnd(14)}    ${'to'.padEnd(14)} ${right('moves', 5)} ${right('bytes', 8)} ${right('relocations', 11)} ${right('time', 9)} ${right('rate', 9)}   then`,
+    `${'code object'.padEnd(13)} ${'from'.padEnd(14)}    ${'to'.padEnd(14)} ${right('moves', 5)} ${right('bytes', 8)} ${right('relocations', 11)} ${right('time', 9)} ${right('rate', 9)}   then`,
   );
 }
 
 /** A batch of moves, and the call that came after it. */
 export function row(batch: Batch | undefined, step: Step, verdict: string | undefined): void {
-  const moves = batch === undefined ? 'before the first move'.padEnd(80) : movesColumns(batch);
+  const moves = batch === undefined ? 'before the first move'.padEnd(94) : movesColumns(batch);
   const outcome = verdict === undefined ? paint('green', 'ok') : paint('red', `WRONG: ${verdict}`);
   say(`  ${moves}   ${step.call}: ${shortened(String(step.result))} ${outcome}`);
 }
 
-function movesColumns({ from, to, moved, bytes: size, relocations, nanoseconds }: Batch): string {
+function movesColumns({ objects, from, to, moved, bytes: size, relocations, nanoseconds }: Batch): string {
   const time = `${(nanoseconds / 1000).toFixed(0)} µs`;
   const rate = `${(size / nanoseconds).toFixed(1)} GB/s`;
-  return `${hex(from)} -> ${hex(to)} ${right(`${moved}`, 5)} ${right(bytes(size), 8)} ${right(`${relocations}`, 11)} ${right(time, 9)} ${right(rate, 9)}`;
+  const [first, ...others] = objects.map(({ name }) => name);
+  const names = others.length === 0 ? `${first}` : `${first} + ${others.length}`;
+  return `${names.padEnd(13)} ${hex(from)} -> ${hex(to)} ${right(`${moved}`, 5)} ${right(bytes(size), 8)} ${right(`${relocations}`, 11)} ${right(time, 9)} ${right(rate, 9)}`;
 }
 
 const hex = (address: bigint): string => `0x${address.toString(16)}`;

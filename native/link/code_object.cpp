@@ -2,6 +2,8 @@
 
 using namespace nomad;
 
+static_assert(sizeof(CodeObject) == 128);
+
 Links &CodeObject::ensureLinks() {
   if (!links)
     links = std::make_unique<Links>();

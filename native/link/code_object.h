@@ -1,5 +1,5 @@
 // What lives, moves and dies together: segments, the relocations that moving them needs, the names in them, and who refers to
-// whom. A record of about 200 bytes in a table; a tiny function's costs must stay small (see the README's memory figure).
+// whom. A record of 128 bytes in a table; a tiny function's costs must stay small (see the README's memory figure).
 #pragma once
 
 #include "base/address.h"
@@ -68,21 +68,22 @@ struct Teardown {
   std::vector<Offset> threadLocals;      // in data: control blocks of thread-local variables
 };
 
-struct CodeObject {
+/// Two cache lines: a collection reads and writes one after the other.
+struct alignas(64) CodeObject {
   std::array<Segment, 3> segments;
-  RelocationTable relocations;
-  SymbolTable symbols;
-  std::unique_ptr<Image> image;
-  std::unique_ptr<Links> links; // null: refers to nobody, and nobody to it
-  std::unique_ptr<Teardown> teardown;
-  llvm::SmallVector<EntryUse, 1> entries;
-  Offset unwind = noOffset;    // of its unwind records, in code
-  std::uint32_t unwindSlot = 0; // see unwind.h
   State state = State::Vacant;
   Moves moves = Moves::Code;
   Retain retain = Retain::Relocations;
-  bool isMoving = false;     // in the batch that the mover checks
-  bool isDefinition = false; // some name that later compiles may link to stands for a function of it
+  bool isMoving = false;        // in the batch that the mover checks
+  bool isDefinition = false;    // some name that later compiles may link to stands for a function of it
+  Offset unwind = noOffset;     // of its unwind records, in code
+  std::uint32_t unwindSlot = 0; // see unwind.h
+  llvm::SmallVector<EntryUse, 1> entries;
+  RelocationTable relocations;
+  std::unique_ptr<Links> links; // null: refers to nobody, and nobody to it
+  SymbolTable symbols;
+  std::unique_ptr<Image> image;
+  std::unique_ptr<Teardown> teardown;
 
   const Segment &segment(SegmentKind kind) const { return segments[indexOf(kind)]; }
   Segment &segment(SegmentKind kind) { return segments[indexOf(kind)]; }

@@ -91,18 +91,19 @@ struct JITLinkLinker::Session {
   std::optional<Error> report;
 };
 
-// Looking any symbol up makes ORC link the object file that defines it, as a whole.
+// Looking any exported symbol up makes ORC link the object file that defines it, as a whole.
 Error JITLinkLinker::Session::run(std::unique_ptr<MemoryBuffer> bytes) {
   auto interface = getObjectFileInterface(execution, bytes->getMemBufferRef());
   if (!interface)
     return interface.takeError();
-  if (interface->SymbolFlags.empty())
-    return fail(ErrorCode::Link, "the object file defines nothing");
-  SymbolStringPtr any = interface->SymbolFlags.begin()->first;
+  auto any = llvm::find_if(interface->SymbolFlags, [](const auto &symbol) { return symbol.second.isExported(); });
+  if (any == interface->SymbolFlags.end())
+    return fail(ErrorCode::Link, "the object file exports nothing");
+  SymbolStringPtr name = any->first;
   ResourceTrackerSP tracker = scratch->createResourceTracker();
   if (Error error = layer.add(tracker, std::move(bytes), std::move(*interface)))
     return error;
-  auto found = execution.lookup({scratch}, any);
+  auto found = execution.lookup({scratch}, name);
   Error removed = tracker->remove();
   if (found)
     return removed;

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 
 #include "llvm/Support/LEB128.h"
+#include "llvm/Support/MemAlloc.h"
 
 #include <algorithm>
 #include <cstring>
@@ -193,18 +194,20 @@ RelocationTable RelocationTable::encode(std::vector<Relocation> relocations) {
     rest = rest.drop_front(length);
   }
   RelocationTable table;
-  table.size_ = static_cast<std::uint32_t>(writer.bytes.size());
-  table.count_ = static_cast<std::uint32_t>(relocations.size());
-  if (table.size_ > 0) {
-    table.encoded_ = std::make_unique_for_overwrite<std::uint8_t[]>(table.size_);
-    std::copy(writer.bytes.begin(), writer.bytes.end(), table.encoded_.get());
-  }
+  if (relocations.empty())
+    return table;
+  Encoded head{static_cast<std::uint32_t>(writer.bytes.size()), static_cast<std::uint32_t>(relocations.size())};
+  void *memory = llvm::safe_malloc(sizeof head + head.size);
+  table.encoded_.reset(new (memory) Encoded(head));
+  std::memcpy(table.encoded_.get() + 1, writer.bytes.data(), head.size);
   return table;
 }
 
 std::vector<Relocation> RelocationTable::decode() const {
   std::vector<Relocation> relocations;
-  for (const std::uint8_t *at = encoded_.get(); at < encoded_.get() + size_;) {
+  if (!encoded_)
+    return relocations;
+  for (const std::uint8_t *at = encoded_->begin(); at < encoded_->end();) {
     Group group = readGroup(at);
     everySite(group, [&](std::uint32_t site) {
       relocations.push_back({group.segment, group.formula, group.target, group.reference, site});
@@ -222,7 +225,7 @@ void RelocationTable::keepOnlyReferences() {
 
 std::uint32_t RelocationTable::applyGroups(const SegmentMoves &moves) const {
   std::uint32_t applied = 0;
-  for (const std::uint8_t *at = encoded_.get(), *limit = at + size_; at < limit;) {
+  for (const std::uint8_t *at = encoded_->begin(); at < encoded_->end();) {
     Group group = readGroup(at);
     applied += applyGroup(group, moves);
     at = group.limit;
@@ -232,7 +235,7 @@ std::uint32_t RelocationTable::applyGroups(const SegmentMoves &moves) const {
 
 std::uint32_t RelocationTable::applyReference(const SegmentMoves &segments, std::uint32_t reference, Delta delta) const {
   std::uint32_t applied = 0;
-  for (const std::uint8_t *at = encoded_.get(), *limit = at + size_; at < limit;) {
+  for (const std::uint8_t *at = encoded_ ? encoded_->begin() : nullptr; at && at < encoded_->end();) {
     Group group = readGroup(at);
     at = group.limit;
     if (group.target != TargetKind::Reference || group.reference != reference)

@@ -24,6 +24,7 @@
 #include "llvm/ADT/ArrayRef.h"
 
 #include <array>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -64,21 +65,30 @@ public:
   std::vector<Relocation> decode() const;
 
   /// Rewrites all sites for a move of the code object's own segments; returns how many it rewrote.
-  std::uint32_t applyMove(const SegmentMoves &moves) const { return size_ == 0 ? 0 : applyGroups(moves); }
+  std::uint32_t applyMove(const SegmentMoves &moves) const { return encoded_ ? applyGroups(moves) : 0; }
   /// Rewrites the sites that refer to code object `reference`, which moves by `delta`.
   std::uint32_t applyReference(const SegmentMoves &segments, std::uint32_t reference, Delta delta) const;
 
-  std::uint32_t count() const { return count_; }
-  std::uint32_t bytes() const { return size_; }
+  std::uint32_t count() const { return encoded_ ? encoded_->count : 0; }
+  std::uint32_t bytes() const { return encoded_ ? encoded_->size : 0; }
   /// For a code object that will not move again: others that it calls still may.
   void keepOnlyReferences();
 
 private:
   std::uint32_t applyGroups(const SegmentMoves &moves) const;
 
-  std::unique_ptr<std::uint8_t[]> encoded_;
-  std::uint32_t size_ = 0;
-  std::uint32_t count_ = 0;
+  // One word in the code object: without relocations, that is all.
+  struct Encoded {
+    std::uint32_t size;
+    std::uint32_t count;
+    const std::uint8_t *begin() const { return reinterpret_cast<const std::uint8_t *>(this + 1); }
+    const std::uint8_t *end() const { return begin() + size; }
+  };
+  struct Free {
+    void operator()(Encoded *encoded) const { std::free(encoded); }
+  };
+
+  std::unique_ptr<Encoded, Free> encoded_;
 };
 
 } // namespace nomad

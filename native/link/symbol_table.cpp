@@ -3,11 +3,12 @@
 #include "llvm/Support/LEB128.h"
 
 #include <algorithm>
+#include <cstring>
 
 using namespace nomad;
 using namespace llvm;
 
-// Layout:  object name | symbol ...
+// Layout:  size of all this (uint32) | object name | symbol ...
 //   name = length, bytes;  numbers are ULEB128
 //   symbol = head (1 byte: isGlobal:1 segment:2 isConstant:1 kind:4, 15 = none) | name | offset | function or global
 //   function = signature | parameter count with names | names;  global = type | size
@@ -15,6 +16,7 @@ using namespace llvm;
 namespace {
 
 constexpr unsigned noKind = 15;
+constexpr Size sizeBytes = sizeof(std::uint32_t);
 
 class Writer {
 public:
@@ -120,22 +122,30 @@ SymbolTable SymbolTable::encode(StringRef objectName, const Exports &exports, Ty
   for (const ExportedGlobal &global : exports.globals)
     if (auto place = placeOf(global.name))
       write(writer, global, *place, types);
+  auto size = static_cast<std::uint32_t>(sizeBytes + writer.bytes.size());
   SymbolTable table;
-  table.size_ = static_cast<std::uint32_t>(writer.bytes.size());
-  table.encoded_ = std::make_unique_for_overwrite<std::uint8_t[]>(table.size_);
-  std::copy(writer.bytes.begin(), writer.bytes.end(), table.encoded_.get());
+  table.encoded_ = std::make_unique_for_overwrite<std::uint8_t[]>(size);
+  std::memcpy(table.encoded_.get(), &size, sizeBytes);
+  std::copy(writer.bytes.begin(), writer.bytes.end(), table.encoded_.get() + sizeBytes);
   return table;
 }
 
-StringRef SymbolTable::objectName() const { return size_ == 0 ? StringRef() : Reader(encoded_.get()).name(); }
+Size SymbolTable::bytes() const {
+  std::uint32_t size = 0;
+  if (encoded_)
+    std::memcpy(&size, encoded_.get(), sizeBytes);
+  return size;
+}
+
+StringRef SymbolTable::objectName() const { return encoded_ ? Reader(encoded_.get() + sizeBytes).name() : StringRef(); }
 
 void SymbolTable::everySymbol(function_ref<void(const FunctionSymbol &)> onFunction,
                               function_ref<void(const GlobalSymbol &)> onGlobal) const {
-  if (size_ == 0)
+  if (!encoded_)
     return;
-  Reader reader(encoded_.get());
+  Reader reader(encoded_.get() + sizeBytes);
   reader.name();
-  while (reader.at < encoded_.get() + size_) {
+  while (reader.at < encoded_.get() + bytes()) {
     unsigned head = reader.byte();
     StringRef name = reader.name();
     SymbolPlace place{static_cast<SegmentKind>(head >> 1 & 3), static_cast<Offset>(reader.number())};

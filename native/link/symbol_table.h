@@ -70,14 +70,13 @@ public:
   void everyGlobal(llvm::function_ref<void(const GlobalSymbol &)> visit) const;
   std::optional<FunctionSymbol> function(llvm::StringRef name) const;
   std::optional<GlobalSymbol> global(llvm::StringRef name) const;
-  Size bytes() const { return size_; }
+  Size bytes() const;
 
 private:
   void everySymbol(llvm::function_ref<void(const FunctionSymbol &)> onFunction,
                    llvm::function_ref<void(const GlobalSymbol &)> onGlobal) const;
 
-  std::unique_ptr<std::uint8_t[]> encoded_;
-  std::uint32_t size_ = 0;
+  std::unique_ptr<std::uint8_t[]> encoded_; // begins with its own size
 };
 
 } // namespace nomad

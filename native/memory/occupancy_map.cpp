@@ -1,7 +1,5 @@
 #include "memory/occupancy_map.h"
 
-#include "base/assert.h"
-
 #include <algorithm>
 
 using namespace nomad;
@@ -9,13 +7,7 @@ using namespace llvm;
 
 namespace {
 
-constexpr Size bitsPerWord = 64;
-constexpr Size wordsPerPage = pageSize / OccupancyMap::granule / bitsPerWord;
-
-std::uint64_t maskOf(Size first, Size limit) { // bits [first, limit) of one word, limit in 1..64
-  std::uint64_t upTo = limit == bitsPerWord ? ~std::uint64_t{0} : (std::uint64_t{1} << limit) - 1;
-  return upTo & ~((std::uint64_t{1} << first) - 1);
-}
+constexpr Size wordsPerPage = pageSize / OccupancyMap::granule / 64;
 
 } // namespace
 
@@ -28,19 +20,12 @@ Expected<OccupancyMap> OccupancyMap::create(Range range) {
   return OccupancyMap(range, std::move(*bits));
 }
 
-OccupancyMap::Granules OccupancyMap::granules(Range part) const {
-  NOMAD_ASSERT(range_.contains(part), "segments lie in their range");
-  Size first = static_cast<Size>(part.base - range_.base) / granule;
-  Size limit = roundUp(static_cast<Size>(part.limit - range_.base), granule) / granule;
-  return {first, limit};
-}
-
 // Calls visit(word, mask) for each word that holds bits of the part, until one says false.
 template <typename Visit> bool OccupancyMap::everyWord(Granules part, Visit visit) const {
   for (Size at = part.first; at < part.limit;) {
     Size word = at / bitsPerWord;
     Size next = std::min(part.limit, (word + 1) * bitsPerWord);
-    if (!visit(words()[word], maskOf(at % bitsPerWord, next - word * bitsPerWord)))
+    if (!visit(words()[word], maskOf({at, next})))
       return false;
     at = next;
   }
@@ -51,19 +36,16 @@ bool OccupancyMap::isVacant(Range part) const {
   return everyWord(granules(part), [](std::uint64_t &word, std::uint64_t mask) { return (word & mask) == 0; });
 }
 
-bool OccupancyMap::claim(Range part) {
-  if (!isVacant(part))
+bool OccupancyMap::claimMany(Granules part) {
+  if (!everyWord(part, [](std::uint64_t &word, std::uint64_t mask) { return (word & mask) == 0; }))
     return false;
-  Granules claimed = granules(part);
-  everyWord(claimed, [](std::uint64_t &word, std::uint64_t mask) { return word |= mask, true; });
-  claimedGranules_ += claimed.limit - claimed.first;
+  everyWord(part, [](std::uint64_t &word, std::uint64_t mask) { return word |= mask, true; });
+  claimedGranules_ += part.limit - part.first;
   return true;
 }
 
-void OccupancyMap::vacate(Range part) {
-  Granules vacated = granules(part);
-  everyWord(vacated, [](std::uint64_t &word, std::uint64_t mask) { return word &= ~mask, true; });
-  claimedGranules_ -= vacated.limit - vacated.first;
+void OccupancyMap::vacateMany(Granules part) {
+  everyWord(part, [](std::uint64_t &word, std::uint64_t mask) { return word &= ~mask, true; });
 }
 
 Size OccupancyMap::footprint() const { return residentBytes(bits_.range()); }

@@ -4,6 +4,7 @@
 // granule that somebody has. Costs a few word operations for a small segment, 1/1000 of the copying for a large one.
 #pragma once
 
+#include "base/assert.h"
 #include "memory/mapping.h"
 
 #include <cstdint>
@@ -19,8 +20,25 @@ public:
   /// Is no granule of it claimed?
   bool isVacant(Range part) const;
   /// Claims all of `part`, or nothing and false if somebody has some of it.
-  bool claim(Range part);
-  void vacate(Range part);
+  bool claim(Range part) {
+    Granules wanted = granules(part);
+    if (!inOneWord(wanted))
+      return claimMany(wanted);
+    std::uint64_t mask = maskOf(wanted), &word = words()[wanted.first / bitsPerWord];
+    if ((word & mask) != 0)
+      return false;
+    word |= mask;
+    claimedGranules_ += wanted.limit - wanted.first;
+    return true;
+  }
+  void vacate(Range part) {
+    Granules left = granules(part);
+    claimedGranules_ -= left.limit - left.first;
+    if (inOneWord(left))
+      words()[left.first / bitsPerWord] &= ~maskOf(left);
+    else
+      vacateMany(left);
+  }
 
   /// Bytes in claimed granules.
   Size claimedBytes() const { return claimedGranules_ * granule; }
@@ -33,12 +51,24 @@ public:
 private:
   OccupancyMap(Range range, Mapping bits) : range_(range), bits_(std::move(bits)) {}
 
+  static constexpr Size bitsPerWord = 64;
+
   // Granules [first, limit), rounded outwards.
   struct Granules {
     Size first;
     Size limit;
   };
-  Granules granules(Range part) const;
+  Granules granules(Range part) const {
+    NOMAD_ASSERT(range_.contains(part) && part.size() > 0, "segments lie in their range");
+    return {static_cast<Size>(part.base - range_.base) / granule, (static_cast<Size>(part.limit - range_.base) + granule - 1) / granule};
+  }
+  static bool inOneWord(Granules part) { return part.first / bitsPerWord == (part.limit - 1) / bitsPerWord; }
+  /// The bits of granules that lie in one word.
+  static std::uint64_t maskOf(Granules part) {
+    return ~std::uint64_t{0} >> (bitsPerWord - (part.limit - part.first)) << part.first % bitsPerWord;
+  }
+  bool claimMany(Granules part);
+  void vacateMany(Granules part);
   std::uint64_t *words() const { return bits_.range().base.pointer<std::uint64_t>(); }
   template <typename Visit> bool everyWord(Granules part, Visit visit) const;
   bool isVacantPage(Size page) const;

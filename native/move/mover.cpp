@@ -3,7 +3,6 @@
 #include "base/error.h"
 
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/ADT/ScopeExit.h"
 
 #include <algorithm>
 #include <cstring>
@@ -19,7 +18,7 @@ std::string segmentOf(const CodeObject &object, SegmentKind kind) {
 
 std::string offsetIn(Range range, Address address) { return hex(static_cast<std::uint64_t>(address - range.base)); }
 
-// The segments of a code object as they are: for sites that change although their segment stays.
+// The segments of a code object where they are: sites change in segments that stay, too.
 SegmentMoves unmoved(const CodeObject &object, const WriteScope &scope) {
   SegmentMoves moves;
   for (size_t kind = 0; kind < segmentKinds.size(); ++kind) {
@@ -30,20 +29,19 @@ SegmentMoves unmoved(const CodeObject &object, const WriteScope &scope) {
   return moves;
 }
 
-void copyImage(const Image &image, size_t kind, const SegmentMove &move) {
-  std::memcpy(move.bytes, image.bytes[kind].get(), image.storedBytes[kind]);
-  std::memset(move.bytes + image.storedBytes[kind], 0, move.size - image.storedBytes[kind]);
+// The same for one that exists only as an image yet.
+SegmentMoves unplaced(const CodeObject &object) {
+  SegmentMoves moves;
+  for (size_t kind = 0; kind < segmentKinds.size(); ++kind)
+    moves[kind].bytes = object.image->bytes[kind].get();
+  return moves;
 }
 
 } // namespace
 
-void Mover::Extent::add(SegmentKind kind, Range place) {
-  Range &range = around[indexOf(kind)];
-  range = range.size() == 0 ? place : Range{std::min(range.base, place.base), std::max(range.limit, place.limit)};
-}
-
-bool Mover::Extent::meets(const Extent &other) const {
-  return llvm::any_of(segmentKinds, [&](SegmentKind kind) { return around[indexOf(kind)].overlaps(other.around[indexOf(kind)]); });
+void Mover::Extent::add(Range place) {
+  base = std::min(base, place.base);
+  limit = std::max(limit, place.limit);
 }
 
 Expected<MoveReport> Mover::place(const MoveRequest &request) {
@@ -60,74 +58,76 @@ Expected<MoveReport> Mover::place(const MoveRequest &request) {
 Expected<MoveReport> Mover::relocate(ArrayRef<MoveRequest> requests) { return run(requests, Purpose::Relocate); }
 
 Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose) {
-  if (Error error = check(requests, purpose))
+  Error error = check(requests, purpose);
+  for (const MoveRequest &request : requests)
+    if (objects_.isLive(request.object))
+      objects_[request.object].isMoving = false;
+  if (error)
     return error;
-  if (Error error = claim(purpose))
-    return error;
+  if (Error refused = claim(purpose))
+    return refused;
   MoveReport report;
-  WriteScope scope(arena_);
-  isCopied_ = oldPlaces_.meets(newPlaces_);
-  if (isCopied_)
-    copyOverlapping(scope);
-  for (Step &step : steps_)
-    moveOne(scope, step, purpose, report);
-  redirectCallers(scope, report);
   report.moved = requests.size();
+  WriteScope scope(arena_);
+  bool isCopied = mayOverlap();
+  if (isCopied)
+    copyOverlapping(scope);
+  for (Pieces rest = pieces_; !rest.empty();) {
+    Pieces pieces = rest.take_while([&](const Piece &piece) { return piece.object == rest.front().object; });
+    for (const Piece &piece : pieces) {
+      report.bytes += piece.size;
+      if (!isCopied)
+        copyPiece(scope, piece, purpose);
+    }
+    report.relocations += relocateSites(scope, pieces);
+    publish(pieces);
+    rest = rest.drop_front(pieces.size());
+  }
+  for (const Piece &piece : pieces_)
+    if (piece.object->links && piece.kind == SegmentKind::Code)
+      report.relocations += redirectCallers(scope, piece);
   return report;
-}
-
-/// Calls visit(step, kind, segment, to) for each segment that moves; stops when one says false.
-template <typename Visit> void Mover::everySegment(Visit visit) {
-  for (Step &step : steps_)
-    for (SegmentKind kind : segmentKinds)
-      if (Address to = step.to[indexOf(kind)]; to != Address())
-        if (!visit(step, kind, step.object->segment(kind), to))
-          return;
 }
 
 // ---- check: everything that can fail, before the first byte changes (I7) ----
 
 Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
-  steps_.clear();
-  steps_.reserve(requests.size());
-  oldPlaces_.clear();
-  newPlaces_.clear();
-  scope_exit unmark([this] {
-    for (Step &step : steps_)
-      step.object->isMoving = false;
-  });
+  pieces_.clear();
+  pieces_.reserve(requests.size());
+  oldPlaces_ = {};
+  newPlaces_ = {};
   for (const MoveRequest &request : requests) {
-    if (Error error = checkState(request, purpose))
-      return error;
+    if (!isReady(request, purpose))
+      return stateError(request, purpose);
     CodeObject &object = objects_[request.object];
     object.isMoving = true;
-    steps_.push_back({&object, {}, 0});
-    if (Error error = checkPlaces(steps_.back(), request, purpose))
+    if (Error error = addPieces(object, request, purpose))
       return error;
   }
-  return Error::success();
+  return purpose == Purpose::Place ? checkReferences(objects_[requests.front().object]) : Error::success();
 }
 
-Error Mover::checkState(const MoveRequest &request, Purpose purpose) const {
+bool Mover::isReady(const MoveRequest &request, Purpose purpose) const {
+  if (!objects_.isLive(request.object))
+    return false;
+  const CodeObject &object = objects_[request.object];
+  if (purpose == Purpose::Place)
+    return object.state == State::Unplaced;
+  return object.state == State::Placed && object.retain == Retain::Relocations && !object.isMoving;
+}
+
+Error Mover::stateError(const MoveRequest &request, Purpose purpose) const {
   if (!objects_.isLive(request.object))
     return fail(ErrorCode::State, "the code object is freed");
   const CodeObject &object = objects_[request.object];
-  bool isReady = purpose == Purpose::Place ? object.state == State::Unplaced
-                                           : object.state == State::Placed && object.retain == Retain::Relocations;
-  if (!isReady || object.isMoving)
-    return stateError(object, purpose);
-  return purpose == Purpose::Place ? checkReferences(object) : Error::success();
-}
-
-Error Mover::stateError(const CodeObject &object, Purpose purpose) const {
-  const std::string who = "code object ";
+  std::string who = "code object " + quoted(object);
   if (object.isMoving)
-    return fail(ErrorCode::Placement, who + quoted(object) + " is in the batch twice");
+    return fail(ErrorCode::Placement, who + " is in the batch twice");
   if (purpose == Purpose::Place)
-    return fail(ErrorCode::State, who + quoted(object) + " is placed already; relocate moves it");
+    return fail(ErrorCode::State, who + " is placed already; relocate moves it");
   if (object.state != State::Placed)
-    return fail(ErrorCode::State, who + quoted(object) + " is not placed");
-  return fail(ErrorCode::State, who + quoted(object) + " was compiled with retain: 'none' and can't move again");
+    return fail(ErrorCode::State, who + " is not placed");
+  return fail(ErrorCode::State, who + " was compiled with retain: 'none' and can't move again");
 }
 
 // Its calls lead to where those are: they must be somewhere.
@@ -140,173 +140,149 @@ Error Mover::checkReferences(const CodeObject &object) const {
   return Error::success();
 }
 
-Error Mover::checkPlaces(Step &step, const MoveRequest &request, Purpose purpose) {
+Error Mover::addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose) {
   for (SegmentKind kind : segmentKinds) {
-    const Segment &segment = step.object->segment(kind);
-    Address to = request.to[indexOf(kind)];
+    const Segment &segment = object.segment(kind);
     if (!segment.exists())
       continue;
+    Address to = request.to[indexOf(kind)];
     if (to == Address() && purpose == Purpose::Place)
-      return fail(ErrorCode::Placement, "no place for the " + Twine(segment.size) + " bytes of " + segmentOf(*step.object, kind));
+      return fail(ErrorCode::Placement, "no place for the " + Twine(segment.size) + " bytes of " + segmentOf(object, kind));
     if (to == Address() || (purpose == Purpose::Relocate && to == segment.base))
       continue;
-    if (Error error = checkSegment(*step.object, kind, to))
-      return error;
-    step.to[indexOf(kind)] = to;
-    newPlaces_.add(kind, Range::at(to, segment.size));
+    if (!fits(segment, kind, to))
+      return fitError(object, kind, to);
+    pieces_.push_back({&object, segment.base, to, segment.size, kind});
+    newPlaces_[indexOf(kind)].add(Range::at(to, segment.size));
     if (purpose == Purpose::Relocate)
-      oldPlaces_.add(kind, segment.range());
+      oldPlaces_[indexOf(kind)].add(segment.range());
   }
   return Error::success();
 }
 
-Error Mover::checkSegment(const CodeObject &object, SegmentKind kind, Address to) const {
+bool Mover::fits(const Segment &segment, SegmentKind kind, Address to) const {
+  return ranges_[indexOf(kind)].contains(Range::at(to, segment.size)) && to.isAligned(segment.alignment());
+}
+
+Error Mover::fitError(const CodeObject &object, SegmentKind kind, Address to) const {
   const Segment &segment = object.segment(kind);
-  Range range = arena_.segments(kind);
-  if (!range.contains(Range::at(to, segment.size)))
-    return fail(ErrorCode::Placement, segmentOf(object, kind) + ": " + Twine(segment.size) + " bytes at offset " + offsetIn(range, to) +
-                                          " do not lie in the arena's " + Twine(range.size()) + " bytes of " + segmentName(kind));
+  Range range = ranges_[indexOf(kind)];
+  std::string offset = offsetIn(range, to);
   if (!to.isAligned(segment.alignment()))
-    return fail(ErrorCode::Placement, segmentOf(object, kind) + ": offset " + offsetIn(range, to) +
-                                          " is not a multiple of its alignment " + Twine(segment.alignment()));
-  return Error::success();
+    return fail(ErrorCode::Placement, segmentOf(object, kind) + ": offset " + offset + " is not a multiple of its alignment " +
+                                          Twine(segment.alignment()));
+  return fail(ErrorCode::Placement, segmentOf(object, kind) + ": " + Twine(segment.size) + " bytes at offset " + offset +
+                                        " do not lie in the arena's " + Twine(range.size()) + " bytes of " + segmentName(kind));
 }
 
 // ---- claim: the new places, or none of them ----
 
 Error Mover::claim(Purpose purpose) {
   if (purpose == Purpose::Relocate)
-    everySegment([&](Step &, SegmentKind kind, const Segment &segment, Address) {
-      arena_.occupancy(kind).vacate(segment.range());
-      return true;
-    });
-  const Step *failedStep = nullptr;
-  SegmentKind failedKind{};
-  everySegment([&](Step &step, SegmentKind kind, const Segment &segment, Address to) {
-    if (arena_.occupancy(kind).claim(Range::at(to, segment.size)))
-      return true;
-    failedStep = &step;
-    failedKind = kind;
-    return false;
-  });
-  if (!failedStep)
+    for (const Piece &piece : pieces_)
+      arena_.occupancy(piece.kind).vacate(piece.oldRange());
+  auto isClaimed = [&](const Piece &piece) { return arena_.occupancy(piece.kind).claim(piece.newRange()); };
+  auto refused = llvm::find_if_not(pieces_, isClaimed);
+  if (refused == pieces_.end())
     return Error::success();
-  unclaim(failedStep, failedKind, purpose);
-  return overlapError(*failedStep, failedKind);
-}
-
-// Takes back the claims made before the one that failed, then claims the old places again.
-void Mover::unclaim(const Step *failedStep, SegmentKind failedKind, Purpose purpose) {
-  everySegment([&](Step &step, SegmentKind kind, const Segment &segment, Address to) {
-    if (&step == failedStep && kind == failedKind)
-      return false;
-    arena_.occupancy(kind).vacate(Range::at(to, segment.size));
-    return true;
-  });
+  for (auto piece = pieces_.begin(); piece != refused; ++piece)
+    arena_.occupancy(piece->kind).vacate(piece->newRange());
   if (purpose == Purpose::Relocate)
-    everySegment([&](Step &, SegmentKind kind, const Segment &segment, Address) {
-      return arena_.occupancy(kind).claim(segment.range());
-    });
+    for (const Piece &piece : pieces_)
+      arena_.occupancy(piece.kind).claim(piece.oldRange());
+  return overlapError(*refused);
 }
 
-Error Mover::overlapError(const Step &step, SegmentKind kind) const {
-  Range wanted = Range::at(step.to[indexOf(kind)], step.object->segment(kind).size);
+Error Mover::overlapError(const Piece &piece) const {
   std::string who = "another code object of the batch";
   for (Handle handle = 0; handle < objects_.limit(); ++handle) {
     const CodeObject &other = objects_[handle];
-    bool moves = llvm::any_of(steps_, [&](const Step &each) { return each.object == &other && each.to[indexOf(kind)] != Address(); });
-    if (!moves && other.state == State::Placed && other.segment(kind).exists() && other.segment(kind).range().overlaps(wanted))
+    bool moves = llvm::any_of(pieces_, [&](const Piece &each) { return each.object == &other && each.kind == piece.kind; });
+    const Segment &segment = other.segment(piece.kind);
+    if (!moves && other.state == State::Placed && segment.exists() && segment.range().overlaps(piece.newRange()))
       who = "code object " + quoted(other);
   }
-  return fail(ErrorCode::Placement, segmentOf(*step.object, kind) + ": " + Twine(wanted.size()) + " bytes at offset " +
-                                        offsetIn(arena_.segments(kind), wanted.base) + " overlap " + who);
+  return fail(ErrorCode::Placement, segmentOf(*piece.object, piece.kind) + ": " + Twine(piece.size) + " bytes at offset " +
+                                        offsetIn(ranges_[indexOf(piece.kind)], piece.to) + " overlap " + who);
 }
 
 // ---- copy, relocate, publish (I13) ----
 
-void Mover::moveOne(const WriteScope &scope, Step &step, Purpose purpose, MoveReport &report) {
-  CodeObject &object = *step.object;
-  if (purpose == Purpose::Relocate && step.to[indexOf(SegmentKind::Code)] != Address() && !isCopied_)
-    unwind_.remove(object);
-  SegmentMoves moves = unmoved(object, scope);
-  for (size_t kind = 0; kind < segmentKinds.size(); ++kind) {
-    if (step.to[kind] == Address())
-      continue;
-    SegmentMove &move = moves[kind];
-    move.to = step.to[kind];
-    const std::byte *old = std::exchange(move.bytes, scope.writable(move.to));
-    if (purpose == Purpose::Place)
-      copyImage(*object.image, kind, move);
-    else if (!isCopied_)
-      std::memcpy(move.bytes, old, move.size);
-    report.bytes += move.size;
-  }
-  step.codeDelta = moves[indexOf(SegmentKind::Code)].delta();
-  report.relocations += object.relocations.applyMove(moves);
-  publish(step);
+bool Mover::mayOverlap() const {
+  return llvm::any_of(segmentKinds, [&](SegmentKind kind) { return oldPlaces_[indexOf(kind)].meets(newPlaces_[indexOf(kind)]); });
 }
 
-void Mover::publish(const Step &step) {
-  CodeObject &object = *step.object;
-  object.state = State::Placed;
-  for (size_t kind = 0; kind < segmentKinds.size(); ++kind)
-    if (step.to[kind] != Address())
-      object.segments[kind].base = step.to[kind];
-  if (step.to[indexOf(SegmentKind::Code)] == Address())
+void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose) {
+  std::byte *to = scope.writable(piece.to);
+  if (purpose == Purpose::Relocate) {
+    if (piece.kind == SegmentKind::Code)
+      unwind_.remove(*piece.object);
+    std::memcpy(to, scope.writable(piece.from), piece.size);
     return;
-  for (const EntryUse &entry : object.entries)
-    entries_.redirect(entry.index, object.segment(SegmentKind::Code).base + entry.offset);
-  unwind_.add(object);
+  }
+  const Image &image = *piece.object->image;
+  std::uint32_t stored = image.storedBytes[indexOf(piece.kind)];
+  std::memcpy(to, image.bytes[indexOf(piece.kind)].get(), stored);
+  std::memset(to + stored, 0, piece.size - stored);
 }
 
 // Sliding: if all go down, lower ones first never overwrite what is still to be copied; if all go up, higher ones first. A batch
 // that does both (a swap) goes through a buffer.
 void Mover::copyOverlapping(const WriteScope &scope) {
-  struct Copy {
-    std::byte *to;
-    const std::byte *from;
-    Size size;
-  };
-  std::vector<Copy> copies;
-  everySegment([&](Step &step, SegmentKind kind, const Segment &segment, Address to) {
-    if (kind == SegmentKind::Code)
-      unwind_.remove(*step.object);
-    copies.push_back({scope.writable(to), scope.writable(segment.base), segment.size});
-    return true;
-  });
-  auto isDown = [](const Copy &copy) { return copy.to < copy.from; };
-  bool allDown = llvm::all_of(copies, isDown);
-  if (allDown || llvm::none_of(copies, isDown)) {
-    llvm::sort(copies, [=](const Copy &a, const Copy &b) { return allDown ? a.from < b.from : a.from > b.from; });
-    for (const Copy &copy : copies)
-      std::memmove(copy.to, copy.from, copy.size);
+  for (const Piece &piece : pieces_)
+    if (piece.kind == SegmentKind::Code)
+      unwind_.remove(*piece.object);
+  std::vector<Piece> order = pieces_;
+  auto isDown = [](const Piece &piece) { return piece.to < piece.from; };
+  bool allDown = llvm::all_of(order, isDown);
+  if (allDown || llvm::none_of(order, isDown)) {
+    llvm::sort(order, [=](const Piece &a, const Piece &b) { return allDown ? a.from < b.from : a.from > b.from; });
+    for (const Piece &piece : order)
+      std::memmove(scope.writable(piece.to), scope.writable(piece.from), piece.size);
     return;
   }
   std::vector<std::byte> buffer;
-  for (const Copy &copy : copies)
-    buffer.insert(buffer.end(), copy.from, copy.from + copy.size);
+  for (const Piece &piece : order)
+    buffer.insert(buffer.end(), scope.writable(piece.from), scope.writable(piece.from) + piece.size);
   const std::byte *at = buffer.data();
-  for (const Copy &copy : copies) {
-    std::memcpy(copy.to, at, copy.size);
-    at += copy.size;
+  for (const Piece &piece : order) {
+    std::memcpy(scope.writable(piece.to), at, piece.size);
+    at += piece.size;
   }
 }
 
-// After all moves: the callers of what has moved may have moved too. A call site that still has the callee's old address needs
-// the callee's delta; its own move is in already.
-void Mover::redirectCallers(const WriteScope &scope, MoveReport &report) {
-  for (const Step &step : steps_) {
-    if (!step.object->links || step.codeDelta == 0)
-      continue;
-    for (auto &[handle, reference] : step.object->links->dependents) {
-      const CodeObject &dependent = objects_[handle];
-      SegmentMoves segments = unmoved(dependent, scope);
-      if (dependent.state == State::Unplaced)
-        for (size_t kind = 0; kind < segmentKinds.size(); ++kind)
-          segments[kind].bytes = dependent.image->bytes[kind].get();
-      report.relocations += dependent.relocations.applyReference(segments, reference, step.codeDelta);
-    }
+std::uint32_t Mover::relocateSites(const WriteScope &scope, Pieces pieces) const {
+  const CodeObject &object = *pieces.front().object;
+  if (object.relocations.bytes() == 0)
+    return 0;
+  SegmentMoves moves = unmoved(object, scope);
+  for (const Piece &piece : pieces)
+    moves[indexOf(piece.kind)] = {scope.writable(piece.to), piece.from, piece.to, piece.size};
+  return object.relocations.applyMove(moves);
+}
+
+void Mover::publish(Pieces pieces) {
+  CodeObject &object = *pieces.front().object;
+  for (const Piece &piece : pieces)
+    object.segment(piece.kind).base = piece.to;
+  object.state = State::Placed;
+  if (pieces.front().kind != SegmentKind::Code) // code comes first
+    return;
+  for (const EntryUse &entry : object.entries)
+    entries_.redirect(entry.index, pieces.front().to + entry.offset);
+  unwind_.add(object);
+}
+
+// After all moves, since callers may have moved too. Their own moves are in their call sites already; what is missing is the
+// callee's.
+std::uint32_t Mover::redirectCallers(const WriteScope &scope, const Piece &piece) {
+  std::uint32_t redirected = 0;
+  for (auto &[handle, reference] : piece.object->links->dependents) {
+    const CodeObject &dependent = objects_[handle];
+    SegmentMoves segments = dependent.state == State::Placed ? unmoved(dependent, scope) : unplaced(dependent);
+    redirected += dependent.relocations.applyReference(segments, reference, piece.to - piece.from);
   }
+  return redirected;
 }
 
 void Mover::vacate(CodeObject &object) {

@@ -27,7 +27,8 @@ struct MoveReport {
 class Mover {
 public:
   Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, UnwindRegistry &unwind)
-      : arena_(arena), entries_(entries), objects_(objects), unwind_(unwind) {}
+      : arena_(arena), entries_(entries), objects_(objects), unwind_(unwind),
+        ranges_{arena.segments(SegmentKind::Code), arena.segments(SegmentKind::Constants), arena.segments(SegmentKind::Data)} {}
 
   /// First placement. Errors: Placement, State; then nothing has changed.
   llvm::Expected<MoveReport> place(const MoveRequest &request);
@@ -39,43 +40,53 @@ public:
 private:
   enum class Purpose { Place, Relocate };
 
-  struct Step {
+  /// One segment that moves. Those of one code object follow each other.
+  struct Piece {
     CodeObject *object;
-    std::array<Address, 3> to; // null where the segment stays
-    Delta codeDelta;           // known once it has moved
+    Address from; // nominal when it is placed
+    Address to;
+    std::uint32_t size;
+    SegmentKind kind;
+
+    Range oldRange() const { return Range::at(from, size); }
+    Range newRange() const { return Range::at(to, size); }
+  };
+  using Pieces = llvm::ArrayRef<Piece>;
+
+  /// The smallest range around some places: if two are disjoint, so are all places in them.
+  struct Extent {
+    Address base = Address::of(~std::uint64_t{0});
+    Address limit;
+    void add(Range place);
+    bool meets(const Extent &other) const { return base < other.limit && other.base < limit; }
   };
 
   llvm::Expected<MoveReport> run(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
   llvm::Error check(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
-  llvm::Error checkState(const MoveRequest &request, Purpose purpose) const;
-  llvm::Error stateError(const CodeObject &object, Purpose purpose) const;
+  bool isReady(const MoveRequest &request, Purpose purpose) const;
+  llvm::Error stateError(const MoveRequest &request, Purpose purpose) const;
   llvm::Error checkReferences(const CodeObject &object) const;
-  llvm::Error checkPlaces(Step &step, const MoveRequest &request, Purpose purpose);
-  llvm::Error checkSegment(const CodeObject &object, SegmentKind kind, Address to) const;
+  llvm::Error addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose);
+  bool fits(const Segment &segment, SegmentKind kind, Address to) const;
+  llvm::Error fitError(const CodeObject &object, SegmentKind kind, Address to) const;
   llvm::Error claim(Purpose purpose);
-  void unclaim(const Step *failedStep, SegmentKind failedKind, Purpose purpose);
-  llvm::Error overlapError(const Step &step, SegmentKind kind) const;
-  void moveOne(const WriteScope &scope, Step &step, Purpose purpose, MoveReport &report);
-  void publish(const Step &step);
+  llvm::Error overlapError(const Piece &piece) const;
+  bool mayOverlap() const;
   void copyOverlapping(const WriteScope &scope);
-  void redirectCallers(const WriteScope &scope, MoveReport &report);
-  template <typename Visit> void everySegment(Visit visit);
+  void copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose);
+  std::uint32_t relocateSites(const WriteScope &scope, Pieces pieces) const;
+  void publish(Pieces pieces);
+  std::uint32_t redirectCallers(const WriteScope &scope, const Piece &piece);
 
   Arena &arena_;
   EntryTable &entries_;
   CodeObjectTable &objects_;
   UnwindRegistry &unwind_;
-  /// The smallest range around some places: two batches' worth of places are disjoint if these are.
-  struct Extent {
-    std::array<Range, 3> around;
-    void clear() { around = {}; }
-    void add(SegmentKind kind, Range place);
-    bool meets(const Extent &other) const;
-  };
+  std::array<Range, 3> ranges_; // the arena's
 
-  std::vector<Step> steps_; // of the batch that runs; kept for its memory
-  Extent oldPlaces_, newPlaces_;
-  bool isCopied_ = false; // new places may have bytes of old ones, so all was copied in an order that allows it
+  // The batch that runs; kept for its memory.
+  std::vector<Piece> pieces_;
+  std::array<Extent, 3> oldPlaces_, newPlaces_; // by SegmentKind
 };
 
 } // namespace nomad

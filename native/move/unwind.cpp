@@ -34,9 +34,10 @@ void UnwindRegistry::unregister(Window &window) {
 }
 
 void UnwindRegistry::markStale(Window &window) {
+  if (window.isStale)
+    return;
   unregister(window);
-  if (!window.isStale)
-    staleWindows_.push_back(&window);
+  staleWindows_.push_back(&window);
   window.isStale = true;
   stale_ = 1;
 }
@@ -44,26 +45,41 @@ void UnwindRegistry::markStale(Window &window) {
 void UnwindRegistry::removeTable(CodeObject &object) {
   Window &window = windowOf(object);
   markStale(window);
-  std::uint32_t slot = object.unwindSlot;
-  NOMAD_ASSERT(window.owners[slot] == &object, "a placed code object with unwind records is in its window");
-  window.tables[slot] = window.tables.back();
-  window.owners[slot] = window.owners.back();
-  window.owners[slot]->unwindSlot = slot;
-  window.tables.pop_back();
-  window.owners.pop_back();
+  NOMAD_ASSERT(window.owners[object.unwindSlot] == &object, "a placed code object with unwind records is in its window");
+  window.tables[object.unwindSlot] = nullptr;
+  ++window.left;
 }
 
 void UnwindRegistry::addTable(CodeObject &object) {
+  constexpr Size fewLeft = 64;
   Window &window = windowOf(object);
   markStale(window);
+  if (window.left > window.tables.size() / 2 + fewLeft)
+    compact(window);
   object.unwindSlot = static_cast<std::uint32_t>(window.tables.size());
   window.tables.push_back((object.segment(SegmentKind::Code).base + object.unwind).pointer<void>());
   window.owners.push_back(&object);
 }
 
+void UnwindRegistry::compact(Window &window) {
+  size_t kept = 0;
+  for (size_t slot = 0; slot < window.tables.size(); ++slot) {
+    if (!window.tables[slot])
+      continue;
+    window.tables[kept] = window.tables[slot];
+    window.owners[kept] = window.owners[slot];
+    window.owners[kept]->unwindSlot = static_cast<std::uint32_t>(kept);
+    ++kept;
+  }
+  window.tables.resize(kept);
+  window.owners.resize(kept);
+  window.left = 0;
+}
+
 void UnwindRegistry::refresh() {
   for (Window *window : staleWindows_) {
     window->isStale = false;
+    compact(*window);
     if (window->tables.empty())
       continue;
     window->tables.push_back(nullptr);
@@ -72,11 +88,4 @@ void UnwindRegistry::refresh() {
   }
   staleWindows_.clear();
   stale_ = 0;
-}
-
-Size UnwindRegistry::tables() const {
-  Size count = 0;
-  for (const auto &window : windows_)
-    count += window ? window->owners.size() : 0;
-  return count;
 }

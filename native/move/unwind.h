@@ -35,14 +35,14 @@ public:
 
   /// Not 0: refresh before code runs. Call thunks read it.
   const std::uint32_t *stale() const { return &stale_; }
-  Size tables() const;
-
 private:
   static constexpr Size windowBytes = 256 * 1024;
 
   struct Window {
-    std::vector<const void *> tables; // of .eh_frame sections; while registered it ends in null and must not change
+    // .eh_frame sections. While registered the list ends in null and must not change; else a null is one that has left.
+    std::vector<const void *> tables;
     std::vector<CodeObject *> owners; // of the table at the same index; CodeObject::unwindSlot is that index
+    Size left = 0;
     bool isRegistered = false;
     bool isStale = false;
   };
@@ -52,6 +52,7 @@ private:
   Window &windowOf(const CodeObject &object);
   void unregister(Window &window);
   void markStale(Window &window);
+  static void compact(Window &window);
 
   Range code_;
   std::vector<std::unique_ptr<Window>> windows_;

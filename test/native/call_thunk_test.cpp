@@ -77,55 +77,48 @@ TEST_CASE("call thunk: narrow parameters are extended as the signature says") {
   CHECK(jit.call<int>(handle, "b", true) == 1);
 }
 
+namespace {
+
+// A function that stores its parameters in @seen, one 8-byte slot each.
+std::string storingFunction(const std::vector<std::string> &types) {
+  std::string parameters, body;
+  for (size_t i = 0; i < types.size(); ++i) {
+    std::string name = "%x" + std::to_string(i), place = "%p" + std::to_string(i);
+    parameters += (i > 0 ? ", " : "") + types[i] + " " + name;
+    body += "  " + place + " = getelementptr i64, ptr @seen, i64 " + std::to_string(i) + "\n";
+    body += "  store " + types[i] + " " + name + ", ptr " + place + "\n";
+  }
+  return "@seen = global [" + std::to_string(types.size()) + " x i64] zeroinitializer\ndefine void @f(" + parameters + ") {\n" + body +
+         "  ret void\n}\n";
+}
+
+} // namespace
+
 TEST_CASE("call thunk: twelve parameters of mixed kinds arrive in registers and on the stack") {
   Jit jit;
-  Handle handle = jit.add(R"(
-    @seen = global [12 x double] zeroinitializer
-    define double @f(i1 %a, i8 %b, i16 %c, i32 %d, i64 %e, float %f, double %g, ptr %h, i64 %i, i8 %j, float %k, i32 %l) {
-      %a1 = uitofp i1 %a to double
-      %b1 = sitofp i8 %b to double
-      %c1 = sitofp i16 %c to double
-      %d1 = sitofp i32 %d to double
-      %e1 = sitofp i64 %e to double
-      %f1 = fpext float %f to double
-      %h0 = ptrtoint ptr %h to i64
-      %h1 = uitofp i64 %h0 to double
-      %i1 = sitofp i64 %i to double
-      %j1 = sitofp i8 %j to double
-      %k1 = fpext float %k to double
-      %l1 = sitofp i32 %l to double
-      %p1 = getelementptr double, ptr @seen, i64 1
-      %p2 = getelementptr double, ptr @seen, i64 2
-      %p3 = getelementptr double, ptr @seen, i64 3
-      %p4 = getelementptr double, ptr @seen, i64 4
-      %p5 = getelementptr double, ptr @seen, i64 5
-      %p6 = getelementptr double, ptr @seen, i64 6
-      %p7 = getelementptr double, ptr @seen, i64 7
-      %p8 = getelementptr double, ptr @seen, i64 8
-      %p9 = getelementptr double, ptr @seen, i64 9
-      %p10 = getelementptr double, ptr @seen, i64 10
-      %p11 = getelementptr double, ptr @seen, i64 11
-      store double %a1, ptr @seen
-      store double %b1, ptr %p1
-      store double %c1, ptr %p2
-      store double %d1, ptr %p3
-      store double %e1, ptr %p4
-      store double %f1, ptr %p5
-      store double %g, ptr %p6
-      store double %h1, ptr %p7
-      store double %i1, ptr %p8
-      store double %j1, ptr %p9
-      store double %k1, ptr %p10
-      store double %l1, ptr %p11
-      ret double %g
-    })");
-  double result = jit.call<double>(handle, "f", true, std::int8_t{-2}, std::int16_t{-300}, std::int32_t{-70000},
-                                   std::int64_t{-1} << 40, 1.5f, 0.1, Address::of(4096).pointer(), std::int64_t{9}, std::int8_t{-10},
-                                   -0.25f, std::int32_t{12});
-  CHECK(result == 0.1);
-  const double expected[] = {1, -2, -300, -70000, -1099511627776.0, 1.5, 0.1, 4096, 9, -10, -0.25, 12};
-  for (int i = 0; i < 12; ++i)
-    CHECK(jit.global<double>(handle, "seen")[i] == expected[i]);
+  Handle handle =
+      jit.add(storingFunction({"i1", "i8", "i16", "i32", "i64", "float", "double", "ptr", "i64", "i8", "float", "i32"}));
+  jit.call<void>(handle, "f", true, std::int8_t{-2}, std::int16_t{-300}, std::int32_t{-70000}, std::int64_t{-1} * (std::int64_t{1} << 40), 1.5f,
+                 0.1, Address::of(std::uint64_t{4096}).pointer(), std::int64_t{9}, std::int8_t{-10}, -0.25f, std::int32_t{12});
+  auto *seen = jit.global<std::uint64_t>(handle, "seen");
+  auto as = [&]<typename T>(int slot, T expected) {
+    T value;
+    std::memcpy(&value, seen + slot, sizeof value);
+    CHECK(value == expected);
+  };
+  as(0, true), as(1, std::int8_t{-2}), as(2, std::int16_t{-300}), as(3, std::int32_t{-70000});
+  as(4, std::int64_t{-1} * (std::int64_t{1} << 40)), as(5, 1.5f), as(6, 0.1), as(7, std::uint64_t{4096});
+  as(8, std::int64_t{9}), as(9, std::int8_t{-10}), as(10, -0.25f), as(11, std::int32_t{12});
+}
+
+TEST_CASE("call thunk: a hundred doubles arrive, most of them on the stack") {
+  Jit jit;
+  Handle handle = jit.add(storingFunction(std::vector<std::string>(100, "double")));
+  for (size_t i = 0; i < 100; ++i)
+    jit.setParameter(i, 0.5 * static_cast<double>(i));
+  jit.enter(handle, "f");
+  for (int i = 0; i < 100; ++i)
+    CHECK(jit.global<double>(handle, "seen")[i] == 0.5 * i);
 }
 
 TEST_CASE("call thunk: void leaves the block as it is, and calls nest") {

@@ -4,6 +4,7 @@
 #include "compile/module.h"
 #include "compile/movable_module.h"
 
+#include "llvm/IR/Instructions.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/Support/raw_ostream.h"
 

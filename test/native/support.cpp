@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <sanitizer/lsan_interface.h>
 #include <sstream>
 
 using namespace nomad;
@@ -27,6 +28,14 @@ std::uint64_t nomad::test::seed() {
   const char *text = std::getenv("NOMAD_SEED");
   return text ? std::strtoull(text, nullptr, 0) : 20260730;
 }
+
+#if defined(__SANITIZE_ADDRESS__)
+AbandonedIsLeaked::AbandonedIsLeaked() { __lsan_disable(); }
+AbandonedIsLeaked::~AbandonedIsLeaked() { __lsan_enable(); }
+#else
+AbandonedIsLeaked::AbandonedIsLeaked() = default;
+AbandonedIsLeaked::~AbandonedIsLeaked() = default;
+#endif
 
 std::vector<KernelMapping> nomad::test::kernelMappings() {
   std::vector<KernelMapping> mappings;

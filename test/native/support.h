@@ -67,6 +67,18 @@ private:
   std::mt19937_64 engine_;
 };
 
+// ---- leaks ----
+
+/// While it lives, what this thread allocates is no leak. Only for compilations that end in a fatal error or a fault: those are
+/// abandoned on purpose, because LLVM's objects are in no state to be destroyed (base/recovery.h).
+class AbandonedIsLeaked {
+public:
+  AbandonedIsLeaked();
+  ~AbandonedIsLeaked();
+  AbandonedIsLeaked(const AbandonedIsLeaked &) = delete;
+  AbandonedIsLeaked &operator=(const AbandonedIsLeaked &) = delete;
+};
+
 // ---- /proc/self/maps ----
 
 struct KernelMapping {

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { root } from '../build';
-import { stepsOf, type Program, type Step } from '../program';
+import type { Program, Step } from '../program';
 
 interface Driver {
   frame_begin(out: Buffer, capacity: number): number;
@@ -85,8 +85,9 @@ export const lz4: Program = {
   name: 'lz4',
   about: 'a frame compressed and read back, its contexts on the C heap',
   packages: ['lz4'],
+  licence: 'BSD-2-Clause',
   sources: [{ name: 'frame', file: 'examples/demo/drivers/frame.c', include: ['node_modules/lz4/deps/lz4/lib'] }],
   moves: 'code',
   optLevel: 1,
-  steps: stepsOf(steps),
+  steps: (functions) => steps(functions as unknown as Driver),
 };

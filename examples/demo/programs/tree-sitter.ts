@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { root } from '../build';
-import { stepsOf, type Program, type Step } from '../program';
+import type { Program, Step } from '../program';
 
 interface Driver {
   parse_open(): number;
@@ -83,12 +83,18 @@ export const treeSitter: Program = {
   name: 'tree-sitter',
   about: 'incremental parsing of JavaScript by three code objects',
   packages: ['tree-sitter', 'tree-sitter-javascript'],
+  licence: 'MIT',
   sources: [
     { name: 'scanner', file: `${grammar}/scanner.c`, include: [grammar] },
     { name: 'grammar', file: `${grammar}/parser.c`, include: [grammar] },
-    { name: 'syntax', file: 'examples/demo/drivers/syntax.c', include: [`${runtime}/src`, `${runtime}/include`], defines: ['-D_GNU_SOURCE'] },
+    {
+      name: 'syntax',
+      file: 'examples/demo/drivers/syntax.c',
+      include: [`${runtime}/src`, `${runtime}/include`],
+      defines: ['-D_GNU_SOURCE'],
+    },
   ],
   moves: 'code',
   optLevel: 1,
-  steps: stepsOf(steps),
+  steps: (functions) => steps(functions as unknown as Driver),
 };

@@ -1,0 +1,122 @@
+/**
+ * Calling one function that adds two numbers: ours, by hand on Node-API, by koffi, and as a WebAssembly export.
+ *
+ * In: nothing. Out: nanoseconds a call. Always true: every contender has a loop of its own, so that V8 sees one callee at each call site; all
+ * loops compute the same sums.
+ */
+import koffi from 'koffi';
+import { Jit } from 'nomad-jit';
+import { collectGarbage, interleave, nanoseconds, requireEqual, type Sample } from './measure';
+import { buildPeers, loadNapiPeer, napiPeerFile } from './peers';
+import type { Row } from './report';
+import { instantiate } from './webassembly';
+
+type AnyAdd = (a: never, b: never) => unknown;
+
+/** One signature: how each contender writes it, and the loop that calls it. */
+interface Kind {
+  readonly name: string;
+  readonly ir: string;
+  readonly koffi: string;
+  readonly napi: 'addI32' | 'addF64' | 'addI64';
+  /** Source of a function of `N` that calls `f` so many times; `state` comes before it. */
+  readonly state: string;
+  readonly step: string;
+  readonly checks: ReadonlyArray<readonly [unknown, unknown]>;
+}
+
+const kinds: readonly Kind[] = [
+  {
+    name: 'i32 (i32, i32)',
+    ir: 'define i32 @add(i32 %a, i32 %b) { %r = add i32 %a, %b ret i32 %r }',
+    koffi: 'int32_t add_i32(int32_t a, int32_t b)',
+    napi: 'addI32',
+    state: 'let s = 0;',
+    step: 's = f(i & 1023, 3) | 0;',
+    checks: [
+      [2, 3],
+      [-5, 2],
+      [2 ** 31 - 1, 1],
+    ],
+  },
+  {
+    name: 'double (double, double)',
+    ir: 'define double @add(double %a, double %b) { %r = fadd double %a, %b ret double %r }',
+    koffi: 'double add_f64(double a, double b)',
+    napi: 'addF64',
+    state: 'let s = 0;',
+    step: 's = f(i + 0.5, 3.25);',
+    checks: [
+      [2.5, 3],
+      [-0, -0],
+      [1e308, 1e308],
+    ],
+  },
+  {
+    name: 'i64 (i64, i64)',
+    ir: 'define i64 @add(i64 %a, i64 %b) { %r = add i64 %a, %b ret i64 %r }',
+    koffi: 'int64_t add_i64(int64_t a, int64_t b)',
+    napi: 'addI64',
+    // Beyond safe integers, where koffi makes BigInts as the others do.
+    state: 'let s = 0n; const A = Array.from({ length: 64 }, (_, i) => BigInt(i + 1) * 0x0100000000000001n);',
+    step: 's = f(A[i & 63], 3n);',
+    checks: [
+      [2n ** 62n, -5n],
+      [2n ** 63n - 1n, 1n],
+      [-(2n ** 60n), -3n],
+    ],
+  },
+];
+
+const calls = 200_000;
+const rounds = { rounds: 31, warmUp: 8 };
+
+const wat = `(module
+  (func (export "addI32") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func (export "addF64") (param f64 f64) (result f64) (f64.add (local.get 0) (local.get 1)))
+  (func (export "addI64") (param i64 i64) (result i64) (i64.add (local.get 0) (local.get 1))))`;
+
+/** A loop that no other contender shares. */
+function loopOf({ state, step }: Kind, contender: string, f: AnyAdd): (count: number) => unknown {
+  const source = `/* ${contender} */ ${state} return (N) => { for (let i = 0; i < N; i++) ${step} return s; };`;
+  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the sources above
+  return (new Function('f', source) as (f: AnyAdd) => (count: number) => unknown)(f);
+}
+
+type Contenders = Record<'ours' | 'napi' | 'koffi' | 'wasm', AnyAdd>;
+
+async function measure(kind: Kind, functions: Contenders): Promise<Record<keyof Contenders, Sample>> {
+  const names = Object.keys(functions) as Array<keyof Contenders>;
+  for (const [a, b] of kind.checks)
+    for (const name of names)
+      requireEqual(`${name}: ${kind.name}`, functions[name](a as never, b as never), functions.napi(a as never, b as never));
+  const loops = names.map((name) => [name, loopOf(kind, name, functions[name])] as const);
+  const sum = loops.map(([name, loop]) => [name, loop(calls)] as const);
+  for (const [name, value] of sum) requireEqual(`${name}: loop of ${kind.name}`, value, sum[0]![1]);
+  collectGarbage();
+  const contenders = loops.map(([name, loop]) => [name, () => nanoseconds(() => loop(calls)) / calls] as const);
+  return interleave(Object.fromEntries(contenders) as Record<keyof Contenders, () => number>, rounds);
+}
+
+export async function call(): Promise<Row[]> {
+  buildPeers();
+  using jit = new Jit();
+  const napi = loadNapiPeer();
+  const library = koffi.load(napiPeerFile);
+  const wasm = await instantiate<Record<Kind['napi'], AnyAdd>>(wat);
+  const rows: Row[] = [];
+  for (const kind of kinds) {
+    const sample = await measure(kind, {
+      ours: jit.load(kind.ir).get('add'),
+      napi: napi[kind.napi],
+      koffi: library.func(kind.koffi) as AnyAdd,
+      wasm: wasm[kind.napi],
+    });
+    const row = (name: string, peer: Sample, most: number): Row => ({
+      figure: `call ${kind.name}`,
+      ...{ unit: 'ns', ours: sample.ours, peer: { name, sample: peer }, reach: { of: 'ratio', most } },
+    });
+    rows.push(row('Node-API', sample.napi, 0.5), row('koffi', sample.koffi, 0.35), row('WebAssembly', sample.wasm, 4));
+  }
+  return rows;
+}

@@ -1,0 +1,119 @@
+/**
+ * compileAsync: as compile, off the event loop.
+ */
+import { StateError } from 'nomad-jit';
+import { at, errorOf, expectWorking, makeJit, rejectionOf } from './support/jits';
+import { add, calling, counter, mix, mixModel, multiplying, returning, threeSegments } from './support/programs';
+import { assemble } from './support/tools';
+
+const malformed: Array<[string, string | Uint8Array]> = [
+  ['a syntax error', 'define i32 @f( {'],
+  ['what the verifier refuses', 'define i32 @f() {\n %x = add i32 %y, 1\n %y = add i32 %x, 1\n ret i32 %y\n}'],
+  ['an unresolved symbol', calling('f', 'nobody_defines_this', 0)],
+  ['another target', `target triple = "aarch64-linux-gnu"\n${add}`],
+  ['bad bitcode', assemble(add).subarray(0, 200)],
+  ['inline assembly that does not assemble', 'define void @f() {\n call void asm "gibberish", ""()\n ret void\n}'],
+];
+
+test('the result is what compile gives', async () => {
+  const jit = makeJit();
+  const options = { name: 'three', moves: 'all', optLevel: 1 } as const;
+  const [now, later] = [jit.compile(threeSegments, options), await jit.compileAsync(threeSegments, options)];
+  for (const key of ['name', 'state', 'moves', 'retain', 'sizes', 'alignments', 'relocationCount', 'relocationBytes'] as const)
+    expect([key, later[key]]).toEqual([key, now[key]]);
+  expect(later.functions).toEqual(now.functions);
+  expect(later.globals).toEqual(now.globals);
+  later.place(at(jit.createSpace(), 1));
+  expect(later.get('square')(3)).toBe(9);
+});
+
+test.each(malformed)('%s rejects with the error that compile throws', async (_, source) => {
+  const jit = makeJit();
+  const now = errorOf(() => jit.compile(source, { name: 'bad' }));
+  const later = await rejectionOf(jit.compileAsync(source, { name: 'bad' }));
+  expect(later).toBeInstanceOf(now.constructor);
+  expect({ ...later, message: later.message }).toEqual({ ...now, message: now.message });
+  expectWorking(jit);
+});
+
+test('bad options reject; nothing is thrown', async () => {
+  const jit = makeJit();
+  expect(await rejectionOf(jit.compileAsync(7 as never))).toBeInstanceOf(TypeError);
+  expect(await rejectionOf(jit.compileAsync(add, { optLevel: 9 as never }))).toBeInstanceOf(RangeError);
+});
+
+test('60 at once all arrive, each with its own answer, ids in the order of the calls', async () => {
+  const jit = makeJit();
+  const space = jit.createSpace();
+  const indices = Array.from({ length: 60 }, (_, i) => i);
+  const objects = await Promise.all(indices.map((i) => jit.compileAsync(returning('f', i * i))));
+  for (const i of indices) expect(objects[i]!.place(at(space, i)).get('f')()).toBe(i * i);
+  expect(objects.map(({ id }) => id)).toEqual(objects.map(({ id }) => id).sort((a, b) => a - b));
+});
+
+test('the event loop turns while code is generated', async () => {
+  const jit = makeJit();
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  const large = Array.from({ length: 40 }, (_, i) => mix.replaceAll('@twist', `@twist${i}`).replaceAll('@mix', `@mix${i}`)).join('\n');
+  const object = await jit.compileAsync(large, { moves: 'all' });
+  clearInterval(timer);
+  expect(turns).toBeGreaterThan(5);
+  expect(object.place(at(jit.createSpace(), 0)).get('mix7')(1)).toBe(mixModel(1));
+});
+
+test('compile works while compileAsync is under way', async () => {
+  const jit = makeJit();
+  const pending = [mix, mix].map((source) => jit.compileAsync(source, { moves: 'all' }));
+  for (let i = 0; i < 10; i++) expect(jit.load(returning('f', i)).get('f')()).toBe(i);
+  const space = jit.createSpace();
+  const objects = await Promise.all(pending);
+  objects.forEach((object, i) => expect(object.place(at(space, i, 65536)).get('mix')(i)).toBe(mixModel(i)));
+});
+
+test('imports are kept alive until it is done, even if the callable is forgotten', async () => {
+  const jit = makeJit();
+  const pending = (() => {
+    const callee = jit.load(multiplying('triple', 3));
+    return jit.compileAsync(calling('f', 'triple', 1), { imports: { triple: callee.get('triple') } });
+  })();
+  globalThis.gc?.();
+  const object = await pending;
+  expect(object.place(at(jit.createSpace(), 1)).get('f')(7)).toBe(22);
+  expect(object.references.map((each) => [...each.functions.keys()])).toEqual([['triple']]);
+});
+
+test('an import that is freed meanwhile rejects with StateError', async () => {
+  const jit = makeJit();
+  const callee = jit.load(multiplying('triple', 3));
+  const pending = jit.compileAsync(calling('f', 'triple', 1), { imports: { triple: callee.get('triple') } });
+  callee.free();
+  expect(await rejectionOf(pending)).toBeInstanceOf(StateError);
+  expectWorking(jit);
+});
+
+test('an import may move meanwhile', async () => {
+  const jit = makeJit();
+  const space = jit.createSpace();
+  const callee = jit.compile(multiplying('triple', 3)).place(at(space, 0));
+  const pending = jit.compileAsync(calling('f', 'triple', 1), { imports: { triple: callee.get('triple') } });
+  callee.relocate({ space, code: 1 << 20 });
+  expect((await pending).place(at(space, 9)).get('f')(7)).toBe(22);
+});
+
+test('dispose rejects what is under way with StateError, at once', async () => {
+  const jit = makeJit();
+  const pending = [counter, mix, 'gibberish'].map((source) => rejectionOf(jit.compileAsync(source)));
+  jit.dispose();
+  for (const error of await Promise.all(pending)) {
+    expect(error).toBeInstanceOf(StateError);
+    expect(error.message).toMatch(/disposed/);
+  }
+  expect(await rejectionOf(jit.compileAsync(add))).toBeInstanceOf(StateError);
+});
+
+test('a Jit that is forgotten while it compiles does no harm', async () => {
+  const pending = (() => makeJit().compileAsync(mix, { moves: 'all' }))();
+  globalThis.gc?.();
+  expect((await pending).state).toBe('unplaced');
+});
