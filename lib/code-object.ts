@@ -296,9 +296,9 @@ export class CodeObject {
   /** An offset in a space's range as one in the arena's; -1 if there is no such segment. Throws PlacementError. */
   #offset(name: SegmentName, value: number, bytes: number, range: OffsetRange): number {
     if (bytes === 0) return -1;
-    const offset = range.base + value;
-    if (!Number.isInteger(value) || value < 0 || offset + bytes > range.limit) throw this.#badOffset(name, value, bytes, range);
-    return offset;
+    if (!Number.isInteger(value) || value < 0 || range.base + value + bytes > range.limit)
+      throw this.#badOffset(name, value, bytes, range);
+    return range.base + value;
   }
 
   #badOffset(name: SegmentName, value: unknown, bytes: number, { base, limit }: OffsetRange): PlacementError {

@@ -114,6 +114,19 @@ export class StateError extends JitError {
   }
 }
 
+/** Code did what ends a process elsewhere; so far, a C++ exception that no compiled code caught (`kind` is 'exception'). */
+export class TrapError extends JitError {
+  readonly kind: string;
+  /** The function that JS had called. */
+  readonly symbol: string;
+
+  constructor(message: string, details: { kind?: string; symbols?: string[] } = {}) {
+    super('ERR_TRAP', message);
+    this.kind = details.kind ?? '';
+    this.symbol = details.symbols?.[0] ?? '';
+  }
+}
+
 /** The operating system refused memory. */
 export class ArenaError extends JitError {
   constructor(message: string) {
@@ -135,6 +148,7 @@ const classes: Readonly<Record<string, ErrorClass>> = {
   ERR_SPACE_FULL: SpaceFullError,
   ERR_PINNED: PinnedError,
   ERR_STATE: StateError,
+  ERR_TRAP: TrapError,
   ERR_ARENA: ArenaError,
   TypeError: TypeError,
   RangeError: RangeError,

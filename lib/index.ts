@@ -15,6 +15,7 @@ export {
   SignatureError,
   SpaceFullError,
   StateError,
+  TrapError,
   UnresolvedSymbolError,
   UnsupportedError,
 } from './errors';

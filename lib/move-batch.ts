@@ -5,6 +5,7 @@
  * takes them to native code is used again.
  */
 import { stageMove, type CodeObject } from './code-object';
+import { show } from './check';
 import type { JitCore } from './core';
 import type { Placement } from './segments';
 
@@ -36,6 +37,8 @@ export class MoveBatch {
 
   /** Relocates all of `moves`. Throws what `CodeObject.relocate` throws; then nothing has changed. */
   relocate(moves: Iterable<Move>): MoveReport {
+    if (typeof (moves as Partial<Iterable<Move>> | null | undefined)?.[Symbol.iterator] !== 'function')
+      throw new TypeError(`relocate: the moves must be an iterable of pairs of CodeObject and Placement, not ${show(moves)}`);
     // An iterator may run anything between two moves: it is emptied first.
     const list: readonly Move[] = Array.isArray(moves) ? (moves as readonly Move[]) : Array.from(moves);
     this.#reserve(list.length);

@@ -21,7 +21,10 @@ public:
   static Address of(const void *pointer) { return Address(reinterpret_cast<std::uint64_t>(pointer)); }
 
   constexpr std::uint64_t value() const { return value_; }
-  template <typename T = std::byte> T *pointer() const { return reinterpret_cast<T *>(value_); }
+  template <typename T = std::byte>
+  T *pointer() const {
+    return reinterpret_cast<T *>(value_);
+  }
 
   constexpr Address operator+(Size size) const { return Address(value_ + size); }
   constexpr Address shifted(Delta delta) const { return Address(value_ + static_cast<std::uint64_t>(delta)); }

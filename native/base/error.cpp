@@ -31,6 +31,8 @@ const char *nomad::codeName(ErrorCode code) {
     return "ERR_PINNED";
   case ErrorCode::State:
     return "ERR_STATE";
+  case ErrorCode::Trap:
+    return "ERR_TRAP";
   case ErrorCode::Arena:
     return "ERR_ARENA";
   }

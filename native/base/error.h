@@ -25,6 +25,7 @@ enum class ErrorCode {
   SpaceFull,
   Pinned,
   State,
+  Trap,
   Arena,
 };
 
@@ -37,6 +38,7 @@ struct ErrorDetails {
   std::optional<unsigned> column;
   std::optional<std::string> sourceLine;
   std::vector<std::string> symbols;
+  std::optional<std::string> kind; // of a trap
 };
 
 class CodedError : public llvm::ErrorInfo<CodedError> {

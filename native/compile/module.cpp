@@ -9,8 +9,8 @@
 #include "llvm/IR/Verifier.h"
 #include "llvm/IRReader/IRReader.h"
 #include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/raw_ostream.h"
+#include "llvm/Support/SourceMgr.h"
 
 using namespace nomad;
 using namespace llvm;
@@ -77,7 +77,8 @@ Error checkTarget(llvm::Module &ir, StringRef name) {
   bool runs = triple.str().empty() || (triple.getArch() == host.getArch() && triple.getOS() == host.getOS() &&
                                        triple.isOSBinFormatELF() && !triple.isX32());
   if (!runs)
-    return fail(ErrorCode::Unsupported, name + ": target triple '" + triple.str() + "' is not this machine's (" + host.str() + ")");
+    return fail(ErrorCode::Unsupported,
+                name + ": target triple '" + triple.str() + "' is not this machine's (" + host.str() + ")");
   const DataLayout &layout = hostDataLayout();
   if (!ir.getDataLayoutStr().empty() && ir.getDataLayout() != layout)
     return fail(ErrorCode::Unsupported, name + ": data layout '" + ir.getDataLayoutStr() + "' is not this machine's (" +

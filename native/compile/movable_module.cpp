@@ -3,8 +3,8 @@
 #include "base/error.h"
 
 #include "llvm/IR/Constants.h"
-#include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InstrTypes.h"
+#include "llvm/IR/IRBuilder.h"
 #include "llvm/Target/TargetLoweringObjectFile.h"
 #include "llvm/Transforms/Utils/ModuleUtils.h"
 
@@ -20,8 +20,8 @@ Error refuseUnmovable(llvm::Module &ir) {
     return fail(ErrorCode::Unsupported, ir.getModuleIdentifier() + ": ifunc '" + ifunc.getName() + "' is not supported");
   for (const GlobalValue &value : ir.global_values())
     if (value.getName().starts_with(ownPrefix))
-      return fail(ErrorCode::Unsupported,
-                  ir.getModuleIdentifier() + ": names that begin with '" + ownPrefix + "' are reserved: '" + value.getName() + "'");
+      return fail(ErrorCode::Unsupported, ir.getModuleIdentifier() + ": names that begin with '" + ownPrefix +
+                                              "' are reserved: '" + value.getName() + "'");
   return Error::success();
 }
 

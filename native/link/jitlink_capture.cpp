@@ -189,7 +189,8 @@ void JITLinkCapture::directCall(LinkGraph &graph, Edge &edge) {
     return;
   }
   // A load of the function's address (`call *f@GOTPCREL(%rip)`): what is stored in a slot is the entry stub (I10).
-  Symbol &entry = graph.addAbsoluteSymbol("", orc::ExecutorAddr(callee->second.entry.value()), 0, Linkage::Strong, Scope::Local, true);
+  Symbol &entry =
+      graph.addAbsoluteSymbol("", orc::ExecutorAddr(callee->second.entry.value()), 0, Linkage::Strong, Scope::Local, true);
   edge.setTarget(entry);
 }
 
@@ -227,8 +228,8 @@ Error JITLinkCapture::allocate(BasicLayout &layout) {
     Size size = segment.ContentSize + segment.ZeroFillSize;
     Range range = arena_.segments(kind);
     if (size > range.size() || size > std::numeric_limits<std::uint32_t>::max())
-      return fail(ErrorCode::Link, request_.name + ": " + Twine(size) + " bytes of " + segmentName(kind) + " are more than the arena's " +
-                                       Twine(range.size()));
+      return fail(ErrorCode::Link, request_.name + ": " + Twine(size) + " bytes of " + segmentName(kind) +
+                                       " are more than the arena's " + Twine(range.size()));
     Size alignment = std::max<Size>(segment.Alignment.value(), OccupancyMap::granule);
     object_.segment(kind) = {range.base, static_cast<std::uint32_t>(size), static_cast<std::uint8_t>(Log2_64(alignment))};
     // Code and constants are stored whole; zeros at the end of data are not.
@@ -262,8 +263,8 @@ Error JITLinkCapture::captureEdge(const LinkGraph &graph, const Block &block, co
     return Error::success();
   std::optional<Formula> formula = formulaOf(edge.getKind());
   if (!formula)
-    return fail(ErrorCode::Unsupported, request_.name + ": a relocation of kind " + graph.getEdgeKindName(edge.getKind()) + " in section " +
-                                            block.getSection().getName() + " can't follow a move");
+    return fail(ErrorCode::Unsupported, request_.name + ": a relocation of kind " + graph.getEdgeKindName(edge.getKind()) +
+                                            " in section " + block.getSection().getName() + " can't follow a move");
   if (*formula == Formula::Absolute64 && site == SegmentKind::Data) {
     formula = Formula::DataPointer; // what the program stores there later may point elsewhere (I4)
     target = TargetKind::Data;

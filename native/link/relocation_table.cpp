@@ -60,7 +60,8 @@ bool sameGroup(const Relocation &a, const Relocation &b) {
 
 void encodeGroup(Writer &writer, llvm::ArrayRef<Relocation> group) {
   const Relocation &first = group[0];
-  writer.bytes.push_back(static_cast<std::uint8_t>(static_cast<unsigned>(first.formula) | static_cast<unsigned>(first.segment) << 3 |
+  writer.bytes.push_back(static_cast<std::uint8_t>(static_cast<unsigned>(first.formula) |
+                                                   static_cast<unsigned>(first.segment) << 3 |
                                                    static_cast<unsigned>(first.target) << 5));
   if (first.target == TargetKind::Reference)
     writer.number(first.reference);
@@ -95,7 +96,11 @@ struct Group {
 
 Group readGroup(const std::uint8_t *at) {
   std::uint8_t head = *at++;
-  Group group{static_cast<SegmentKind>(head >> 3 & 3), static_cast<Formula>(head & 7), static_cast<TargetKind>(head >> 5), 0, nullptr,
+  Group group{static_cast<SegmentKind>(head >> 3 & 3),
+              static_cast<Formula>(head & 7),
+              static_cast<TargetKind>(head >> 5),
+              0,
+              nullptr,
               nullptr};
   if (group.target == TargetKind::Reference)
     group.reference = readNumber(at);
@@ -105,7 +110,8 @@ Group readGroup(const std::uint8_t *at) {
   return group;
 }
 
-template <typename Visit> inline std::uint32_t everySite(const Group &group, Visit visit) {
+template <typename Visit>
+inline std::uint32_t everySite(const Group &group, Visit visit) {
   std::uint32_t site = beforeFirst;
   std::uint32_t count = 0;
   for (const std::uint8_t *at = group.sites; at < group.limit;) {
@@ -126,14 +132,16 @@ template <typename Visit> inline std::uint32_t everySite(const Group &group, Vis
 
 // ---- applying ----
 
-template <typename Word> inline void add(std::byte *at, Delta delta) {
+template <typename Word>
+inline void add(std::byte *at, Delta delta) {
   Word word;
   std::memcpy(&word, at, sizeof word);
   word += static_cast<Word>(delta);
   std::memcpy(at, &word, sizeof word);
 }
 
-template <typename Word> std::uint32_t addEverywhere(const Group &group, std::byte *bytes, Delta delta) {
+template <typename Word>
+std::uint32_t addEverywhere(const Group &group, std::byte *bytes, Delta delta) {
   if (delta == 0)
     return 0;
   return everySite(group, [=](std::uint32_t site) { add<Word>(bytes + site, delta); });

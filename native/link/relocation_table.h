@@ -7,8 +7,9 @@
 //   Absolute64               site += dT          address in code or constants
 //   DataPointer              if site points into a segment of this code object: site += that one's d     (I4)
 //
-// A formula whose result is always 0 makes no record: relative with S = T (I1), absolute towards something fixed. The d of what is
-// fixed (entry stubs, process symbols) is 0; so is another code object's, whose own moves are applied through `applyReference`.
+// A formula whose result is always 0 makes no record: relative with S = T (I1), absolute towards something fixed. The d of what
+// is fixed (entry stubs, process symbols) is 0; so is another code object's, whose own moves are applied through
+// `applyReference`.
 //
 // Encoding (I2). A group for each (segment, formula, target, reference):
 //

@@ -110,7 +110,8 @@ Size nomad::residentBytes(Range pages) {
   std::vector<unsigned char> resident(pages.size() / pageSize);
   if (mincore(pages.base.pointer(), pages.size(), resident.data()) != 0)
     return 0;
-  return static_cast<Size>(std::count_if(resident.begin(), resident.end(), [](unsigned char page) { return (page & 1) != 0; })) * pageSize;
+  return static_cast<Size>(std::count_if(resident.begin(), resident.end(), [](unsigned char page) { return (page & 1) != 0; })) *
+         pageSize;
 }
 
 void nomad::discardShared(Range pages) { madvise(pages.base.pointer(), pages.size(), MADV_REMOVE); }

@@ -21,7 +21,8 @@ Expected<OccupancyMap> OccupancyMap::create(Range range) {
 }
 
 // Calls visit(word, mask) for each word that holds bits of the part, until one says false.
-template <typename Visit> bool OccupancyMap::everyWord(Granules part, Visit visit) const {
+template <typename Visit>
+bool OccupancyMap::everyWord(Granules part, Visit visit) const {
   for (Size at = part.first; at < part.limit;) {
     Size word = at / bitsPerWord;
     Size next = std::min(part.limit, (word + 1) * bitsPerWord);

@@ -60,7 +60,8 @@ private:
   };
   Granules granules(Range part) const {
     NOMAD_ASSERT(range_.contains(part) && part.size() > 0, "segments lie in their range");
-    return {static_cast<Size>(part.base - range_.base) / granule, (static_cast<Size>(part.limit - range_.base) + granule - 1) / granule};
+    return {static_cast<Size>(part.base - range_.base) / granule,
+            (static_cast<Size>(part.limit - range_.base) + granule - 1) / granule};
   }
   static bool inOneWord(Granules part) { return part.first / bitsPerWord == (part.limit - 1) / bitsPerWord; }
   /// The bits of granules that lie in one word.
@@ -70,7 +71,8 @@ private:
   bool claimMany(Granules part);
   void vacateMany(Granules part);
   std::uint64_t *words() const { return bits_.range().base.pointer<std::uint64_t>(); }
-  template <typename Visit> bool everyWord(Granules part, Visit visit) const;
+  template <typename Visit>
+  bool everyWord(Granules part, Visit visit) const;
   bool isVacantPage(Size page) const;
 
   Range range_;

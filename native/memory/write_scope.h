@@ -8,15 +8,14 @@ namespace nomad {
 
 class WriteScope {
 public:
-  explicit WriteScope(const Arena &arena) : viewDelta_(arena.writableViewDelta()), private_(arena.segments(SegmentKind::Data).base) {}
+  explicit WriteScope(const Arena &arena)
+      : viewDelta_(arena.writableViewDelta()), private_(arena.segments(SegmentKind::Data).base) {}
   ~WriteScope();
   WriteScope(const WriteScope &) = delete;
   WriteScope &operator=(const WriteScope &) = delete;
 
   /// Where to write what lies at `address`; data are written where they are.
-  std::byte *writable(Address address) const {
-    return (address < private_ ? address.shifted(viewDelta_) : address).pointer();
-  }
+  std::byte *writable(Address address) const { return (address < private_ ? address.shifted(viewDelta_) : address).pointer(); }
 
 private:
   Delta viewDelta_;

@@ -35,6 +35,7 @@ public:
 
   /// Not 0: refresh before code runs. Call thunks read it.
   const std::uint32_t *stale() const { return &stale_; }
+
 private:
   static constexpr Size windowBytes = 256 * 1024;
 

@@ -19,9 +19,9 @@ bool isFloating(ValueKind kind) { return kind == ValueKind::Float || kind == Val
 class ThunkBuilder {
 public:
   ThunkBuilder(const Signature &signature, const ThunkEnvironment &environment)
-      : signature_(signature), environment_(environment), parsed_{std::make_unique<LLVMContext>(), nullptr,
-                                                                  std::make_shared<std::string>()},
-        context_(*parsed_.context), ir_(context_) {
+      : signature_(signature), environment_(environment),
+        parsed_{std::make_unique<LLVMContext>(), nullptr, std::make_shared<std::string>()}, context_(*parsed_.context),
+        ir_(context_) {
     parsed_.ir = std::make_unique<Module>("call thunk " + signature.text, context_);
     parsed_.ir->setTargetTriple(hostTriple());
     parsed_.ir->setDataLayout(hostDataLayout());
@@ -30,6 +30,7 @@ public:
     auto *type = FunctionType::get(pointer_, {pointer_, pointer_}, false);
     thunk_ = Function::Create(type, GlobalValue::ExternalLinkage, thunkName, *parsed_.ir);
     thunk_->setUWTableKind(UWTableKind::Default);
+    thunk_->setPersonalityFn(cast<Constant>(external("__gxx_personality_v0", ir_.getInt32Ty(), {}, true).getCallee()));
     ir_.SetInsertPoint(BasicBlock::Create(context_, "entry", thunk_));
   }
 
@@ -53,7 +54,7 @@ private:
     ir_.CreateCondBr(stale, refresh, ready, MDBuilder(context_).createUnlikelyBranchWeights());
     ir_.SetInsertPoint(refresh);
     auto *type = FunctionType::get(ir_.getVoidTy(), {pointer_}, false);
-    ir_.CreateCall(type, constant(environment_.refresh), {constant(environment_.refreshContext)});
+    ir_.CreateCall(type, constant(environment_.refresh), {constant(environment_.context)});
     ir_.CreateBr(ready);
     ir_.SetInsertPoint(ready);
   }
@@ -64,11 +65,30 @@ private:
       types.push_back(typeOf(parameter.kind));
     auto *type = FunctionType::get(typeOf(signature_.result), types, false);
     Value *slot = ir_.CreateGEP(pointer_, constant(environment_.entrySlots), ir_.CreateZExt(entryIndex, ir_.getInt64Ty()));
-    CallInst *call = ir_.CreateCall(type, ir_.CreateLoad(pointer_, slot), arguments);
+    auto *returned = BasicBlock::Create(context_, "returned", thunk_);
+    InvokeInst *call = ir_.CreateInvoke(type, ir_.CreateLoad(pointer_, slot), returned, catchAll(entryIndex), arguments);
+    ir_.SetInsertPoint(returned);
     for (unsigned i = 0; i < signature_.parameters.size(); ++i)
       if (Extension extension = signature_.parameters[i].extension; extension != Extension::None)
         call->addParamAttr(i, extension == Extension::Sign ? Attribute::SExt : Attribute::ZExt);
     return call;
+  }
+
+  FunctionCallee external(StringRef name, Type *result, ArrayRef<Type *> parameters, bool isVarArg = false) {
+    return parsed_.ir->getOrInsertFunction(name, FunctionType::get(result, parameters, isVarArg));
+  }
+
+  // catch (...) { uncaught(context, entry); } return null;
+  BasicBlock *catchAll(Value *entryIndex) {
+    IRBuilder<> ir(BasicBlock::Create(context_, "uncaught", thunk_));
+    LandingPadInst *pad = ir.CreateLandingPad(StructType::get(pointer_, ir.getInt32Ty()), 1);
+    pad->addClause(ConstantPointerNull::get(pointer_));
+    ir.CreateCall(external("__cxa_begin_catch", pointer_, {pointer_}), {ir.CreateExtractValue(pad, 0)});
+    auto *type = FunctionType::get(ir.getVoidTy(), {pointer_, ir.getInt32Ty()}, false);
+    ir.CreateCall(type, constant(environment_.uncaught), {constant(environment_.context), entryIndex});
+    ir.CreateCall(external("__cxa_end_catch", ir.getVoidTy(), {}));
+    ir.CreateRet(ConstantPointerNull::get(pointer_));
+    return ir.GetInsertBlock();
   }
 
   // From what the block or Node-API holds (int32, int64, double) to the parameter's type.
@@ -116,7 +136,7 @@ private:
     SmallVector<Type *> types;
     for (Value *argument : arguments)
       types.push_back(argument->getType());
-    return ir_.CreateCall(parsed_.ir->getOrInsertFunction(name, FunctionType::get(ir_.getInt32Ty(), types, false)), arguments);
+    return ir_.CreateCall(external(name, ir_.getInt32Ty(), types), arguments);
   }
 
   Value *local(Type *type) { return new AllocaInst(type, 0, "", thunk_->getEntryBlock().begin()); }

@@ -13,11 +13,17 @@ using namespace llvm;
 
 namespace {
 
-// A thunk takes about 200 bytes with its unwind records: room for thousands of signatures in the default arena.
-Range thunkSpaceIn(Range code) {
+// A thunk takes about 200 bytes of code with its unwind records, and one slot in data: room for thousands in the default arena.
+std::array<Range, 3> thunkSpaceIn(const Arena &arena) {
   constexpr Size share = 64;
   constexpr Size smallest = 64 * 1024;
-  return {code.limit.shifted(-static_cast<Delta>(std::max(smallest, roundDown(code.size() / share, smallest)))), code.limit};
+  std::array<Range, 3> spaces;
+  for (SegmentKind kind : {SegmentKind::Code, SegmentKind::Data}) {
+    Range range = arena.segments(kind);
+    Size size = std::max(smallest, roundDown(range.size() / share, smallest));
+    spaces[indexOf(kind)] = {range.limit.shifted(-static_cast<Delta>(size)), range.limit};
+  }
+  return spaces;
 }
 
 } // namespace
@@ -25,7 +31,8 @@ Range thunkSpaceIn(Range code) {
 // What names in one compilation stand for: its imports, then definitions, then the process.
 class Engine::Resolver : public SymbolResolver {
 public:
-  Resolver(Engine &engine, const std::vector<Import> &imports, const ProcessSymbols &process) : engine_(engine), process_(process) {
+  Resolver(Engine &engine, const std::vector<Import> &imports, const ProcessSymbols &process)
+      : engine_(engine), process_(process) {
     for (const Import &import : imports)
       imports_[import.name] = &import;
   }
@@ -61,7 +68,10 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
     : arena_(std::move(arena)), entries_(*arena_), unwind_(arena_->segments(SegmentKind::Code)),
       mover_(*arena_, entries_, objects_, unwind_), process_(options.symbols, options.listedSymbols),
-      thunkSpace_(thunkSpaceIn(arena_->segments(SegmentKind::Code))), nextThunk_(thunkSpace_.base) {}
+      thunkSpace_(thunkSpaceIn(*arena_)) {
+  for (SegmentKind kind : segmentKinds)
+    nextThunk_[indexOf(kind)] = thunkSpace_[indexOf(kind)].base;
+}
 
 // Exit handlers and destructors may call into other code objects: all run before the first one is gone.
 Engine::~Engine() {
@@ -295,52 +305,91 @@ Expected<Address> Engine::thunk(SignatureIndex signature, ThunkStyle style) {
   return made;
 }
 
-Expected<Address> Engine::makeThunk(const Signature &signature, ThunkStyle style) {
+ThunkEnvironment Engine::thunkEnvironment() {
   auto refresh = [](void *engine) { static_cast<Engine *>(engine)->unwind_.refresh(); };
-  ThunkEnvironment environment{block_,
-                               blockParameterBytes,
-                               entries_.slotBase(),
-                               Address::of(unwind_.stale()),
-                               Address::of(reinterpret_cast<const void *>(+refresh)),
-                               Address::of(this)};
-  CompileOptions options;
-  options.name = "call thunk " + signature.text;
-  options.level = OptLevel::O1;
-  options.moves = Moves::All;
-  options.retain = Retain::None;
-  auto object = compileModule(buildThunk(signature, style, environment), {options.name, options.level, options.moves}, *machines_);
+  auto uncaught = [](void *engine, EntryIndex entry) { static_cast<Engine *>(engine)->reportUncaught(entry); };
+  return {.argumentBlock = block_,
+          .entryOffset = blockParameterBytes,
+          .entrySlots = entries_.slotBase(),
+          .staleFlag = Address::of(unwind_.stale()),
+          .refresh = Address::of(reinterpret_cast<const void *>(+refresh)),
+          .uncaught = Address::of(reinterpret_cast<const void *>(+uncaught)),
+          .context = Address::of(this)};
+}
+
+Expected<CodeObject> Engine::linkThunk(const Signature &signature, ThunkStyle style) {
+  LinkRequest link{"call thunk " + signature.text, Moves::All, Retain::None};
+  auto module = buildThunk(signature, style, thunkEnvironment());
+  auto object = compileModule(std::move(module), {link.name, OptLevel::O1, link.moves}, *machines_);
   if (!object)
     return object.takeError();
   ProcessSymbols everything(ProcessSymbols::Policy::All);
   Resolver resolver(*this, {}, everything);
-  auto linked = linker_->link(std::move(*object), {options.name, options.moves, options.retain}, resolver);
-  if (!linked)
-    return linked.takeError();
-  Size size = linked->segment(SegmentKind::Code).size;
-  Size alignment = linked->segment(SegmentKind::Code).alignment();
-  Address base = Address::of(roundUp(nextThunk_.value(), alignment));
-  if (!thunkSpace_.contains(Range::at(base, size)))
-    return fail(ErrorCode::SpaceFull, "no room for another call thunk, of type " + signature.text);
-  SymbolPlace place = linked->symbols.function(thunkName)->place;
-  Handle handle = objects_.add(std::move(*linked));
-  if (auto report = mover_.place({handle, {base, Address(), Address()}}); !report)
+  return linker_->link(std::move(*object), link, resolver);
+}
+
+Expected<Address> Engine::makeThunk(const Signature &signature, ThunkStyle style) {
+  auto thunk = linkThunk(signature, style);
+  if (!thunk)
+    return thunk.takeError();
+  SymbolPlace place = thunk->symbols.function(thunkName)->place;
+  MoveRequest request{objects_.add(std::move(*thunk)), {}};
+  std::array<Address, 3> next = nextThunk_;
+  for (SegmentKind kind : segmentKinds) {
+    const Segment &segment = objects_[request.object].segment(kind);
+    if (!segment.exists())
+      continue;
+    Address base = Address::of(roundUp(next[indexOf(kind)].value(), segment.alignment()));
+    request.to[indexOf(kind)] = base;
+    next[indexOf(kind)] = base + segment.size;
+    if (!thunkSpace_[indexOf(kind)].contains(Range::at(base, segment.size))) {
+      objects_.remove(request.object);
+      return fail(ErrorCode::SpaceFull, "no room for another call thunk, of type " + signature.text);
+    }
+  }
+  if (auto report = mover_.place(request); !report)
     return report.takeError();
-  nextThunk_ = base + size;
-  return objects_[handle].addressOf(place);
+  nextThunk_ = next;
+  return objects_[request.object].addressOf(place);
+}
+
+// Called in a catch block: the exception is the current one.
+void Engine::reportUncaught(EntryIndex entry) {
+  ErrorDetails details;
+  details.kind = "exception";
+  std::string name = nameOf(entry);
+  details.symbols = {name};
+  if (uncaught_)
+    uncaught_(fail(ErrorCode::Trap, name + ": C++ exception that compiled code did not catch: " + describeCurrentException(),
+                   std::move(details)));
+}
+
+std::string Engine::nameOf(EntryIndex entry) const {
+  std::string name = "code";
+  for (Handle handle = 0; handle < objects_.limit(); ++handle)
+    for (const EntryUse &use : objects_[handle].entries)
+      if (use.index == entry)
+        objects_[handle].symbols.everyFunction([&](const FunctionSymbol &function) {
+          if (function.place.offset == use.offset)
+            name = function.name.str();
+        });
+  return name;
 }
 
 // ---- tell ----
 
 Range Engine::placeable(SegmentKind kind) const {
   Range range = arena_->segments(kind);
-  return kind == SegmentKind::Code ? Range{range.base, thunkSpace_.base} : range;
+  Range thunks = thunkSpace_[indexOf(kind)];
+  return thunks.size() > 0 ? Range{range.base, thunks.base} : range;
 }
 
 EngineStats Engine::stats() const {
   EngineStats stats;
   for (Handle handle = 0; handle < objects_.limit(); ++handle) {
     const CodeObject &object = objects_[handle];
-    bool isThunk = object.state == State::Placed && thunkSpace_.contains(object.segment(SegmentKind::Code).base);
+    bool isThunk =
+        object.state == State::Placed && thunkSpace_[indexOf(SegmentKind::Code)].contains(object.segment(SegmentKind::Code).base);
     if (object.state == State::Vacant || isThunk)
       continue;
     ++stats.liveObjects;

@@ -8,6 +8,7 @@
 #include "run/call_thunk.h"
 #include "run/process_symbols.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -58,8 +59,10 @@ public:
   static llvm::Expected<std::unique_ptr<Engine>> create(const EngineOptions &options);
   ~Engine();
 
-  /// The memory that `argumentBlock()` is: `blockBytes` that stay where they are. Set before the first thunk.
+  /// The memory of the argument block: `blockBytes` that stay where they are. Set before the first thunk.
   void setArgumentBlock(Address block) { block_ = block; }
+  /// Hears of C++ exceptions that leave code through a call thunk, as an error with code Trap. Set before code is called.
+  void onUncaught(std::function<void(llvm::Error)> listener) { uncaught_ = std::move(listener); }
 
   /// For generating code on other threads; they may outlive the engine.
   std::shared_ptr<TargetMachinePool> machines() const { return machines_; }
@@ -104,7 +107,11 @@ private:
   void tearDown(CodeObject &object);
   void discard(Handle handle);
   void callCode(Address function);
+  void reportUncaught(EntryIndex entry);
+  std::string nameOf(EntryIndex entry) const;
   llvm::Expected<Address> makeThunk(const Signature &signature, ThunkStyle style);
+  llvm::Expected<CodeObject> linkThunk(const Signature &signature, ThunkStyle style);
+  ThunkEnvironment thunkEnvironment();
 
   std::unique_ptr<Arena> arena_;
   EntryTable entries_;
@@ -117,8 +124,10 @@ private:
   ProcessSymbols process_;
   std::map<std::string, Import, std::less<>> definitions_;
   Address block_;
-  Range thunkSpace_; // the end of the code range: thunks don't move
-  Address nextThunk_;
+  std::function<void(llvm::Error)> uncaught_;
+  // The ends of the code and data ranges are for call thunks, which don't move; and where the next one goes.
+  std::array<Range, 3> thunkSpace_;
+  std::array<Address, 3> nextThunk_;
   std::map<std::pair<SignatureIndex, ThunkStyle>, Address> thunks_;
 };
 

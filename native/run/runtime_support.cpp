@@ -5,7 +5,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <cxxabi.h>
+#include <exception>
+#include <memory>
 #include <mutex>
+#include <typeinfo>
 #include <vector>
 
 using namespace nomad;
@@ -131,6 +135,25 @@ void nomad::runExitHandlers(Teardown &teardown) {
     Teardown::ExitHandler handler = teardown.exitHandlers.back();
     teardown.exitHandlers.pop_back();
     handler.function(handler.argument);
+  }
+}
+
+namespace {
+std::string typeName(const std::type_info &type) {
+  std::unique_ptr<char, void (*)(void *)> name(abi::__cxa_demangle(type.name(), nullptr, nullptr, nullptr), std::free);
+  return name ? name.get() : type.name();
+}
+} // namespace
+
+std::string nomad::describeCurrentException() {
+  const std::type_info *type = abi::__cxa_current_exception_type();
+  std::string name = type ? typeName(*type) : "of another language";
+  try {
+    throw;
+  } catch (const std::exception &exception) {
+    return name + ": " + exception.what();
+  } catch (...) {
+    return name;
   }
 }
 

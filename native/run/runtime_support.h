@@ -8,6 +8,7 @@
 #include "llvm/ADT/StringRef.h"
 
 #include <optional>
+#include <string>
 
 namespace nomad {
 
@@ -20,6 +21,9 @@ void retireTeardown(Teardown &teardown);
 
 /// Runs and removes exit handlers, the last one registered first; those they register too.
 void runExitHandlers(Teardown &teardown);
+
+/// In a catch block: the type of what was thrown, and what() if it is a std::exception.
+std::string describeCurrentException();
 
 /// Frees every thread's copy of the variable whose control block is at `control`.
 void freeThreadLocal(Address control);

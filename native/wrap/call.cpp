@@ -20,6 +20,8 @@ napi_value detailsObject(const Js &js, const ErrorDetails &details) {
     js.set(result, "column", js.number(*details.column));
   if (details.sourceLine)
     js.set(result, "sourceLine", js.text(*details.sourceLine));
+  if (details.kind)
+    js.set(result, "kind", js.text(*details.kind));
   napi_value symbols = js.array(details.symbols.size());
   for (size_t i = 0; i < details.symbols.size(); ++i)
     js.setElement(symbols, i, js.text(details.symbols[i]));

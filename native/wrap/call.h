@@ -1,5 +1,5 @@
-// One call from JS into a Jit: arguments in, a value or an error out. lib/ has checked what users pass; what arrives here malformed
-// is lib's own mistake and reads as undefined, 0 or "".
+// One call from JS into a Jit: arguments in, a value or an error out. lib/ has checked what users pass; what arrives here
+// malformed is lib's own mistake and reads as undefined, 0 or "".
 #pragma once
 
 #include "base/error.h"
@@ -37,7 +37,8 @@ void throwError(const Js &js, const Jit &jit, llvm::Error error);
 napi_value makeError(const Js &js, const Jit &jit, llvm::Error error);
 
 /// The napi_callback of a function `Result (Call &)`.
-template <Result (*function)(Call &)> napi_value entryPoint(napi_env env, napi_callback_info info) {
+template <Result (*function)(Call &)>
+napi_value entryPoint(napi_env env, napi_callback_info info) {
   Call call(env, info);
   Result result = call.jit().engine ? function(call) : Result(fail(ErrorCode::State, "the Jit is disposed"));
   if (result)
@@ -47,7 +48,8 @@ template <Result (*function)(Call &)> napi_value entryPoint(napi_env env, napi_c
 }
 
 /// Adds `function` to the JS object `target`, bound to `jit`.
-template <Result (*function)(Call &)> void bind(const Js &js, napi_value target, const char *name, Jit &jit) {
+template <Result (*function)(Call &)>
+void bind(const Js &js, napi_value target, const char *name, Jit &jit) {
   napi_value bound = nullptr;
   js.check(napi_create_function(js.env, name, NAPI_AUTO_LENGTH, entryPoint<function>, &jit, &bound));
   js.set(target, name, bound);

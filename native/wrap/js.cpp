@@ -50,7 +50,9 @@ napi_value Js::array(size_t length) const {
   return result;
 }
 
-void Js::set(napi_value object, const char *name, napi_value value) const { check(napi_set_named_property(env, object, name, value)); }
+void Js::set(napi_value object, const char *name, napi_value value) const {
+  check(napi_set_named_property(env, object, name, value));
+}
 
 void Js::setElement(napi_value array, size_t index, napi_value value) const {
   check(napi_set_element(env, array, static_cast<std::uint32_t>(index), value));

@@ -1,5 +1,5 @@
-// Node-API in words: values to and from JS. Every call's status is looked at; one that fails on our own well-formed arguments means
-// that the environment can't run JS any more (it is shutting down), and its result is then null.
+// Node-API in words: values to and from JS. Every call's status is looked at; one that fails on our own well-formed arguments
+// means that the environment can't run JS any more (it is shutting down), and its result is then null.
 #pragma once
 
 #include "llvm/ADT/StringRef.h"

@@ -62,7 +62,9 @@ napi_value sizes(const Js &js, const std::array<Size, 3> &values) {
 Result stats(Call &call) {
   const Js &js = call.js;
   EngineStats stats = call.engine().stats();
-  auto set = [&](napi_value target, const char *name, Size value) { js.set(target, name, js.number(static_cast<double>(value))); };
+  auto set = [&](napi_value target, const char *name, Size value) {
+    js.set(target, name, js.number(static_cast<double>(value)));
+  };
   napi_value objects = js.object();
   set(objects, "live", stats.liveObjects);
   set(objects, "placed", stats.placedObjects);
@@ -103,6 +105,7 @@ void addRanges(const Js &js, napi_value target, const Engine &engine) {
 napi_value makeJitObject(const Js &js, Jit &jit) {
   napi_value target = js.object();
   addBlock(js, target, jit);
+  jit.engine->onUncaught([&jit](Error error) { throwError(Js{jit.env}, jit, std::move(error)); });
   addRanges(js, target, *jit.engine);
   addCompile(js, target, jit);
   addMove(js, target, jit);

@@ -129,13 +129,17 @@ Result addressOf(Call &call) {
 
 // ---- globals' values ----
 
-template <typename Value> Value load(Address address) {
+template <typename Value>
+Value load(Address address) {
   Value value;
   std::memcpy(&value, address.pointer(), sizeof value);
   return value;
 }
 
-template <typename Value> void store(Address address, Value value) { std::memcpy(address.pointer(), &value, sizeof value); }
+template <typename Value>
+void store(Address address, Value value) {
+  std::memcpy(address.pointer(), &value, sizeof value);
+}
 
 napi_value readValue(const Js &js, ValueKind kind, Address address) {
   switch (kind) {
