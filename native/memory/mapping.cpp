@@ -117,3 +117,16 @@ Size nomad::residentBytes(Range pages) {
 void nomad::discardShared(Range pages) { madvise(pages.base.pointer(), pages.size(), MADV_REMOVE); }
 
 void nomad::discardPrivate(Range pages) { madvise(pages.base.pointer(), pages.size(), MADV_DONTNEED); }
+
+void nomad::zeroPrivate(Range bytes) {
+  constexpr Size worthACall = 16 * pageSize;
+  Address first = Address::of(roundUp(bytes.base.value(), pageSize));
+  Address limit = Address::of(roundDown(bytes.limit.value(), pageSize));
+  if (bytes.size() < worthACall) {
+    std::memset(bytes.base.pointer(), 0, bytes.size());
+    return;
+  }
+  std::memset(bytes.base.pointer(), 0, static_cast<Size>(first - bytes.base));
+  discardPrivate({first, limit});
+  std::memset(limit.pointer(), 0, static_cast<Size>(bytes.limit - limit));
+}

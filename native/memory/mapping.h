@@ -59,5 +59,7 @@ Size residentBytes(Range pages);
 void discardShared(Range pages);
 /// The same for private memory.
 void discardPrivate(Range pages);
+/// Makes private memory zero; whole pages are given back instead of being written.
+void zeroPrivate(Range bytes);
 
 } // namespace nomad

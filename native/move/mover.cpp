@@ -223,7 +223,8 @@ void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpo
   const Image &image = *piece.object->image;
   std::uint32_t stored = image.storedBytes[indexOf(piece.kind)];
   std::memcpy(to, image.bytes[indexOf(piece.kind)].get(), stored);
-  std::memset(to + stored, 0, piece.size - stored);
+  if (stored < piece.size)
+    zeroPrivate({piece.to + stored, piece.to + piece.size}); // data only: what else there is, is stored whole
 }
 
 // Sliding: if all go down, lower ones first never overwrite what is still to be copied; if all go up, higher ones first. A batch

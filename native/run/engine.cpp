@@ -11,23 +11,6 @@
 using namespace nomad;
 using namespace llvm;
 
-namespace {
-
-// A thunk takes about 200 bytes of code with its unwind records, and one slot in data: room for thousands in the default arena.
-std::array<Range, 3> thunkSpaceIn(const Arena &arena) {
-  constexpr Size share = 64;
-  constexpr Size smallest = 64 * 1024;
-  std::array<Range, 3> spaces;
-  for (SegmentKind kind : {SegmentKind::Code, SegmentKind::Data}) {
-    Range range = arena.segments(kind);
-    Size size = std::max(smallest, roundDown(range.size() / share, smallest));
-    spaces[indexOf(kind)] = {range.limit.shifted(-static_cast<Delta>(size)), range.limit};
-  }
-  return spaces;
-}
-
-} // namespace
-
 // What names in one compilation stand for: its imports, then definitions, then the process.
 class Engine::Resolver : public SymbolResolver {
 public:
@@ -68,10 +51,7 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
     : arena_(std::move(arena)), entries_(*arena_), unwind_(arena_->segments(SegmentKind::Code)),
       mover_(*arena_, entries_, objects_, unwind_), process_(options.symbols, options.listedSymbols),
-      thunkSpace_(thunkSpaceIn(*arena_)) {
-  for (SegmentKind kind : segmentKinds)
-    nextThunk_[indexOf(kind)] = thunkSpace_[indexOf(kind)].base;
-}
+      thunkSpace_(thunkSpaceIn(*arena_)), nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base} {}
 
 // Exit handlers and destructors may call into other code objects: all run before the first one is gone.
 Engine::~Engine() {
@@ -291,89 +271,6 @@ std::vector<Handle> Engine::objectsIn(const std::array<Range, 3> &ranges) const 
   for (auto &[address, handle] : found)
     handles.push_back(handle);
   return handles;
-}
-
-// ---- call thunks ----
-
-Expected<Address> Engine::thunk(SignatureIndex signature, ThunkStyle style) {
-  auto found = thunks_.find({signature, style});
-  if (found != thunks_.end())
-    return found->second;
-  auto made = makeThunk(types_.signature(signature), style);
-  if (made)
-    thunks_[{signature, style}] = *made;
-  return made;
-}
-
-ThunkEnvironment Engine::thunkEnvironment() {
-  auto refresh = [](void *engine) { static_cast<Engine *>(engine)->unwind_.refresh(); };
-  auto uncaught = [](void *engine, EntryIndex entry) { static_cast<Engine *>(engine)->reportUncaught(entry); };
-  return {.argumentBlock = block_,
-          .entryOffset = blockParameterBytes,
-          .entrySlots = entries_.slotBase(),
-          .staleFlag = Address::of(unwind_.stale()),
-          .refresh = Address::of(reinterpret_cast<const void *>(+refresh)),
-          .uncaught = Address::of(reinterpret_cast<const void *>(+uncaught)),
-          .context = Address::of(this)};
-}
-
-Expected<CodeObject> Engine::linkThunk(const Signature &signature, ThunkStyle style) {
-  LinkRequest link{"call thunk " + signature.text, Moves::All, Retain::None};
-  auto module = buildThunk(signature, style, thunkEnvironment());
-  auto object = compileModule(std::move(module), {link.name, OptLevel::O1, link.moves}, *machines_);
-  if (!object)
-    return object.takeError();
-  ProcessSymbols everything(ProcessSymbols::Policy::All);
-  Resolver resolver(*this, {}, everything);
-  return linker_->link(std::move(*object), link, resolver);
-}
-
-Expected<Address> Engine::makeThunk(const Signature &signature, ThunkStyle style) {
-  auto thunk = linkThunk(signature, style);
-  if (!thunk)
-    return thunk.takeError();
-  SymbolPlace place = thunk->symbols.function(thunkName)->place;
-  MoveRequest request{objects_.add(std::move(*thunk)), {}};
-  std::array<Address, 3> next = nextThunk_;
-  for (SegmentKind kind : segmentKinds) {
-    const Segment &segment = objects_[request.object].segment(kind);
-    if (!segment.exists())
-      continue;
-    Address base = Address::of(roundUp(next[indexOf(kind)].value(), segment.alignment()));
-    request.to[indexOf(kind)] = base;
-    next[indexOf(kind)] = base + segment.size;
-    if (!thunkSpace_[indexOf(kind)].contains(Range::at(base, segment.size))) {
-      objects_.remove(request.object);
-      return fail(ErrorCode::SpaceFull, "no room for another call thunk, of type " + signature.text);
-    }
-  }
-  if (auto report = mover_.place(request); !report)
-    return report.takeError();
-  nextThunk_ = next;
-  return objects_[request.object].addressOf(place);
-}
-
-// Called in a catch block: the exception is the current one.
-void Engine::reportUncaught(EntryIndex entry) {
-  ErrorDetails details;
-  details.kind = "exception";
-  std::string name = nameOf(entry);
-  details.symbols = {name};
-  if (uncaught_)
-    uncaught_(fail(ErrorCode::Trap, name + ": C++ exception that compiled code did not catch: " + describeCurrentException(),
-                   std::move(details)));
-}
-
-std::string Engine::nameOf(EntryIndex entry) const {
-  std::string name = "code";
-  for (Handle handle = 0; handle < objects_.limit(); ++handle)
-    for (const EntryUse &use : objects_[handle].entries)
-      if (use.index == entry)
-        objects_[handle].symbols.everyFunction([&](const FunctionSymbol &function) {
-          if (function.place.offset == use.offset)
-            name = function.name.str();
-        });
-  return name;
 }
 
 // ---- tell ----

@@ -99,6 +99,7 @@ public:
 private:
   class Resolver;
 
+  static std::array<Range, 3> thunkSpaceIn(const Arena &arena);
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
   llvm::Expected<Resolution> resolveImport(const Import &import);
   llvm::Expected<EntryIndex> entry(CodeObject &object, Offset offset);

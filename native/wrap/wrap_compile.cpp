@@ -85,7 +85,7 @@ void callDone(const Js &js, Work &work) {
   js.check(napi_get_reference_value(js.env, work.done, &done));
   auto handle = linkResult(work);
   napi_value error = handle ? js.undefined() : makeError(js, *work.jit, handle.takeError());
-  napi_value arguments[] = {error, js.number(handle ? *handle : 0)};
+  napi_value arguments[] = {error ? error : js.undefined(), js.number(handle ? *handle : 0)};
   js.check(napi_call_function(js.env, js.undefined(), done, 2, arguments, &ignored));
 }
 

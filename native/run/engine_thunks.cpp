@@ -1,0 +1,119 @@
+// The engine's call thunks: where they are, how they are made, and what ends in them.
+#include "run/engine.h"
+
+#include "base/error.h"
+#include "run/runtime_support.h"
+
+#include <algorithm>
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+// Thunks are ours: what they call does not depend on what users' code may link to.
+class WholeProcess : public SymbolResolver {
+public:
+  Expected<Resolution> resolve(StringRef name) override {
+    auto address = process_.find(name);
+    return address ? Resolution::fixed(*address) : Resolution();
+  }
+
+private:
+  ProcessSymbols process_{ProcessSymbols::Policy::All};
+};
+
+} // namespace
+
+// A thunk takes about 200 bytes of code with its unwind records, and one slot in data: room for thousands in the default arena.
+std::array<Range, 3> Engine::thunkSpaceIn(const Arena &arena) {
+  constexpr Size share = 64;
+  constexpr Size smallest = 64 * 1024;
+  std::array<Range, 3> spaces;
+  for (SegmentKind kind : {SegmentKind::Code, SegmentKind::Data}) {
+    Range range = arena.segments(kind);
+    Size size = std::max(smallest, roundDown(range.size() / share, smallest));
+    spaces[indexOf(kind)] = {range.limit.shifted(-static_cast<Delta>(size)), range.limit};
+  }
+  return spaces;
+}
+
+Expected<Address> Engine::thunk(SignatureIndex signature, ThunkStyle style) {
+  auto found = thunks_.find({signature, style});
+  if (found != thunks_.end())
+    return found->second;
+  auto made = makeThunk(types_.signature(signature), style);
+  if (made)
+    thunks_[{signature, style}] = *made;
+  return made;
+}
+
+ThunkEnvironment Engine::thunkEnvironment() {
+  auto refresh = [](void *engine) { static_cast<Engine *>(engine)->unwind_.refresh(); };
+  auto uncaught = [](void *engine, EntryIndex entry) { static_cast<Engine *>(engine)->reportUncaught(entry); };
+  return {.argumentBlock = block_,
+          .entryOffset = blockParameterBytes,
+          .entrySlots = entries_.slotBase(),
+          .staleFlag = Address::of(unwind_.stale()),
+          .refresh = Address::of(reinterpret_cast<const void *>(+refresh)),
+          .uncaught = Address::of(reinterpret_cast<const void *>(+uncaught)),
+          .context = Address::of(this)};
+}
+
+Expected<CodeObject> Engine::linkThunk(const Signature &signature, ThunkStyle style) {
+  LinkRequest link{"call thunk " + signature.text, Moves::All, Retain::None};
+  auto module = buildThunk(signature, style, thunkEnvironment());
+  auto object = compileModule(std::move(module), {link.name, OptLevel::O1, link.moves}, *machines_);
+  if (!object)
+    return object.takeError();
+  WholeProcess resolver;
+  return linker_->link(std::move(*object), link, resolver);
+}
+
+Expected<Address> Engine::makeThunk(const Signature &signature, ThunkStyle style) {
+  auto thunk = linkThunk(signature, style);
+  if (!thunk)
+    return thunk.takeError();
+  SymbolPlace place = thunk->symbols.function(thunkName)->place;
+  MoveRequest request{objects_.add(std::move(*thunk)), {}};
+  std::array<Address, 3> next = nextThunk_;
+  for (SegmentKind kind : segmentKinds) {
+    const Segment &segment = objects_[request.object].segment(kind);
+    if (!segment.exists())
+      continue;
+    Address base = Address::of(roundUp(next[indexOf(kind)].value(), segment.alignment()));
+    request.to[indexOf(kind)] = base;
+    next[indexOf(kind)] = base + segment.size;
+    if (!thunkSpace_[indexOf(kind)].contains(Range::at(base, segment.size))) {
+      objects_.remove(request.object);
+      return fail(ErrorCode::SpaceFull, "no room for another call thunk, of type " + signature.text);
+    }
+  }
+  if (auto report = mover_.place(request); !report)
+    return report.takeError();
+  nextThunk_ = next;
+  return objects_[request.object].addressOf(place);
+}
+
+// Called in a catch block: the exception is the current one.
+void Engine::reportUncaught(EntryIndex entry) {
+  ErrorDetails details;
+  details.kind = "exception";
+  std::string name = nameOf(entry);
+  details.symbols = {name};
+  if (uncaught_)
+    uncaught_(fail(ErrorCode::Trap, name + ": C++ exception that compiled code did not catch: " + describeCurrentException(),
+                   std::move(details)));
+}
+
+std::string Engine::nameOf(EntryIndex entry) const {
+  std::string name = "code";
+  for (Handle handle = 0; handle < objects_.limit(); ++handle)
+    for (const EntryUse &use : objects_[handle].entries)
+      if (use.index == entry)
+        objects_[handle].symbols.everyFunction([&](const FunctionSymbol &function) {
+          if (function.place.offset == use.offset)
+            name = function.name.str();
+        });
+  return name;
+}
