@@ -15,7 +15,14 @@ const peerCount = 20_000;
 const reach = { of: 'ours', most: 800 } as const;
 
 function ours(): MemoryAnswer {
-  const output = run(process.execPath, ['--expose-gc', '--import', 'tsx', join(root, 'bench/memory-child.ts'), String(count)]);
+  const output = run(process.execPath, [
+    '--expose-gc',
+    '--max-semi-space-size=1',
+    '--import',
+    'tsx',
+    join(root, 'bench/memory-child.ts'),
+    String(count),
+  ]);
   return JSON.parse(output) as MemoryAnswer;
 }
 

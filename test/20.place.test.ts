@@ -48,7 +48,11 @@ const table: Array<[string, (scene: Scene) => unknown, string]> = [
   ['space.allocate', ({ object, space }) => space.allocate(object), 'ok ok ok F F'],
   ['space.release', ({ object, space }) => space.release(at(space, 3), object), 'ok ok ok ok F'],
   ['space.objects', ({ space }) => space.objects(), 'ok ok ok ok F'],
-  ['as an import', ({ jit, callable }) => jit.compile(calling('f', 'square', 0), { imports: { square: callable } }), 'ok ok ok F F'],
+  [
+    'as an import',
+    ({ jit, callable }) => jit.compile(calling('f', 'square', 0), { imports: { square: callable } }),
+    'ok ok ok F F',
+  ],
   ['as a definition', ({ jit, callable }) => jit.define('square', callable), 'ok ok ok F F'],
   ['id, name, sizes, state', ({ object }) => [object.id, object.name, object.sizes, object.state], 'ok ok ok ok ok'],
   ['placement', ({ object }) => object.placement, 'ok ok ok ok ok'],
@@ -63,22 +67,27 @@ const table: Array<[string, (scene: Scene) => unknown, string]> = [
   ['jit.dispose', ({ jit }) => jit.dispose(), 'ok ok ok ok ok'],
 ];
 
-const cases = table.flatMap(([method, run, row]) => row.split(' ').map((outcome, i) => ({ method, run, state: states[i]!, outcome })));
+const cases = table.flatMap(([method, run, row]) =>
+  row.split(' ').map((outcome, i) => ({ method, run, state: states[i]!, outcome })),
+);
 
 test.each(cases.filter(({ outcome }) => outcome === 'ok'))('$method is possible when $state', ({ run, state }) => {
   run(sceneIn(state));
 });
 
-test.each(cases.filter(({ outcome }) => outcome === 'F'))('$method throws StateError when $state, and changes nothing', ({ run, state }) => {
-  const scene = sceneIn(state);
-  const look = () => (state === 'disposed' ? scene.object.state : snapshot(scene.jit, [scene.object], [scene.space]));
-  const before = look();
-  const error = errorOf(() => run(scene));
-  expect(error).toBeInstanceOf(StateError);
-  expect(error.code).toBe('ERR_STATE');
-  expect(error.message).toMatch(state === 'disposed' ? /disposed/ : /'subject'|square/);
-  expect(look()).toEqual(before);
-});
+test.each(cases.filter(({ outcome }) => outcome === 'F'))(
+  '$method throws StateError when $state, and changes nothing',
+  ({ run, state }) => {
+    const scene = sceneIn(state);
+    const look = () => (state === 'disposed' ? scene.object.state : snapshot(scene.jit, [scene.object], [scene.space]));
+    const before = look();
+    const error = errorOf(() => run(scene));
+    expect(error).toBeInstanceOf(StateError);
+    expect(error.code).toBe('ERR_STATE');
+    expect(error.message).toMatch(state === 'disposed' ? /disposed/ : /'subject'|square/);
+    expect(look()).toEqual(before);
+  },
+);
 
 test('state follows place and free; placement is what was given', () => {
   const jit = makeJit();

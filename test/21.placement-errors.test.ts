@@ -18,7 +18,10 @@ interface Scene {
   other: CodeObject;
 }
 
-const aligned = threeSegments.replace('[i32 0, i32 1', '[i32 0, i32 1').replace('i32 16]', 'i32 16], align 256').replace('global i64 0', 'global i64 0, align 128');
+const aligned = threeSegments
+  .replace('[i32 0, i32 1', '[i32 0, i32 1')
+  .replace('i32 16]', 'i32 16], align 256')
+  .replace('global i64 0', 'global i64 0, align 128');
 
 function makeScene(): Scene {
   const jit = makeJit();
@@ -58,13 +61,25 @@ const bad: Array<[string, Bad, RegExp]> = [
     ]),
   ),
   ['a misaligned code offset', ({ space }) => ({ ...good(space), code: 4096 * 9 + 8 }), /code.*'subject'.*align/],
-  ['a misaligned constants offset', ({ space }) => ({ ...good(space), constants: 4096 * 9 + 128 }), /constants.*'subject'.*align.*256/],
+  [
+    'a misaligned constants offset',
+    ({ space }) => ({ ...good(space), constants: 4096 * 9 + 128 }),
+    /constants.*'subject'.*align.*256/,
+  ],
   ['a misaligned data offset', ({ space }) => ({ ...good(space), data: 4096 * 9 + 64 }), /data.*'subject'.*align.*128/],
   ['no code offset', ({ space }) => ({ space, constants: 4096 * 9, data: 4096 * 9 }), /'subject'.*code|code.*'subject'/],
   ['code where other code is', ({ space }) => ({ ...good(space), code: 4096 * 5 }), /code.*'subject'.*overlap.*'other'/],
-  ['code of which the end meets other code', ({ space }) => ({ ...good(space), code: 4096 * 5 - 16 }), /code.*'subject'.*overlap.*'other'/],
+  [
+    'code of which the end meets other code',
+    ({ space }) => ({ ...good(space), code: 4096 * 5 - 16 }),
+    /code.*'subject'.*overlap.*'other'/,
+  ],
   ['code of which the beginning meets other code', ({ space }) => ({ ...good(space), code: 4096 * 5 + 16 }), /overlap.*'other'/],
-  ['constants where others are', ({ space }) => ({ ...good(space), constants: 4096 * 5 }), /constants.*'subject'.*overlap.*'other'/],
+  [
+    'constants where others are',
+    ({ space }) => ({ ...good(space), constants: 4096 * 5 }),
+    /constants.*'subject'.*overlap.*'other'/,
+  ],
   ['data where others are', ({ space }) => ({ ...good(space), data: 4096 * 5 }), /data.*'subject'.*overlap.*'other'/],
   ["another Jit's space", () => good(makeJit().createSpace()), /same Jit/],
   ['no space', ({ space }) => ({ ...good(space), space: undefined }), /space/],
@@ -75,7 +90,14 @@ const verbs: Array<[string, (scene: Scene, to: Placement) => unknown]> = [
   ['place', ({ fresh }, to) => fresh.place(to)],
   ['relocate', ({ subject }, to) => subject.relocate(to)],
   ['a batch of one', ({ jit, subject }, to) => jit.relocate([[subject, to]])],
-  ['a batch that moves another first', ({ jit, subject, other, space }, to) => jit.relocate([[other, codeAt(space, 5, 4096)], [subject, to]])],
+  [
+    'a batch that moves another first',
+    ({ jit, subject, other, space }, to) =>
+      jit.relocate([
+        [other, codeAt(space, 5, 4096)],
+        [subject, to],
+      ]),
+  ],
 ];
 
 describe.each(verbs)('%s', (_, run) => {
@@ -139,10 +161,22 @@ test('batches: a code object of another Jit, twice the same, or the place of one
   const foreign = makeJit().load('define i32 @f() { ret i32 1 }');
   const before = snapshot(jit, [subject, other], [space]);
   for (const moves of [
-    [[other, codeAt(space, 6)], [foreign, codeAt(space, 7)]],
-    [[subject, codeAt(space, 6)], [subject, codeAt(space, 7)]],
-    [[subject, codeAt(space, 6)], [other, codeAt(space, 6)]],
-    [[subject, codeAt(space, 5)], [other, { space, code: 4096 * 5 }]],
+    [
+      [other, codeAt(space, 6)],
+      [foreign, codeAt(space, 7)],
+    ],
+    [
+      [subject, codeAt(space, 6)],
+      [subject, codeAt(space, 7)],
+    ],
+    [
+      [subject, codeAt(space, 6)],
+      [other, codeAt(space, 6)],
+    ],
+    [
+      [subject, codeAt(space, 5)],
+      [other, { space, code: 4096 * 5 }],
+    ],
   ] as Array<Array<[CodeObject, Placement]>>) {
     expect(errorOf(() => jit.relocate(moves))).toBeInstanceOf(PlacementError);
     expect(snapshot(jit, [subject, other], [space])).toEqual(before);

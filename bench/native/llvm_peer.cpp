@@ -10,7 +10,6 @@
 //                                with ORC's object linking layer alone
 //   lljit LEVEL FIRST COUNT      the same through LLJIT, which also registers unwind records
 //   memory COUNT                 "BYTES MAPPINGS": resident bytes and kernel mappings per function, after a warm-up; call it once
-//   limit                        how many functions fit in a process; the last request, since the process is spoilt afterwards
 //
 // Always true: every function is called once with (3, 4), and a wrong result ends the process.
 #include "llvm/Analysis/CGSCCPassManager.h"
@@ -236,15 +235,6 @@ void memory(unsigned count) {
             << static_cast<double>(mappings() - mappingsBefore) / count << std::endl;
 }
 
-[[noreturn]] void limit() {
-  auto *stock = new Stock;
-  for (unsigned i = 0;; ++i)
-    if (Error error = stock->add(i)) {
-      std::cout << i << ' ' << toString(std::move(error)) << std::endl;
-      std::_Exit(0);
-    }
-}
-
 template <typename Kind>
 void compile() {
   unsigned level = 0, first = 0, count = 0;
@@ -269,8 +259,6 @@ int main(int count, char **arguments) {
       compile<Whole>();
     else if (request == "memory" && std::cin >> number)
       memory(number);
-    else if (request == "limit")
-      limit();
     else
       require(false, "unknown request");
   }

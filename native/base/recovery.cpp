@@ -65,7 +65,8 @@ int handlerUsers = 0;
 
 void installHandlers() {
   std::lock_guard lock(handlerMutex);
-  static const bool listening = (llvm::install_fatal_error_handler(onFatalError), true);
+  static const bool listening =
+      (llvm::install_fatal_error_handler(onFatalError), llvm::install_bad_alloc_error_handler(onFatalError), true);
   (void)listening;
   if (handlerUsers++ > 0)
     return;

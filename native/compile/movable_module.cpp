@@ -15,9 +15,20 @@ using namespace llvm;
 
 namespace {
 
+MaybeAlign alignmentOf(const GlobalObject &object) {
+  if (const auto *global = dyn_cast<GlobalVariable>(&object))
+    return global->getAlign();
+  const auto *function = dyn_cast<Function>(&object);
+  return function ? function->getAlign() : MaybeAlign();
+}
+
 Error refuseUnmovable(llvm::Module &ir) {
   for (const GlobalIFunc &ifunc : ir.ifuncs())
     return fail(ErrorCode::Unsupported, ir.getModuleIdentifier() + ": ifunc '" + ifunc.getName() + "' is not supported");
+  for (const GlobalObject &object : ir.global_objects())
+    if (MaybeAlign alignment = alignmentOf(object); alignment && alignment->value() > maxAlignment)
+      return fail(ErrorCode::Unsupported, ir.getModuleIdentifier() + ": alignment " + Twine(alignment->value()) + " of '" +
+                                              object.getName() + "' is more than " + Twine(maxAlignment));
   for (const GlobalValue &value : ir.global_values())
     if (value.getName().starts_with(ownPrefix))
       return fail(ErrorCode::Unsupported, ir.getModuleIdentifier() + ": names that begin with '" + ownPrefix +
@@ -25,10 +36,16 @@ Error refuseUnmovable(llvm::Module &ir) {
   return Error::success();
 }
 
-void nameTheNameless(llvm::Module &ir) {
-  for (GlobalValue &value : ir.global_values())
-    if (!value.hasName())
+// Names in IR become the names in the object file: nameless values get one, and "\01name" (not to be mangled; ELF mangles
+// nothing) loses its mark.
+void settleNames(llvm::Module &ir) {
+  for (GlobalValue &value : ir.global_values()) {
+    StringRef name = value.getName();
+    if (name.empty())
       value.setName("nomad_anonymous");
+    else if (name.consume_front("\1") && !ir.getNamedValue(name))
+      value.setName(name.str());
+  }
 }
 
 // A module is a world of its own here: its definitions win over the process's, nobody replaces them, and nothing is merged with
@@ -67,7 +84,7 @@ bool takesAddress(const Use &use) {
     return false;
   if (isa<BlockAddress>(user) || isa<DSOLocalEquivalent>(user) || isa<NoCFIValue>(user))
     return false;
-  return !isa<GlobalValue>(user); // aliases, personality functions
+  return !isa<GlobalAlias>(user) && !isa<Function>(user); // whose personality it may be
 }
 
 Function &entrySymbol(llvm::Module &ir, const GlobalValue &function, bool defined) {
@@ -119,7 +136,7 @@ SmallVector<Structor> takeStructors(llvm::Module &ir, StringRef listName) {
   if (auto *entries = dyn_cast<ConstantArray>(list->getInitializer()))
     for (Value *operand : entries->operands()) {
       auto *entry = cast<ConstantStruct>(operand);
-      auto *function = dyn_cast<Function>(entry->getOperand(1)->stripPointerCasts());
+      auto *function = dyn_cast<Function>(entry->getOperand(1)->stripPointerCastsAndAliases());
       if (function)
         structors.push_back({static_cast<unsigned>(cast<ConstantInt>(entry->getOperand(0))->getZExtValue()), function});
     }
@@ -207,7 +224,7 @@ void ensureAnchor(llvm::Module &ir) {
 Error nomad::makeMovable(llvm::Module &ir, const TargetMachine &machine, Moves moves) {
   if (Error error = refuseUnmovable(ir))
     return error;
-  nameTheNameless(ir);
+  settleNames(ir);
   dropUsedLists(ir);
   defineAtexit(ir);
   defineStructors(ir);

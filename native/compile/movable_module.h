@@ -27,6 +27,9 @@ constexpr llvm::StringLiteral anchorName = "nomad.anchor";
 /// Section of named constants, which stay when only code moves.
 constexpr llvm::StringLiteral constantsSection = ".nomad.constants";
 
+/// Arenas and spaces begin at multiples of this; nothing in a module can ask for more.
+constexpr std::uint64_t maxAlignment = 64 * 1024;
+
 /// Errors: Unsupported for what can't be made movable.
 llvm::Error makeMovable(llvm::Module &ir, const llvm::TargetMachine &machine, Moves moves);
 

@@ -80,6 +80,7 @@ struct Job {
   }
 
   Error lower() {
+    dropUnknownTargetNames(*module.ir, *machine);
     optimise(*module.ir, *machine, request.level);
     if (Error error = makeMovable(*module.ir, *machine, request.moves))
       return error;

@@ -46,6 +46,8 @@ const char *unusualPassing(const Argument &argument) {
     return "inalloca";
   if (argument.hasAttribute(Attribute::Nest))
     return "nest";
+  if (argument.hasAttribute(Attribute::SwiftAsync))
+    return "swiftasync";
   if (argument.hasSwiftSelfAttr())
     return "swiftself";
   if (argument.hasSwiftErrorAttr())

@@ -2,7 +2,9 @@
 
 #include "base/error.h"
 
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
+#include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/Support/TargetSelect.h"
 
 using namespace nomad;
@@ -66,6 +68,35 @@ const Triple &nomad::hostTriple() { return hostMachine().getTargetTriple(); }
 const DataLayout &nomad::hostDataLayout() {
   static const DataLayout layout = hostMachine().createDataLayout();
   return layout;
+}
+
+namespace {
+
+bool isKnownFeature(const MCSubtargetInfo &subtarget, StringRef signedName) {
+  StringRef name = signedName.drop_front();
+  return any_of(subtarget.getAllProcessorFeatures(), [=](const SubtargetFeatureKV &feature) { return name == feature.Key; });
+}
+
+void dropUnknownFeatures(Function &function, const MCSubtargetInfo &subtarget) {
+  SmallVector<StringRef> features;
+  function.getFnAttribute("target-features").getValueAsString().split(features, ',', -1, false);
+  size_t before = features.size();
+  erase_if(features, [&](StringRef feature) { return !isKnownFeature(subtarget, feature); });
+  if (features.size() != before)
+    function.addFnAttr("target-features", join(features, ","));
+}
+
+} // namespace
+
+void nomad::dropUnknownTargetNames(Module &ir, const TargetMachine &machine) {
+  const MCSubtargetInfo &subtarget = *machine.getMCSubtargetInfo();
+  for (Function &function : ir) {
+    for (StringRef name : {"target-cpu", "tune-cpu"})
+      if (function.hasFnAttribute(name) && !subtarget.isCPUStringValid(function.getFnAttribute(name).getValueAsString()))
+        function.removeFnAttr(name);
+    if (function.hasFnAttribute("target-features"))
+      dropUnknownFeatures(function, subtarget);
+  }
 }
 
 Expected<std::unique_ptr<TargetMachine>> TargetMachinePool::take(OptLevel level) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "llvm/IR/DataLayout.h"
+#include "llvm/IR/Module.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
@@ -16,6 +17,9 @@ enum class OptLevel : unsigned { O0, O1, O2, O3 };
 
 const llvm::Triple &hostTriple();
 const llvm::DataLayout &hostDataLayout();
+
+/// Takes CPU and feature names that LLVM doesn't know from functions. It ignores them anyway, but complains on stderr.
+void dropUnknownTargetNames(llvm::Module &ir, const llvm::TargetMachine &machine);
 
 /// Target machines are costly to make and serve one thread at a time: this lends them out. Safe from several threads.
 class TargetMachinePool {

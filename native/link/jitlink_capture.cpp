@@ -75,6 +75,15 @@ bool neverChanges(Edge::Kind kind, SegmentKind site, TargetKind target) {
 // What emulated TLS calls the control block of a thread-local variable.
 constexpr StringLiteral threadLocalPrefix = "__emutls_v.";
 
+bool hasDataPointers(LinkGraph &graph) {
+  for (Block *block : graph.blocks())
+    if (isAllocated(block->getSection()) && kindOf(block->getSection()) == SegmentKind::Data)
+      for (const Edge &edge : block->edges())
+        if (edge.getKind() == x86_64::Pointer64 && edge.getTarget().isDefined())
+          return true;
+  return false;
+}
+
 bool isFrameSection(StringRef name) { return name == ".eh_frame" || name.starts_with(".gcc_except_table"); }
 
 } // namespace
@@ -152,6 +161,11 @@ Expected<bool> JITLinkCapture::resolveOwnEntry(LinkGraph &graph, Symbol &symbol,
   auto found = defined_.find(name);
   if (found == defined_.end())
     return false;
+  for (auto &[index, other] : ownEntries_) // an alias is the same function
+    if (&other->getBlock() == &found->second->getBlock() && other->getOffset() == found->second->getOffset()) {
+      graph.makeAbsolute(symbol, orc::ExecutorAddr(entries_.stub(index).value()));
+      return true;
+    }
   auto entry = entries_.take();
   if (!entry)
     return entry.takeError();
@@ -220,12 +234,14 @@ Error JITLinkCapture::classifySections(LinkGraph &graph) {
 
 Error JITLinkCapture::allocate(BasicLayout &layout) {
   object_.image = std::make_unique<Image>();
+  // Pointers in data may point one past the end of what they walk through; a byte of padding makes that their own segment, too.
+  Size padding = hasDataPointers(layout.getGraph()) ? 1 : 0;
   for (auto &[group, segment] : layout.segments()) {
     MemProt protection = group.getMemProt();
     SegmentKind kind = (protection & MemProt::Exec) != MemProt::None    ? SegmentKind::Code
                        : (protection & MemProt::Write) != MemProt::None ? SegmentKind::Data
                                                                         : SegmentKind::Constants;
-    Size size = segment.ContentSize + segment.ZeroFillSize;
+    Size size = segment.ContentSize + segment.ZeroFillSize + padding;
     Range range = arena_.segments(kind);
     if (size > range.size() || size > std::numeric_limits<std::uint32_t>::max())
       return fail(ErrorCode::Link, request_.name + ": " + Twine(size) + " bytes of " + segmentName(kind) +

@@ -147,10 +147,8 @@ std::uint32_t addEverywhere(const Group &group, std::byte *bytes, Delta delta) {
   return everySite(group, [=](std::uint32_t site) { add<Word>(bytes + site, delta); });
 }
 
-// The end of a segment counts as inside: C programs keep pointers one past the last element.
-bool pointsInto(std::uint64_t value, const SegmentMove &segment) {
-  return segment.size > 0 && value - segment.from.value() <= segment.size;
-}
+// Linkers pad segments of code objects with pointers in data, so one past the last element is inside.
+bool pointsInto(std::uint64_t value, const SegmentMove &segment) { return value - segment.from.value() < segment.size; }
 
 std::uint32_t adjustPointers(const Group &group, const SegmentMoves &moves) {
   std::uint32_t adjusted = 0;

@@ -12,7 +12,7 @@ using namespace llvm;
 
 namespace {
 
-constexpr Size step = 64 * 1024; // borders lie on multiples of this
+constexpr Size step = 64 * 1024; // borders lie on multiples of this, the largest alignment that a module may ask for
 
 // A stub and a slot take 8 bytes each; a 64th of the arena each is room for 2 million of them in 1 GiB.
 constexpr Size entryShare = 64;
@@ -34,7 +34,7 @@ const char *nomad::segmentName(SegmentKind kind) {
 Expected<std::unique_ptr<Arena>> Arena::create(Size arenaBytes) {
   NOMAD_ASSERT(minBytes <= arenaBytes && arenaBytes <= maxBytes, "the caller checks the size of an arena");
   std::unique_ptr<Arena> arena(new Arena);
-  auto reservation = Mapping::reserve(roundUp(arenaBytes, step));
+  auto reservation = Mapping::reserve(roundUp(arenaBytes, step), step);
   if (!reservation)
     return reservation.takeError();
   arena->reservation_ = std::move(*reservation);

@@ -77,11 +77,15 @@ Mapping::~Mapping() {
     munmap(range_.base.pointer(), range_.size());
 }
 
-Expected<Mapping> Mapping::reserve(Size size) {
-  auto range = map(size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, "address space");
+Expected<Mapping> Mapping::reserve(Size size, Size alignment) {
+  auto range = map(size + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, "address space");
   if (!range)
     return range.takeError();
-  return Mapping(*range);
+  Range aligned = Range::at(Address::of(roundUp(range->base.value(), alignment)), size);
+  for (Range surplus : {Range{range->base, aligned.base}, Range{aligned.limit, range->limit}})
+    if (surplus.size() > 0)
+      munmap(surplus.base.pointer(), surplus.size());
+  return Mapping(aligned);
 }
 
 Expected<Mapping> Mapping::anonymous(Size size) {

@@ -32,7 +32,7 @@ public:
   ~Mapping();
 
   /// Address space without access, for views and private memory to be put into.
-  static llvm::Expected<Mapping> reserve(Size size);
+  static llvm::Expected<Mapping> reserve(Size size, Size alignment);
   /// Zero-filled private memory, resident where touched.
   static llvm::Expected<Mapping> anonymous(Size size);
   /// The whole of `memory`, writable, wherever the system likes.

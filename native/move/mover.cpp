@@ -12,6 +12,9 @@ using namespace llvm;
 
 namespace {
 
+// How many code objects ahead the next record is fetched: a batch is larger than a cache.
+constexpr size_t readAhead = 8;
+
 std::string segmentOf(const CodeObject &object, SegmentKind kind) {
   return std::string(segmentName(kind)) + " of code object " + quoted(object);
 }
@@ -44,28 +47,33 @@ void Mover::Extent::add(Range place) {
   limit = std::max(limit, place.limit);
 }
 
-Expected<MoveReport> Mover::place(const MoveRequest &request) {
+Expected<MoveReport> Mover::place(const MoveRequest &request, const Ranges &allowed) {
+  ranges_ = allowed;
   auto report = run(request, Purpose::Place);
   if (!report)
     return report;
   CodeObject &object = objects_[request.object];
+  object.state = State::Placed; // also if it has no segment at all
   object.image.reset();
   if (object.retain == Retain::None)
     object.relocations.keepOnlyReferences();
   return report;
 }
 
-Expected<MoveReport> Mover::relocate(ArrayRef<MoveRequest> requests) { return run(requests, Purpose::Relocate); }
+Expected<MoveReport> Mover::relocate(ArrayRef<MoveRequest> requests, const Ranges &allowed) {
+  ranges_ = allowed;
+  return run(requests, Purpose::Relocate);
+}
 
 Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose) {
   Error error = check(requests, purpose);
-  for (const MoveRequest &request : requests)
-    if (objects_.isLive(request.object))
-      objects_[request.object].isMoving = false;
-  if (error)
+  if (!error)
+    error = claim(purpose);
+  if (error) {
+    for (const Piece &piece : pieces_)
+      piece.object->isMoving = false;
     return error;
-  if (Error refused = claim(purpose))
-    return refused;
+  }
   MoveReport report;
   report.moved = requests.size();
   WriteScope scope(arena_);
@@ -73,7 +81,11 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
   if (isCopied)
     copyOverlapping(scope);
   for (Pieces rest = pieces_; !rest.empty();) {
-    Pieces pieces = rest.take_while([&](const Piece &piece) { return piece.object == rest.front().object; });
+    __builtin_prefetch(rest[std::min(rest.size() - 1, readAhead)].object);
+    size_t count = 1;
+    while (count < rest.size() && rest[count].object == rest.front().object)
+      ++count;
+    Pieces pieces = rest.take_front(count);
     for (const Piece &piece : pieces) {
       report.bytes += piece.size;
       if (!isCopied)
@@ -81,11 +93,10 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
     }
     report.relocations += relocateSites(scope, pieces);
     publish(pieces);
-    rest = rest.drop_front(pieces.size());
+    rest = rest.drop_front(count);
   }
-  for (const Piece &piece : pieces_)
-    if (piece.object->links && piece.kind == SegmentKind::Code)
-      report.relocations += redirectCallers(scope, piece);
+  for (const Piece &piece : movedCallees_)
+    report.relocations += redirectCallers(scope, piece);
   return report;
 }
 
@@ -94,13 +105,16 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
 Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   pieces_.clear();
   pieces_.reserve(requests.size());
+  movedCallees_.clear();
   oldPlaces_ = {};
   newPlaces_ = {};
-  for (const MoveRequest &request : requests) {
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const MoveRequest &request = requests[i];
+    if (Handle next = requests[std::min(i + readAhead, requests.size() - 1)].object; next < objects_.limit())
+      __builtin_prefetch(&objects_[next]);
     if (!isReady(request, purpose))
       return stateError(request, purpose);
     CodeObject &object = objects_[request.object];
-    object.isMoving = true;
     if (Error error = addPieces(object, request, purpose))
       return error;
   }
@@ -153,6 +167,7 @@ Error Mover::addPieces(CodeObject &object, const MoveRequest &request, Purpose p
     if (!fits(segment, kind, to))
       return fitError(object, kind, to);
     pieces_.push_back({&object, segment.base, to, segment.size, kind});
+    object.isMoving = true;
     newPlaces_[indexOf(kind)].add(Range::at(to, segment.size));
     if (purpose == Purpose::Relocate)
       oldPlaces_[indexOf(kind)].add(segment.range());
@@ -266,12 +281,27 @@ void Mover::publish(Pieces pieces) {
   CodeObject &object = *pieces.front().object;
   for (const Piece &piece : pieces)
     object.segment(piece.kind).base = piece.to;
+  if (object.teardown)
+    moveExitArguments(*object.teardown, pieces);
   object.state = State::Placed;
+  object.isMoving = false;
   if (pieces.front().kind != SegmentKind::Code) // code comes first
     return;
   for (const EntryUse &entry : object.entries)
     entries_.redirect(entry.index, pieces.front().to + entry.offset);
   unwind_.add(object);
+  if (object.links && !object.links->dependents.empty())
+    movedCallees_.push_back(pieces.front());
+}
+
+// An exit handler's argument is what C++ calls `this` of a static object: in data, where only we know of it.
+void Mover::moveExitArguments(Teardown &teardown, Pieces pieces) {
+  for (Teardown::ExitHandler &handler : teardown.exitHandlers)
+    for (const Piece &piece : pieces)
+      if (Address argument = Address::of(handler.argument); piece.oldRange().contains(argument)) {
+        handler.argument = argument.shifted(piece.to - piece.from).pointer<void>();
+        break;
+      }
 }
 
 // After all moves, since callers may have moved too. Their own moves are in their call sites already; what is missing is the

@@ -27,13 +27,14 @@ struct MoveReport {
 class Mover {
 public:
   Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, UnwindRegistry &unwind)
-      : arena_(arena), entries_(entries), objects_(objects), unwind_(unwind),
-        ranges_{arena.segments(SegmentKind::Code), arena.segments(SegmentKind::Constants), arena.segments(SegmentKind::Data)} {}
+      : arena_(arena), entries_(entries), objects_(objects), unwind_(unwind) {}
 
-  /// First placement. Errors: Placement, State; then nothing has changed.
-  llvm::Expected<MoveReport> place(const MoveRequest &request);
+  using Ranges = std::array<Range, 3>; // by SegmentKind
+
+  /// First placement, somewhere in `allowed`. Errors: Placement, State; then nothing has changed.
+  llvm::Expected<MoveReport> place(const MoveRequest &request, const Ranges &allowed);
   /// All or nothing (I7). Errors: Placement, State.
-  llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests);
+  llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
   /// A placed code object's memory is nobody's from now on.
   void vacate(CodeObject &object);
 
@@ -76,16 +77,18 @@ private:
   void copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose);
   std::uint32_t relocateSites(const WriteScope &scope, Pieces pieces) const;
   void publish(Pieces pieces);
+  static void moveExitArguments(Teardown &teardown, Pieces pieces);
   std::uint32_t redirectCallers(const WriteScope &scope, const Piece &piece);
 
   Arena &arena_;
   EntryTable &entries_;
   CodeObjectTable &objects_;
   UnwindRegistry &unwind_;
-  std::array<Range, 3> ranges_; // the arena's
+  Ranges ranges_; // where the batch that runs may go
 
   // The batch that runs; kept for its memory.
   std::vector<Piece> pieces_;
+  std::vector<Piece> movedCallees_;             // code that others call directly
   std::array<Extent, 3> oldPlaces_, newPlaces_; // by SegmentKind
 };
 

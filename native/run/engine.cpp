@@ -51,7 +51,8 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
     : arena_(std::move(arena)), entries_(*arena_), unwind_(arena_->segments(SegmentKind::Code)),
       mover_(*arena_, entries_, objects_, unwind_), process_(options.symbols, options.listedSymbols),
-      thunkSpace_(thunkSpaceIn(*arena_)), nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base} {}
+      thunkSpace_(thunkSpaceIn(*arena_)), nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base},
+      placeable_(placeableIn(*arena_, thunkSpace_)) {}
 
 // Exit handlers and destructors may call into other code objects: all run before the first one is gone.
 Engine::~Engine() {
@@ -118,7 +119,7 @@ Expected<MoveReport> Engine::place(const MoveRequest &request) {
   Offset initializer = noOffset;
   if (objects_.isLive(request.object) && objects_[request.object].image)
     initializer = objects_[request.object].image->initializer;
-  auto report = mover_.place(request);
+  auto report = mover_.place(request, placeable_);
   if (report && initializer != noOffset)
     callCode(objects_[request.object].segment(SegmentKind::Code).base + initializer);
   return report;
@@ -274,12 +275,6 @@ std::vector<Handle> Engine::objectsIn(const std::array<Range, 3> &ranges) const 
 }
 
 // ---- tell ----
-
-Range Engine::placeable(SegmentKind kind) const {
-  Range range = arena_->segments(kind);
-  Range thunks = thunkSpace_[indexOf(kind)];
-  return thunks.size() > 0 ? Range{range.base, thunks.base} : range;
-}
 
 EngineStats Engine::stats() const {
   EngineStats stats;

@@ -73,7 +73,7 @@ public:
 
   /// Places an unplaced code object and runs its constructors.
   llvm::Expected<MoveReport> place(const MoveRequest &request);
-  llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests) { return mover_.relocate(requests); }
+  llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests) { return mover_.relocate(requests, placeable_); }
   /// Runs destructors and exit handlers first. Errors: State while others refer to it.
   llvm::Error free(Handle handle);
 
@@ -90,7 +90,7 @@ public:
   llvm::Expected<Address> thunk(SignatureIndex signature, ThunkStyle style);
 
   /// Where clients may place code objects.
-  Range placeable(SegmentKind kind) const;
+  Range placeable(SegmentKind kind) const { return placeable_[indexOf(kind)]; }
   const TypePool &types() const { return types_; }
   const EntryTable &entries() const { return entries_; }
   Size trim() { return arena_->trim(); }
@@ -99,7 +99,7 @@ public:
 private:
   class Resolver;
 
-  static std::array<Range, 3> thunkSpaceIn(const Arena &arena);
+  static Mover::Ranges thunkSpaceIn(const Arena &arena);
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
   llvm::Expected<Resolution> resolveImport(const Import &import);
   llvm::Expected<EntryIndex> entry(CodeObject &object, Offset offset);
@@ -111,6 +111,7 @@ private:
   void reportUncaught(EntryIndex entry);
   std::string nameOf(EntryIndex entry) const;
   llvm::Expected<Address> makeThunk(const Signature &signature, ThunkStyle style);
+  static Mover::Ranges placeableIn(const Arena &arena, const Mover::Ranges &thunkSpace);
   llvm::Expected<CodeObject> linkThunk(const Signature &signature, ThunkStyle style);
   ThunkEnvironment thunkEnvironment();
 
@@ -127,8 +128,9 @@ private:
   Address block_;
   std::function<void(llvm::Error)> uncaught_;
   // The ends of the code and data ranges are for call thunks, which don't move; and where the next one goes.
-  std::array<Range, 3> thunkSpace_;
+  Mover::Ranges thunkSpace_;
   std::array<Address, 3> nextThunk_;
+  Mover::Ranges placeable_;
   std::map<std::pair<SignatureIndex, ThunkStyle>, Address> thunks_;
 };
 

@@ -26,10 +26,10 @@ private:
 } // namespace
 
 // A thunk takes about 200 bytes of code with its unwind records, and one slot in data: room for thousands in the default arena.
-std::array<Range, 3> Engine::thunkSpaceIn(const Arena &arena) {
+Mover::Ranges Engine::thunkSpaceIn(const Arena &arena) {
   constexpr Size share = 64;
   constexpr Size smallest = 64 * 1024;
-  std::array<Range, 3> spaces;
+  Mover::Ranges spaces;
   for (SegmentKind kind : {SegmentKind::Code, SegmentKind::Data}) {
     Range range = arena.segments(kind);
     Size size = std::max(smallest, roundDown(range.size() / share, smallest));
@@ -46,6 +46,15 @@ Expected<Address> Engine::thunk(SignatureIndex signature, ThunkStyle style) {
   if (made)
     thunks_[{signature, style}] = *made;
   return made;
+}
+
+Mover::Ranges Engine::placeableIn(const Arena &arena, const Mover::Ranges &thunkSpace) {
+  Mover::Ranges ranges;
+  for (SegmentKind kind : segmentKinds) {
+    Range range = arena.segments(kind), thunks = thunkSpace[indexOf(kind)];
+    ranges[indexOf(kind)] = thunks.size() > 0 ? Range{range.base, thunks.base} : range;
+  }
+  return ranges;
 }
 
 ThunkEnvironment Engine::thunkEnvironment() {
@@ -89,8 +98,10 @@ Expected<Address> Engine::makeThunk(const Signature &signature, ThunkStyle style
       return fail(ErrorCode::SpaceFull, "no room for another call thunk, of type " + signature.text);
     }
   }
-  if (auto report = mover_.place(request); !report)
+  if (auto report = mover_.place(request, thunkSpace_); !report) {
+    objects_.remove(request.object);
     return report.takeError();
+  }
   nextThunk_ = next;
   return objects_[request.object].addressOf(place);
 }

@@ -9,22 +9,31 @@ using namespace llvm;
 
 namespace {
 
-// An offset in the range of a segment's kind; -1 where it stays or there is none.
-Address placeAt(const Engine &engine, SegmentKind kind, std::int32_t offset) {
-  return offset < 0 ? Address() : engine.placeable(kind).base + static_cast<Size>(offset);
-}
+// Offsets in the ranges of the three kinds -> addresses; -1 stays, or there is no such segment.
+class Places {
+public:
+  explicit Places(const Engine &engine) {
+    for (SegmentKind kind : segmentKinds)
+      bases_[indexOf(kind)] = engine.placeable(kind).base;
+  }
 
-MoveRequest requestOf(const Engine &engine, std::int32_t object, std::int32_t code, std::int32_t constants, std::int32_t data) {
-  return {static_cast<Handle>(object),
-          {placeAt(engine, SegmentKind::Code, code), placeAt(engine, SegmentKind::Constants, constants),
-           placeAt(engine, SegmentKind::Data, data)}};
-}
+  MoveRequest request(std::int32_t object, std::int32_t code, std::int32_t constants, std::int32_t data) const {
+    return {static_cast<Handle>(object), {place(0, code), place(1, constants), place(2, data)}};
+  }
+
+private:
+  Address place(size_t kind, std::int32_t offset) const {
+    return offset < 0 ? Address() : bases_[kind] + static_cast<Size>(offset);
+  }
+
+  std::array<Address, 3> bases_;
+};
 
 Result move(Call &call) {
   const Js &js = call.js;
   Engine &engine = call.engine();
-  MoveRequest request = requestOf(engine, js.int32(call.argument(0)), js.int32(call.argument(1)), js.int32(call.argument(2)),
-                                  js.int32(call.argument(3)));
+  MoveRequest request = Places(engine).request(js.int32(call.argument(0)), js.int32(call.argument(1)), js.int32(call.argument(2)),
+                                               js.int32(call.argument(3)));
   auto object = engine.object(request.object);
   if (!object)
     return object.takeError();
@@ -43,8 +52,9 @@ Result moveBatch(Call &call) {
   const auto *words = static_cast<const std::int32_t *>(moves->data);
   auto start = std::chrono::steady_clock::now();
   requests.clear();
+  Places places(call.engine());
   for (std::uint32_t i = 0, count = call.uint32(1); i < count; ++i, words += 4)
-    requests.push_back(requestOf(call.engine(), words[0], words[1], words[2], words[3]));
+    requests.push_back(places.request(words[0], words[1], words[2], words[3]));
   auto done = call.engine().relocate(requests);
   if (!done)
     return done.takeError();

@@ -34,7 +34,7 @@ struct Three {
     Offsets good0 = jit.nextOffsets(handles[0]), good1 = jit.nextOffsets(handles[1]);
     std::vector<MoveRequest> batch{jit.request(handles[0], good0), jit.request(handles[1], good1), jit.request(handles[2], last)};
     Failure failure = failureOf(jit.engine().relocate(batch));
-    CHECK(failure.code == code);
+    CHECK(failure.code == std::string(code));
     INFO(failure.message);
     CHECK(contains(failure.message, words));
     CHECK(snapshots() == before);
@@ -73,10 +73,9 @@ TEST_CASE("all or nothing: a batch whose last move is out of range") {
   Three it;
   Offsets last = it.jit.nextOffsets(it.handles[2]);
   for (SegmentKind kind : segmentKinds)
-    for (std::int64_t bad : {static_cast<std::int64_t>(it.jit.engine().placeable(kind).size()), std::int64_t{-16}, std::int64_t{-4096},
-                             std::int64_t{1} << 40, std::int64_t{1} << 62}) {
-      // The placeable part of the code range ends where call thunks begin, which the mover does not know: go past those.
-      std::int64_t offset = kind == SegmentKind::Code && bad > 0 ? bad + (64 << 20) : bad;
+    for (std::int64_t bad : {static_cast<std::int64_t>(it.jit.engine().placeable(kind).size()), std::int64_t{-16},
+                             std::int64_t{-4096}, std::int64_t{1} << 40, std::int64_t{1} << 62}) {
+      std::int64_t offset = bad > 0 ? bad + (64 << 20) : bad; // past the call thunks' space, which is in the range
       Offsets offsets = last;
       offsets[indexOf(kind)] = offset & ~std::int64_t{15};
       it.checkRefused(offsets, "ERR_PLACEMENT", "do not lie in the arena's");
@@ -106,13 +105,16 @@ TEST_CASE("all or nothing: a batch with one object twice, one unplaced, one free
   Handle unplaced = jit.compile(source), freed = jit.add(source), fixedObject = jit.add(source, fixed);
   jit.free(freed);
   std::vector<Snapshot> before = it.snapshots();
-  std::pair<Handle, const char *> cases[] = {
-      {it.handles[0], "ERR_PLACEMENT"}, {unplaced, "ERR_STATE"}, {freed, "ERR_STATE"}, {fixedObject, "ERR_STATE"}, {12345, "ERR_STATE"}};
+  std::pair<Handle, const char *> cases[] = {{it.handles[0], "ERR_PLACEMENT"},
+                                             {unplaced, "ERR_STATE"},
+                                             {freed, "ERR_STATE"},
+                                             {fixedObject, "ERR_STATE"},
+                                             {12345, "ERR_STATE"}};
   for (auto [bad, code] : cases) {
     Offsets good = jit.nextOffsets(it.handles[0]), other = jit.nextOffsets(it.handles[1]);
     MoveRequest last{bad, jit.request(it.handles[1], other).to};
     std::vector<MoveRequest> batch{jit.request(it.handles[0], good), last};
-    CHECK(failureOf(jit.engine().relocate(batch)).code == code);
+    CHECK(failureOf(jit.engine().relocate(batch)).code == std::string(code));
     CHECK(it.snapshots() == before);
   }
   jit.place(unplaced); // no refusal has marked it
@@ -147,4 +149,14 @@ TEST_CASE("all or nothing: an empty batch, and a move to where it is, change not
   MoveReport report = need(it.jit.engine().relocate(it.jit.request(it.handles[0], same)));
   CHECK(report.bytes == 0);
   CHECK(it.snapshots() == before);
+}
+
+TEST_CASE("all or nothing: the call thunks' space is nobody else's, in the code range and in the data range") {
+  Three it;
+  Offsets last = it.jit.nextOffsets(it.handles[2]);
+  for (SegmentKind kind : {SegmentKind::Code, SegmentKind::Data}) {
+    Offsets offsets = last;
+    offsets[indexOf(kind)] = static_cast<std::int64_t>(it.jit.engine().placeable(kind).size());
+    CHECK(failureOf(it.jit.engine().relocate(it.jit.request(it.handles[2], offsets))).code == "ERR_PLACEMENT");
+  }
 }

@@ -10,7 +10,8 @@ using namespace nomad::test;
 namespace {
 
 // `T @same(T x)`: what goes in comes out, having been a T on the way.
-template <typename T> void checkRoundTrip(const char *type, std::initializer_list<T> values) {
+template <typename T>
+void checkRoundTrip(const char *type, std::initializer_list<T> values) {
   Jit jit;
   std::string text = type;
   Handle handle = jit.add("define " + text + " @same(" + text + " %x) {\n  ret " + text + " %x\n}");
@@ -25,7 +26,8 @@ TEST_CASE("call thunk: integers of every width keep their value and sign") {
   checkRoundTrip<std::int8_t>("i8", {0, 1, -1, 127, -128});
   checkRoundTrip<std::int16_t>("i16", {0, 1, -1, 32767, -32768});
   checkRoundTrip<std::int32_t>("i32", {0, 1, -1, 0x7fff'ffff, -0x7fff'ffff - 1});
-  checkRoundTrip<std::int64_t>("i64", {0, 1, -1, std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()});
+  checkRoundTrip<std::int64_t>("i64",
+                               {0, 1, -1, std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()});
 }
 
 TEST_CASE("call thunk: pointers keep all 64 bits") {
@@ -88,8 +90,8 @@ std::string storingFunction(const std::vector<std::string> &types) {
     body += "  " + place + " = getelementptr i64, ptr @seen, i64 " + std::to_string(i) + "\n";
     body += "  store " + types[i] + " " + name + ", ptr " + place + "\n";
   }
-  return "@seen = global [" + std::to_string(types.size()) + " x i64] zeroinitializer\ndefine void @f(" + parameters + ") {\n" + body +
-         "  ret void\n}\n";
+  return "@seen = global [" + std::to_string(types.size()) + " x i64] zeroinitializer\ndefine void @f(" + parameters + ") {\n" +
+         body + "  ret void\n}\n";
 }
 
 } // namespace
@@ -98,8 +100,9 @@ TEST_CASE("call thunk: twelve parameters of mixed kinds arrive in registers and 
   Jit jit;
   Handle handle =
       jit.add(storingFunction({"i1", "i8", "i16", "i32", "i64", "float", "double", "ptr", "i64", "i8", "float", "i32"}));
-  jit.call<void>(handle, "f", true, std::int8_t{-2}, std::int16_t{-300}, std::int32_t{-70000}, std::int64_t{-1} * (std::int64_t{1} << 40), 1.5f,
-                 0.1, Address::of(std::uint64_t{4096}).pointer(), std::int64_t{9}, std::int8_t{-10}, -0.25f, std::int32_t{12});
+  jit.call<void>(handle, "f", true, std::int8_t{-2}, std::int16_t{-300}, std::int32_t{-70000},
+                 std::int64_t{-1} * (std::int64_t{1} << 40), 1.5f, 0.1, Address::of(std::uint64_t{4096}).pointer(),
+                 std::int64_t{9}, std::int8_t{-10}, -0.25f, std::int32_t{12});
   auto *seen = jit.global<std::uint64_t>(handle, "seen");
   auto as = [&]<typename T>(int slot, T expected) {
     T value;
@@ -126,7 +129,8 @@ TEST_CASE("call thunk: void leaves the block as it is, and calls nest") {
   static Jit *current = nullptr;
   static Handle inner = noHandle;
   current = &jit;
-  inner = jit.add("define i32 @twice(i32 %x) {\n  %r = add i32 %x, %x\n  ret i32 %r\n}\ndefine void @nothing(i32 %x) {\n  ret void\n}");
+  inner = jit.add(
+      "define i32 @twice(i32 %x) {\n  %r = add i32 %x, %x\n  ret i32 %r\n}\ndefine void @nothing(i32 %x) {\n  ret void\n}");
   jit.call<void>(inner, "nothing", 12345);
   CHECK(jit.result<int>() == 12345);
   auto callInner = +[](int x) { return current->call<int>(inner, "twice", x); };
@@ -140,7 +144,8 @@ TEST_CASE("call thunk: void leaves the block as it is, and calls nest") {
 
 TEST_CASE("call thunk: one for each signature, entered by entry index") {
   Jit jit;
-  Handle handle = jit.add("define i32 @a(i32 %x) {\n ret i32 1\n}\ndefine i32 @b(i32 %x) {\n ret i32 2\n}\ndefine i64 @c(i32 %x) {\n ret i64 3\n}");
+  Handle handle = jit.add(
+      "define i32 @a(i32 %x) {\n ret i32 1\n}\ndefine i32 @b(i32 %x) {\n ret i32 2\n}\ndefine i64 @c(i32 %x) {\n ret i64 3\n}");
   auto signature = [&](const char *name) { return need(jit.engine().function(handle, name)).signature; };
   CHECK(signature("a") == signature("b"));
   CHECK(signature("a") != signature("c"));

@@ -244,10 +244,3 @@ TEST_CASE("lifetime: a definition does not pass to whoever gets the freed code o
   CHECK(jit.add("define i32 @f() {\n  ret i32 2\n}\n") == defined);
   CHECK_FALSE(failureOf(jit.engine().compile(user, {})).code.empty());
 }
-
-TEST_CASE("lifetime: clients' code objects don't get into the call thunks' space") {
-  Jit jit;
-  Handle handle = jit.compile("define i32 @f() {\n  ret i32 1\n}\n");
-  Offsets offsets{static_cast<std::int64_t>(jit.engine().placeable(SegmentKind::Code).size()), stays, stays};
-  CHECK(failureOf(jit.engine().place(jit.request(handle, offsets))).code == "ERR_PLACEMENT");
-}

@@ -58,7 +58,7 @@ TEST_CASE("arena: the writable view is outside the arena and not executable (I5)
   CHECK(accessAt(view) == "rw-");
 }
 
-TEST_CASE("arena: address space that the system does not have is an error, and nothing stays mapped") {
+TEST_CASE("arena: when it goes, nothing of it stays mapped") {
   size_t before = kernelMappings().size();
   for (int round = 0; round < 20; ++round)
     makeArena();
@@ -78,10 +78,8 @@ TEST_CASE("arena: trim gives back what nobody occupies, and only that") {
     all += arena->segments(kind).size();
   CHECK(arena->trim() == all - 3 * pageSize);
   for (SegmentKind kind : segmentKinds)
-    for (Size page = 0; page < 6; ++page)
-      CHECK(*arena->segments(kind).base.pointer<unsigned char>() == 0);
-  for (SegmentKind kind : segmentKinds)
-    CHECK(*(arena->segments(kind).base + 3 * pageSize + 100).pointer<unsigned char>() == 0x5a);
+    for (Size page = 0; page < 6; ++page) // the whole page of what is occupied is kept
+      CHECK(*(arena->segments(kind).base + page * pageSize + 100).pointer<unsigned char>() == (page == 3 ? 0x5a : 0));
 }
 
 TEST_CASE("write scope: bytes written through it are there where they run; data is written in place") {

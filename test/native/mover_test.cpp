@@ -11,12 +11,14 @@ namespace {
 // A code object with all three segments: f(x) = x * factor + a constant + a counter that it advances.
 std::string countingSource(int factor) {
   std::string text = std::to_string(factor);
-  return "@counter = global i32 0\n@table = constant [4 x i32] [i32 " + text + ", i32 20, i32 30, i32 40]\n"
+  return "@counter = global i32 0\n@table = constant [4 x i32] [i32 " + text +
+         ", i32 20, i32 30, i32 40]\n"
          "@pointer = global ptr @counter\n"
          "define i32 @f(i32 %x) {\n"
          "  %p = load volatile ptr, ptr @pointer\n  %old = load i32, ptr %p\n  %new = add i32 %old, 1\n  store i32 %new, ptr %p\n"
          "  %i = and i32 %x, 3\n  %e = getelementptr [4 x i32], ptr @table, i32 0, i32 %i\n  %t = load i32, ptr %e\n"
-         "  %m = mul i32 %x, " + text + "\n  %s = add i32 %m, %t\n  %r = add i32 %s, %new\n  ret i32 %r\n}\n";
+         "  %m = mul i32 %x, " +
+         text + "\n  %s = add i32 %m, %t\n  %r = add i32 %s, %new\n  ret i32 %r\n}\n";
 }
 
 struct Counting {
@@ -47,8 +49,9 @@ void checkCalls(Jit &jit, Counting &counting) {
 std::string longSource(int salt) {
   std::string text = "define i32 @f(i32 %x0) {\n";
   for (int i = 0; i < 1500; ++i)
-    text += "  %y" + std::to_string(i) + " = mul i32 %x" + std::to_string(i) + ", " + std::to_string(2 * i + salt * 2 + 1) + "\n  %x" +
-            std::to_string(i + 1) + " = xor i32 %y" + std::to_string(i) + ", " + std::to_string(i * 7919 + salt) + "\n";
+    text += "  %y" + std::to_string(i) + " = mul i32 %x" + std::to_string(i) + ", " + std::to_string(2 * i + salt * 2 + 1) +
+            "\n  %x" + std::to_string(i + 1) + " = xor i32 %y" + std::to_string(i) + ", " + std::to_string(i * 7919 + salt) +
+            "\n";
   return text + "  ret i32 %x1500\n}\n";
 }
 
@@ -165,7 +168,8 @@ TEST_CASE("mover: what the program stored survives every move (I4)") {
                           "define ptr @read() {\n  %p = load ptr, ptr @p\n  ret ptr %p\n}\n");
   auto *x = jit.global<std::uint64_t>(handle, "x");
   *x = 0x1234'5678'9abc'def0;
-  jit.global<std::uint64_t>(handle, "zeros")[99] = jit.object(handle).segment(SegmentKind::Data).base.value(); // looks like a pointer
+  jit.global<std::uint64_t>(handle, "zeros")[99] =
+      jit.object(handle).segment(SegmentKind::Data).base.value(); // looks like a pointer
   std::uint64_t number = jit.global<std::uint64_t>(handle, "zeros")[99];
   jit.moveOn(handle);
   CHECK(*jit.global<std::uint64_t>(handle, "x") == 0x1234'5678'9abc'def0);
@@ -187,4 +191,13 @@ TEST_CASE("mover: a pointer slot that the program set to a neighbour's first byt
   jit.global<void *>(first, "sixteen")[0] = neighbour;
   jit.moveOn(first);
   CHECK(jit.global<void *>(first, "sixteen")[0] == neighbour);
+}
+
+TEST_CASE("mover: a code object without a single byte is placed by placing it") {
+  Jit jit;
+  Handle handle = jit.add("@nothing = global [0 x i8] zeroinitializer\n");
+  CHECK(jit.object(handle).state == State::Placed);
+  CHECK(jit.engine().stats().placedObjects == 1);
+  CHECK(failureOf(jit.engine().addressOf(handle, "nothing")).code.empty());
+  jit.free(handle);
 }

@@ -88,7 +88,8 @@ TEST_CASE("object file: a syntax error on the first line, at its first column") 
 }
 
 TEST_CASE("object file: a syntax error in a line of a megabyte shows the part around it") {
-  Failure failure = compile("@a = global i32 0 ;" + std::string(1'000'000, ' ') + "\n@b = global [" + repeat("1 x [", 20'000) + " !");
+  Failure failure =
+      compile("@a = global i32 0 ;" + std::string(1'000'000, ' ') + "\n@b = global [" + repeat("1 x [", 20'000) + " !");
   CHECK(failure.details.line == 2u);
   CHECK(failure.details.sourceLine->size() <= 200);
   CHECK(contains(*failure.details.sourceLine, "!"));
@@ -108,7 +109,8 @@ TEST_CASE("object file: what the verifier finds is said in its words") {
 }
 
 TEST_CASE("object file: another machine's module is refused") {
-  for (const char *triple : {"aarch64-unknown-linux-gnu", "x86_64-pc-windows-msvc", "x86_64-apple-macosx", "x86_64-pc-linux-gnux32", "i386-pc-linux-gnu"}) {
+  for (const char *triple : {"aarch64-unknown-linux-gnu", "x86_64-pc-windows-msvc", "x86_64-apple-macosx",
+                             "x86_64-pc-linux-gnux32", "i386-pc-linux-gnu"}) {
     Failure failure = compile("target triple = \"" + std::string(triple) + "\"\n" + goodSource);
     CHECK(failure.code == "ERR_UNSUPPORTED");
     CHECK(contains(failure.message, triple));
@@ -135,8 +137,8 @@ TEST_CASE("object file: bitcode compiles; cut anywhere it is a parse error witho
 
 TEST_CASE("object file: input nested too deeply is an error, and the next compilation works") {
   AbandonedIsLeaked leaked;
-  for (std::string source : {"@x = external global " + repeat("[1 x ", 500'000), "@x = global i64 " + repeat("add (i64 1, i64 ", 500'000),
-                             "@x = global " + repeat("{", 500'000)}) {
+  for (std::string source : {"@x = external global " + repeat("[1 x ", 500'000),
+                             "@x = global i64 " + repeat("add (i64 1, i64 ", 500'000), "@x = global " + repeat("{", 500'000)}) {
     Failure failure = compile(source);
     CHECK((failure.code == "ERR_CODEGEN" || failure.code == "ERR_IR_PARSE"));
   }
@@ -153,7 +155,8 @@ TEST_CASE("object file: inline assembly that does not assemble is an error with 
 }
 
 TEST_CASE("object file: a constraint that no register satisfies is an error") {
-  CHECK(compile("define i32 @f(i32 %x) {\n %r = call i32 asm \"\", \"={nosuch},r\"(i32 %x)\n ret i32 %r\n}\n").code == "ERR_CODEGEN");
+  CHECK(compile("define i32 @f(i32 %x) {\n %r = call i32 asm \"\", \"={nosuch},r\"(i32 %x)\n ret i32 %r\n}\n").code ==
+        "ERR_CODEGEN");
   checkPoolWorks();
 }
 

@@ -19,7 +19,9 @@ struct Model {
   std::vector<bool> taken = std::vector<bool>(range.size() / granule);
 
   auto at(Size granule) { return taken.begin() + static_cast<std::ptrdiff_t>(granule); }
-  bool isVacant(Size first, Size limit) { return std::none_of(at(first), at(limit), [](bool bit) { return bit; }); }
+  bool isVacant(Size first, Size limit) {
+    return std::none_of(at(first), at(limit), [](bool bit) { return bit; });
+  }
   Size claimedBytes() { return static_cast<Size>(std::count(taken.begin(), taken.end(), true)) * granule; }
 
   Range nextVacantPages(Address from) {

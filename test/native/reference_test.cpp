@@ -72,11 +72,13 @@ TEST_CASE("reference: the callee moves, and is even first placed, while the call
 TEST_CASE("reference: a chain of three, each calling the next, with every order of moves") {
   Jit jit;
   Handle c = jit.add(calleeSource);
-  Handle b = jit.add("declare i32 @callee(i32)\ndefine i32 @middle(i32 %x) {\n  %r = call i32 @callee(i32 %x)\n  %s = add i32 %r, 1\n  ret i32 %s\n}",
+  Handle b = jit.add("declare i32 @callee(i32)\ndefine i32 @middle(i32 %x) {\n  %r = call i32 @callee(i32 %x)\n  %s = add i32 "
+                     "%r, 1\n  ret i32 %s\n}",
                      importing({importFunction("callee", c, "callee")}));
-  Handle a = jit.add("declare i32 @middle(i32)\ndeclare i32 @callee(i32)\ndefine i32 @f(i32 %x) {\n  %r = call i32 @middle(i32 %x)\n"
-                     "  %s = call i32 @callee(i32 %r)\n  ret i32 %s\n}",
-                     importing({importFunction("middle", b, "middle"), importFunction("callee", c, "callee")}));
+  Handle a =
+      jit.add("declare i32 @middle(i32)\ndeclare i32 @callee(i32)\ndefine i32 @f(i32 %x) {\n  %r = call i32 @middle(i32 %x)\n"
+              "  %s = call i32 @callee(i32 %r)\n  ret i32 %s\n}",
+              importing({importFunction("middle", b, "middle"), importFunction("callee", c, "callee")}));
   Handle order[] = {a, b, c};
   std::sort(order, order + 3);
   do {
@@ -134,18 +136,20 @@ TEST_CASE("reference: a function's address is the same from everywhere, and hold
 
 TEST_CASE("reference: a function whose IR name begins with \\01 is called, and its address taken") {
   Jit jit;
-  Handle handle = jit.add("define i32 @\"\\01renamed\"() {\n  ret i32 5\n}\n@p = global ptr @\"\\01renamed\"\n"
+  Handle handle = jit.add("define i32 @\"\\01renamed\"() {\n  ret i32 5\n}\n@p = global [1 x ptr] [ptr @\"\\01renamed\"]\n"
                           "define i32 @f() {\n  %g = load volatile ptr, ptr @p\n  %r = call i32 %g()\n  ret i32 %r\n}\n");
   CHECK(jit.function<int()>(handle, "f")() == 5);
 }
 
 TEST_CASE("reference: an undefined weak function is null, an undefined strong one an error that names all") {
   Jit jit;
-  Handle handle = jit.add("declare extern_weak void @nobody()\ndefine i1 @f() {\n  %r = icmp eq ptr @nobody, null\n  ret i1 %r\n}\n");
+  Handle handle =
+      jit.add("declare extern_weak void @nobody()\ndefine i1 @f() {\n  %r = icmp eq ptr @nobody, null\n  ret i1 %r\n}\n");
   CHECK(jit.function<bool()>(handle, "f")());
   Failure failure = failureOf(jit.engine().compile(
       "declare void @nobodyB()\ndeclare void @nobodyA()\n@v = external global i32\ndefine ptr @f() {\n  call void @nobodyB()\n"
-      "  call void @nobodyA()\n  ret ptr @v\n}\n", {}));
+      "  call void @nobodyA()\n  ret ptr @v\n}\n",
+      {}));
   CHECK(failure.code == "ERR_UNRESOLVED_SYMBOL");
   CHECK(failure.details.symbols == std::vector<std::string>{"nobodyA", "nobodyB", "v"});
 }
@@ -155,7 +159,8 @@ TEST_CASE("reference: an undefined weak function is null, an undefined strong on
 namespace {
 
 std::string computedGoto(const char *tableKind) {
-  return std::string("@table = internal ") + tableKind + R"( [3 x ptr] [ptr blockaddress(@f, %a), ptr blockaddress(@f, %b), ptr blockaddress(@f, %c)]
+  return std::string("@table = internal ") + tableKind +
+         R"( [3 x ptr] [ptr blockaddress(@f, %a), ptr blockaddress(@f, %b), ptr blockaddress(@f, %c)]
   define i32 @f(i32 %x) {
     %e = getelementptr [3 x ptr], ptr @table, i32 0, i32 %x
     %to = load volatile ptr, ptr %e
@@ -202,8 +207,8 @@ TEST_CASE("reference: a switch through a jump table") {
   for (int i = 0; i < 40; ++i) {
     std::string n = std::to_string(i);
     source += "    i32 " + n + ", label %b" + n + "\n";
-    blocks += "b" + n + ":\n  call void asm sideeffect \"\", \"~{memory}\"()\n  %m" + n + " = mul i32 %x, " + std::to_string(i * i + 3) +
-              "\n  ret i32 %m" + n + "\n";
+    blocks += "b" + n + ":\n  call void asm sideeffect \"\", \"~{memory}\"()\n  %m" + n + " = mul i32 %x, " +
+              std::to_string(i * i + 3) + "\n  ret i32 %m" + n + "\n";
   }
   source += "  ]\n" + blocks + "other:\n  ret i32 -1\n}\n";
   for (Moves moves : {Moves::Code, Moves::All})

@@ -33,12 +33,14 @@ struct World {
     }
   }
 
-  template <typename Word> Word get(size_t kind, Offset site) const {
+  template <typename Word>
+  Word get(size_t kind, Offset site) const {
     Word value;
     std::memcpy(&value, bytes[kind].data() + site, sizeof value);
     return value;
   }
-  template <typename Word> void set(size_t kind, Offset site, Word value) {
+  template <typename Word>
+  void set(size_t kind, Offset site, Word value) {
     std::memcpy(bytes[kind].data() + site, &value, sizeof value);
   }
 };
@@ -76,25 +78,28 @@ Address targetOf(const World &world, const Site &site, bool after) {
 std::vector<Site> randomSites(Random &random, Formula formula) {
   std::vector<Site> sites;
   for (SegmentKind segment : segmentKinds)
-    for (Offset slot = static_cast<Offset>(random.below(4)); slot < segmentBytes / 8; slot += static_cast<Offset>(1 + random.below(9))) {
+    for (Offset slot = static_cast<Offset>(random.below(4)); slot < segmentBytes / 8;
+         slot += static_cast<Offset>(1 + random.below(9))) {
       if (formula == Formula::DataPointer && segment != SegmentKind::Data)
         continue; // those are DataPointers only where the program can write
       auto target = static_cast<TargetKind>(random.below(4));
-      sites.push_back({{segment, formula, target, 0, slot * 8},
-                       static_cast<Offset>(random.below(segmentBytes))});
+      sites.push_back({{segment, formula, target, 0, slot * 8}, static_cast<Offset>(random.below(segmentBytes))});
     }
   return sites;
 }
 
-template <typename Word> void fill(World &world, const std::vector<Site> &sites, bool after) {
+template <typename Word>
+void fill(World &world, const std::vector<Site> &sites, bool after) {
   for (const auto &[relocation, target] : sites) {
     size_t kind = indexOf(relocation.segment);
     Address site = placeOf(world.moves[kind], relocation.site, after);
-    world.set(kind, relocation.site, static_cast<Word>(define(relocation.formula, site, targetOf(world, {relocation, target}, after))));
+    world.set(kind, relocation.site,
+              static_cast<Word>(define(relocation.formula, site, targetOf(world, {relocation, target}, after))));
   }
 }
 
-template <typename Word> void checkFormula(Formula formula) {
+template <typename Word>
+void checkFormula(Formula formula) {
   SHOW_SEED;
   Random random(static_cast<std::uint64_t>(formula));
   for (int round = 0; round < 100; ++round) {
@@ -162,7 +167,8 @@ TEST_CASE("relocation formula: DataPointer, what the program stored there stays 
   }
 }
 
-// Segments of two kinds can touch at the border of two ranges: a pointer to the second one's first byte is not one past the first.
+// Segments of two kinds can touch at the border of two ranges: a pointer to the second one's first byte is not one past the
+// first.
 TEST_CASE("relocation formula: DataPointer, a pointer to a segment's first byte is that segment's, whatever ends there (I4)") {
   World world = movingWorld();
   world.moves[2].from = world.moves[1].from + segmentBytes;

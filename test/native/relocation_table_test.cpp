@@ -70,7 +70,6 @@ TEST_CASE("relocation table: the first and the last site that an Offset can name
 }
 
 TEST_CASE("relocation table: sites less than 128 bytes apart take one byte each (I2)") {
-  Random random;
   std::vector<Relocation> in;
   Offset site = 5;
   for (int i = 0; i < 1000; ++i)

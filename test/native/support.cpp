@@ -96,7 +96,8 @@ Offsets Jit::farOffsets(Handle handle) {
   Offsets offsets{stays, stays, stays};
   for (SegmentKind kind : segmentKinds)
     if (const Segment &segment = object(handle).segment(kind); segment.exists())
-      offsets[indexOf(kind)] = static_cast<std::int64_t>(roundDown(engine_->placeable(kind).size() - segment.size, segment.alignment()));
+      offsets[indexOf(kind)] =
+          static_cast<std::int64_t>(roundDown(engine_->placeable(kind).size() - segment.size, segment.alignment()));
   return offsets;
 }
 

@@ -28,20 +28,23 @@ struct Failure {
 
 Failure failureOf(llvm::Error error);
 
-template <typename T> Failure failureOf(llvm::Expected<T> value) {
+template <typename T>
+Failure failureOf(llvm::Expected<T> value) {
   return value ? Failure{} : failureOf(value.takeError());
 }
 
 void need(llvm::Error error);
 
 /// The value; an error ends the test case with its message.
-template <typename T> T need(llvm::Expected<T> value) {
+template <typename T>
+T need(llvm::Expected<T> value) {
   if (!value)
     need(value.takeError());
   return std::move(*value);
 }
 
-template <typename T> T &need(llvm::Expected<T &> value) {
+template <typename T>
+T &need(llvm::Expected<T &> value) {
   if (!value)
     need(value.takeError());
   return *value;
@@ -94,7 +97,8 @@ constexpr std::int64_t stays = -1;
 using Offsets = std::array<std::int64_t, 3>; // by SegmentKind, in the placeable ranges; `stays` where the segment does
 
 /// "name" -> the address of something of the test's.
-template <typename T> Import importAddress(const char *name, T *what) {
+template <typename T>
+Import importAddress(const char *name, T *what) {
   Import import;
   import.name = name;
   import.address = Address::of(reinterpret_cast<const void *>(what));
@@ -132,17 +136,20 @@ public:
   void free(Handle handle) { need(engine_->free(handle)); }
 
   Size offsetOf(Handle handle, SegmentKind kind);
-  Address stub(Handle handle, const char *function) {
-    return engine_->entries().stub(need(engine_->entry(handle, function)));
-  }
+  Address stub(Handle handle, const char *function) { return engine_->entries().stub(need(engine_->entry(handle, function))); }
   /// Entered through the entry stub, at whatever place the function has when it is called.
-  template <typename Type> Type *function(Handle handle, const char *name) { return stub(handle, name).pointer<Type>(); }
-  template <typename T> T *global(Handle handle, const char *name) {
+  template <typename Type>
+  Type *function(Handle handle, const char *name) {
+    return stub(handle, name).pointer<Type>();
+  }
+  template <typename T>
+  T *global(Handle handle, const char *name) {
     return need(engine_->addressOf(handle, name)).template pointer<T>();
   }
 
   /// Calls through a Block call thunk, which refreshes unwind tables first: for code that throws.
-  template <typename Result, typename... Arguments> Result call(Handle handle, const char *name, Arguments... arguments) {
+  template <typename Result, typename... Arguments>
+  Result call(Handle handle, const char *name, Arguments... arguments) {
     std::size_t index = 0;
     (setParameter(index++, arguments), ...);
     enter(handle, name);
@@ -151,8 +158,12 @@ public:
   }
 
   // The argument block, for tests of the call thunks themselves.
-  template <typename T> void setParameter(std::size_t index, T value) { store(8 * index, wide(value)); }
-  template <typename T> T result() const {
+  template <typename T>
+  void setParameter(std::size_t index, T value) {
+    store(8 * index, wide(value));
+  }
+  template <typename T>
+  T result() const {
     decltype(wide(T{})) value;
     std::memcpy(&value, block_.data(), sizeof value);
     return static_cast<T>(value);
@@ -170,8 +181,14 @@ private:
   static std::uint64_t wide(std::uint64_t value) { return value; }
   static double wide(float value) { return value; }
   static double wide(double value) { return value; }
-  template <typename T> static std::uint64_t wide(T *value) { return reinterpret_cast<std::uint64_t>(value); }
-  template <typename T> void store(std::size_t offset, T value) { std::memcpy(block_.data() + offset, &value, sizeof value); }
+  template <typename T>
+  static std::uint64_t wide(T *value) {
+    return reinterpret_cast<std::uint64_t>(value);
+  }
+  template <typename T>
+  void store(std::size_t offset, T value) {
+    std::memcpy(block_.data() + offset, &value, sizeof value);
+  }
 
   alignas(8) std::array<std::byte, Engine::blockBytes> block_{};
   std::unique_ptr<Engine> engine_; // after the block: exit handlers run when it is destroyed

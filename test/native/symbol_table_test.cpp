@@ -66,9 +66,9 @@ TEST_CASE("symbol table: functions and globals come out as they went in") {
   exports.globals.push_back({"g", "i32", ValueKind::I32, false, 4});
   exports.globals.push_back({"big", "[1 x i8]", std::nullopt, true, Size{3} << 30});
   exports.globals.push_back({"p", "ptr", ValueKind::Ptr, false, 8}); // the last kind
-  Places places{{"f", {SegmentKind::Code, 0}},           {"middleUnnamed", {SegmentKind::Code, 0x7fff'ffff}},
-                {"", {SegmentKind::Code, 128}},          {std::string("with\0zero", 9), {SegmentKind::Code, 127}},
-                {"g", {SegmentKind::Data, 16}},          {"big", {SegmentKind::Constants, 0xffff'fff0}},
+  Places places{{"f", {SegmentKind::Code, 0}},  {"middleUnnamed", {SegmentKind::Code, 0x7fff'ffff}},
+                {"", {SegmentKind::Code, 128}}, {std::string("with\0zero", 9), {SegmentKind::Code, 127}},
+                {"g", {SegmentKind::Data, 16}}, {"big", {SegmentKind::Constants, 0xffff'fff0}},
                 {"p", {SegmentKind::Data, 0}}};
   TypePool types;
   SymbolTable table = encode("object", exports, types, places);

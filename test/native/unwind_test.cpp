@@ -9,7 +9,8 @@ using namespace nomad::test;
 
 namespace {
 
-// int catches(int x) { try { thrower(x); return -1; } catch (int e) { return e * 10; } }    void thrower(int x) { if (x) throw x; }
+// int catches(int x) { try { thrower(x); return -1; } catch (int e) { return e * 10; } }    void thrower(int x) { if (x) throw x;
+// }
 const char *throwerBody = R"(
   declare ptr @__cxa_allocate_exception(i64)
   declare void @__cxa_throw(ptr, ptr, ptr)
@@ -115,19 +116,53 @@ TEST_CASE("unwind: through the frames of three code objects, after each has move
   check();
 }
 
-TEST_CASE("unwind: an exception of libstdc++ passes compiled code and its call thunk") {
+namespace {
+const char *outOfRangeSource =
+    "declare void @_ZSt20__throw_out_of_rangePKc(ptr)\n@what = internal constant [4 x i8] c\"off\\00\"\n"
+    "define void @f() {\n  call void @_ZSt20__throw_out_of_rangePKc(ptr @what)\n  unreachable\n}\n";
+} // namespace
+
+TEST_CASE("unwind: an exception of libstdc++ that compiled code does not catch ends at its call thunk, as an error") {
   Jit jit;
-  Handle handle = jit.add("declare void @_ZSt20__throw_out_of_rangePKc(ptr)\n@what = internal constant [4 x i8] c\"off\\00\"\n"
-                          "define void @f() {\n  call void @_ZSt20__throw_out_of_rangePKc(ptr @what)\n  unreachable\n}\n");
-  for (int round = 0; round < 3; ++round) {
-    std::string caught;
-    try {
-      jit.call<void>(handle, "f");
-    } catch (const std::out_of_range &error) {
-      caught = error.what();
-    }
-    CHECK(caught == "off");
+  std::vector<Failure> heard;
+  jit.engine().onUncaught([&](llvm::Error error) { heard.push_back(failureOf(std::move(error))); });
+  Handle handle = jit.add(outOfRangeSource), thrower = jit.add(throwerBody);
+  for (size_t round = 1; round <= 3; ++round) {
+    jit.call<void>(handle, "f");
+    REQUIRE(heard.size() == 2 * round - 1);
+    CHECK(heard.back().code == codeName(ErrorCode::Trap));
+    CHECK(contains(heard.back().message, "out_of_range"));
+    CHECK(contains(heard.back().message, "off"));
+    CHECK(heard.back().details.symbols == std::vector<std::string>{"f"});
+    jit.call<void>(thrower, "thrower", 3);
+    REQUIRE(heard.size() == 2 * round);
+    CHECK(contains(heard.back().message, "int"));
     jit.moveOn(handle);
+    jit.moveOn(thrower);
+  }
+  jit.call<void>(thrower, "thrower", 0); // throws nothing
+  CHECK(heard.size() == 6);
+}
+
+TEST_CASE("unwind: a C++ function of the process catches what code that it calls throws") {
+  static void (*inner)() = nullptr;
+  auto host = +[]() -> int {
+    try {
+      inner();
+    } catch (const std::out_of_range &error) {
+      return std::string(error.what()) == "off" ? 1 : 2;
+    }
+    return 3;
+  };
+  Jit jit;
+  Handle thrower = jit.add(outOfRangeSource);
+  inner = jit.function<void()>(thrower, "f");
+  Handle caller = jit.add("declare i32 @host()\ndefine i32 @g() {\n  %r = call i32 @host()\n  ret i32 %r\n}\n",
+                          importing(importAddress("host", host)));
+  for (int round = 0; round < 3; ++round) {
+    CHECK(jit.call<int>(caller, "g") == 1);
+    jit.moveOn(thrower);
+    jit.moveOn(caller);
   }
 }
 

@@ -31,7 +31,10 @@ export const prelude = `const nomad = require(${JSON.stringify(join(root, 'dist/
 const programs = ${JSON.stringify(texts)};\n`;
 
 /** Runs `script` to its end. */
-export function runChild(script: string, { nodeOptions = [], environment = {}, before = ':' }: ChildOptions = {}): Promise<ChildResult> {
+export function runChild(
+  script: string,
+  { nodeOptions = [], environment = {}, before = ':' }: ChildOptions = {},
+): Promise<ChildResult> {
   const shell = `${before}; exec "$0" "$@"`;
   const child = spawn('/bin/bash', ['-c', shell, process.execPath, ...nodeOptions, '-e', prelude + script], {
     cwd: root,
@@ -47,9 +50,10 @@ export function runChild(script: string, { nodeOptions = [], environment = {}, b
   });
 }
 
-/** Runs a script that prints JSON on its last line; fails unless it exits with 0 and an empty stderr. */
-export async function childResult<T>(script: string, options?: ChildOptions): Promise<T> {
+/** Runs a script that prints JSON on its last line; fails unless it exits with 0 and an empty stderr (`stderr: 'any'` allows more). */
+export async function childResult<T>(script: string, { stderr, ...options }: ChildOptions & { stderr?: 'any' } = {}): Promise<T> {
   const result = await runChild(script, options);
-  if (result.code !== 0 || result.stderr !== '') throw new Error(`child failed: ${JSON.stringify(result, undefined, 1).slice(0, 4000)}`);
+  if (result.code !== 0 || (result.stderr !== '' && stderr !== 'any'))
+    throw new Error(`child failed: ${JSON.stringify(result, undefined, 1).slice(0, 4000)}`);
   return JSON.parse(result.stdout.trimEnd().split('\n').at(-1) ?? '') as T;
 }

@@ -21,8 +21,19 @@ export function makeJit(options?: JitOptions): Jit {
   return jit;
 }
 
+/** An error with what any error class here has besides. */
+export interface Caught extends Error {
+  code?: string;
+  symbols?: string[];
+  line?: number;
+  column?: number;
+  sourceLine?: string;
+  requestedBytes?: number;
+  largestFreeBytes?: number;
+}
+
 /** The error that `run` throws; fails the test if it throws none. */
-export function errorOf(run: () => unknown): Error & { code?: string } {
+export function errorOf(run: () => unknown): Caught {
   try {
     run();
   } catch (error) {
@@ -32,7 +43,7 @@ export function errorOf(run: () => unknown): Error & { code?: string } {
 }
 
 /** The error with which `promise` rejects; fails the test if it resolves. */
-export async function rejectionOf(promise: Promise<unknown>): Promise<Error & { code?: string }> {
+export async function rejectionOf(promise: Promise<unknown>): Promise<Caught> {
   try {
     await promise;
   } catch (error) {
@@ -68,7 +79,8 @@ function placementOf({ placement }: CodeObject): unknown {
 /** All that can be seen of a Jit, its code objects and spaces. */
 export function snapshot(jit: Jit, objects: readonly CodeObject[], spaces: readonly CodeSpace[] = []): unknown {
   return {
-    stats: jit.stats(),
+    // Without the size of our own tables, of which a refused call may have touched another page.
+    stats: { ...jit.stats(), bookkeepingBytes: 0 },
     objects: objects.map(snapshotObject),
     spaces: spaces.map((space) => ({ occupancy: space.occupancy(), objects: [...space.objects()].map(({ id }) => id) })),
   };
@@ -93,6 +105,18 @@ export function residentBytes(): number {
 export function mappings(): string[] {
   const lines = readFileSync('/proc/self/maps', 'utf8').trimEnd().split('\n');
   return lines.map((line) => line.split(/\s+/)).map(([range, access, ...rest]) => [access, range, ...rest].join(' '));
+}
+
+/** The mappings in the arena of `arenaBytes` that has `address` in its first page, and the writable views of any. */
+export function arenaMappings(address: bigint, arenaBytes: number): string[] {
+  const base = address & ~4095n;
+  return mappings().filter((line) => {
+    const [low, high] = line
+      .split(' ')[1]!
+      .split('-')
+      .map((digits) => BigInt(`0x${digits}`));
+    return (low! < base + BigInt(arenaBytes) && high! > base) || line.includes('nomad-jit');
+  });
 }
 
 /** Collects garbage, then lets finalizers and what they scheduled run. */

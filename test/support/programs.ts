@@ -128,7 +128,7 @@ none:
 
 /** What `dispatch` returns. */
 export function dispatchModel(op: number, x: number): number {
-  return [x + 17, 100 - x, Math.imul(x, x), x ^ 12345, x << 3, x >> 2, x | 1, x & 255][op] ?? -1;
+  return [(x + 17) | 0, (100 - x) | 0, Math.imul(x, x), x ^ 12345, x << 3, x >> 2, x | 1, x & 255][op] ?? -1;
 }
 
 /** `i32 interpret(ptr code)`: computed goto over bytes 0 (stop), 1 (add 1), 2 (double). */
