@@ -87,12 +87,22 @@ export class CodeObject {
     handleIn = (core, object, what) => CodeObject.#handleIn(core, object, what);
     bytesOf = (object, name) => object.#bytesOf(name);
     alignmentOf = (object, name) => object.#layout?.[name].alignment ?? granuleBytes;
+    // A batch has thousands of these: each private field is read once, and the usual case comes first.
     stageMove = (core, object, at, ranges, out, index) => {
-      const handle = CodeObject.#handleIn(core, object, 'relocate');
-      object.#requireMovable();
+      if (
+        !isObject(object) ||
+        !(#core in object) ||
+        object.#core !== core ||
+        object.#state !== 'placed' ||
+        object.#modes.retain === 'none'
+      )
+        CodeObject.#refuseMove(core, object);
       const { code, constants, data } = at;
-      out[index] = handle;
-      out[index + 1] = object.#offset('code', code, object.#codeBytes, ranges.code);
+      const bytes = object.#codeBytes;
+      const { base, limit } = ranges.code;
+      const isInside = Number.isInteger(code) && code >= 0 && base + code + bytes <= limit;
+      out[index] = object.#handle;
+      out[index + 1] = isInside && bytes > 0 ? base + code : object.#offset('code', code, bytes, ranges.code);
       out[index + 2] =
         constants === undefined ? -1 : object.#offset('constants', constants, object.#bytesOf('constants'), ranges.constants);
       out[index + 3] = data === undefined ? -1 : object.#offset('data', data, object.#bytesOf('data'), ranges.data);
@@ -277,6 +287,12 @@ export class CodeObject {
     if (object.#core !== core) throw new PlacementError(`${what}: code object '${object.name}' belongs to another Jit`);
     if (object.#state === 'freed') object.#requireAlive(what);
     return object.#handle;
+  }
+
+  /** Throws what `relocate` throws for a code object that can't move now. */
+  static #refuseMove(core: JitCore, object: CodeObject): void {
+    CodeObject.#handleIn(core, object, 'relocate');
+    object.#requireMovable();
   }
 
   #bytesOf(name: SegmentName): number {

@@ -75,7 +75,11 @@ export interface NativeStats {
 export interface NativeJit {
   compile(source: string | Uint8Array, options: NativeCompileOptions): Handle;
   /** Parse, optimise and generate code on a pool thread; link on this one; then call `done` once. */
-  compileAsync(source: string | Uint8Array, options: NativeCompileOptions, done: (error: Error | undefined, handle: Handle) => void): void;
+  compileAsync(
+    source: string | Uint8Array,
+    options: NativeCompileOptions,
+    done: (error: Error | undefined, handle: Handle) => void,
+  ): void;
   /** A name for all later compiles. */
   define(definition: NativeImport): void;
   describe(object: Handle): NativeDescription;

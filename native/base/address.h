@@ -4,7 +4,6 @@
 // Address - Address is a Delta, Address + Size is an Address, and nothing else compiles.
 #pragma once
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 
@@ -29,7 +28,12 @@ public:
   constexpr Address operator+(Size size) const { return Address(value_ + size); }
   constexpr Address shifted(Delta delta) const { return Address(value_ + static_cast<std::uint64_t>(delta)); }
   constexpr Delta operator-(Address other) const { return static_cast<Delta>(value_ - other.value_); }
-  constexpr auto operator<=>(const Address &) const = default;
+  // Spelled out: compilers of today make several instructions of a defaulted <=>.
+  constexpr bool operator==(Address other) const { return value_ == other.value_; }
+  constexpr bool operator<(Address other) const { return value_ < other.value_; }
+  constexpr bool operator<=(Address other) const { return value_ <= other.value_; }
+  constexpr bool operator>(Address other) const { return value_ > other.value_; }
+  constexpr bool operator>=(Address other) const { return value_ >= other.value_; }
   constexpr bool isAligned(Size alignment) const { return (value_ & (alignment - 1)) == 0; }
 
 private:

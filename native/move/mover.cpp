@@ -77,7 +77,7 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
   MoveReport report;
   report.moved = requests.size();
   WriteScope scope(arena_);
-  bool isCopied = mayOverlap();
+  bool isCopied = mayOverlap(purpose);
   if (isCopied)
     copyOverlapping(scope);
   for (Pieces rest = pieces_; !rest.empty();) {
@@ -106,8 +106,6 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   pieces_.clear();
   pieces_.reserve(requests.size());
   movedCallees_.clear();
-  oldPlaces_ = {};
-  newPlaces_ = {};
   for (size_t i = 0; i < requests.size(); ++i) {
     const MoveRequest &request = requests[i];
     if (Handle next = requests[std::min(i + readAhead, requests.size() - 1)].object; next < objects_.limit())
@@ -159,18 +157,19 @@ Error Mover::addPieces(CodeObject &object, const MoveRequest &request, Purpose p
     const Segment &segment = object.segment(kind);
     if (!segment.exists())
       continue;
-    Address to = request.to[indexOf(kind)];
-    if (to == Address() && purpose == Purpose::Place)
-      return fail(ErrorCode::Placement, "no place for the " + Twine(segment.size) + " bytes of " + segmentOf(object, kind));
-    if (to == Address() || (purpose == Purpose::Relocate && to == segment.base))
+    std::int32_t offset = request.to[indexOf(kind)];
+    if (offset == MoveRequest::stays) {
+      if (purpose == Purpose::Place)
+        return fail(ErrorCode::Placement, "no place for the " + Twine(segment.size) + " bytes of " + segmentOf(object, kind));
       continue;
-    if (!fits(segment, kind, to))
+    }
+    Address to = ranges_[indexOf(kind)].base.shifted(offset);
+    if (to == segment.base && purpose == Purpose::Relocate)
+      continue;
+    if (!fits(segment, kind, to)) [[unlikely]]
       return fitError(object, kind, to);
     pieces_.push_back({&object, segment.base, to, segment.size, kind});
     object.isMoving = true;
-    newPlaces_[indexOf(kind)].add(Range::at(to, segment.size));
-    if (purpose == Purpose::Relocate)
-      oldPlaces_[indexOf(kind)].add(segment.range());
   }
   return Error::success();
 }
@@ -223,8 +222,16 @@ Error Mover::overlapError(const Piece &piece) const {
 
 // ---- copy, relocate, publish (I13) ----
 
-bool Mover::mayOverlap() const {
-  return llvm::any_of(segmentKinds, [&](SegmentKind kind) { return oldPlaces_[indexOf(kind)].meets(newPlaces_[indexOf(kind)]); });
+// Compares the smallest ranges around all old and all new places, not each with each.
+bool Mover::mayOverlap(Purpose purpose) const {
+  std::array<Extent, 3> oldPlaces, newPlaces;
+  if (purpose == Purpose::Place)
+    return false;
+  for (const Piece &piece : pieces_) {
+    oldPlaces[indexOf(piece.kind)].add(piece.oldRange());
+    newPlaces[indexOf(piece.kind)].add(piece.newRange());
+  }
+  return llvm::any_of(segmentKinds, [&](SegmentKind kind) { return oldPlaces[indexOf(kind)].meets(newPlaces[indexOf(kind)]); });
 }
 
 void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose) {

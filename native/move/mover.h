@@ -13,10 +13,14 @@
 
 namespace nomad {
 
+/// As lib/move-batch.ts writes it: a batch comes from JS without being copied.
 struct MoveRequest {
+  static constexpr std::int32_t stays = -1; // also where there is no such segment
+
   Handle object;
-  std::array<Address, 3> to; // by SegmentKind; null: the segment stays, or there is none
+  std::array<std::int32_t, 3> to; // by SegmentKind: offsets in the allowed ranges
 };
+static_assert(sizeof(MoveRequest) == 16);
 
 struct MoveReport {
   Size moved = 0;       // code objects
@@ -72,7 +76,7 @@ private:
   llvm::Error fitError(const CodeObject &object, SegmentKind kind, Address to) const;
   llvm::Error claim(Purpose purpose);
   llvm::Error overlapError(const Piece &piece) const;
-  bool mayOverlap() const;
+  bool mayOverlap(Purpose purpose) const;
   void copyOverlapping(const WriteScope &scope);
   void copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose);
   std::uint32_t relocateSites(const WriteScope &scope, Pieces pieces) const;
@@ -88,8 +92,7 @@ private:
 
   // The batch that runs; kept for its memory.
   std::vector<Piece> pieces_;
-  std::vector<Piece> movedCallees_;             // code that others call directly
-  std::array<Extent, 3> oldPlaces_, newPlaces_; // by SegmentKind
+  std::vector<Piece> movedCallees_; // code that others call directly
 };
 
 } // namespace nomad

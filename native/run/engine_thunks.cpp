@@ -84,14 +84,15 @@ Expected<Address> Engine::makeThunk(const Signature &signature, ThunkStyle style
   if (!thunk)
     return thunk.takeError();
   SymbolPlace place = thunk->symbols.function(thunkName)->place;
-  MoveRequest request{objects_.add(std::move(*thunk)), {}};
+  constexpr std::int32_t stays = MoveRequest::stays;
+  MoveRequest request{objects_.add(std::move(*thunk)), {stays, stays, stays}};
   std::array<Address, 3> next = nextThunk_;
   for (SegmentKind kind : segmentKinds) {
     const Segment &segment = objects_[request.object].segment(kind);
     if (!segment.exists())
       continue;
     Address base = Address::of(roundUp(next[indexOf(kind)].value(), segment.alignment()));
-    request.to[indexOf(kind)] = base;
+    request.to[indexOf(kind)] = static_cast<std::int32_t>(base - thunkSpace_[indexOf(kind)].base);
     next[indexOf(kind)] = base + segment.size;
     if (!thunkSpace_[indexOf(kind)].contains(Range::at(base, segment.size))) {
       objects_.remove(request.object);

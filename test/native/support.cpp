@@ -102,10 +102,10 @@ Offsets Jit::farOffsets(Handle handle) {
 }
 
 MoveRequest Jit::request(Handle handle, const Offsets &offsets) {
-  MoveRequest request{handle, {}};
+  MoveRequest request{handle, {MoveRequest::stays, MoveRequest::stays, MoveRequest::stays}};
   for (SegmentKind kind : segmentKinds)
     if (std::int64_t offset = offsets[indexOf(kind)]; offset != stays)
-      request.to[indexOf(kind)] = engine_->placeable(kind).base + static_cast<Size>(offset);
+      request.to[indexOf(kind)] = static_cast<std::int32_t>(offset);
   return request;
 }
 
