@@ -87,7 +87,10 @@ export function runCase(corpusCase: CorpusCase, optLevel: 0 | 2): Promise<Corpus
   return new Promise((resolve, reject) => {
     const options = { encoding: 'latin1' as const, maxBuffer: 64 << 20 };
     execFile(process.execPath, [child, file, String(optLevel), again], options, (error, stdout, stderr) => {
-      if (error) return reject(new Error(`${corpusCase.name}: ${error.message}\n${stderr}`));
+      if (error) {
+        reject(new Error(`${corpusCase.name}: ${error.message}\n${stderr}`));
+        return;
+      }
       // The program's output belongs to the program: the result comes on the last line of stderr.
       const report = JSON.parse(stderr.trimEnd().split('\n').at(-1) ?? '') as Omit<CorpusResult, 'stdout'>;
       resolve({ ...report, stdout });
