@@ -10,7 +10,7 @@ import { LlvmPeer } from './peers';
 import type { Row } from './report';
 import { resultOf, sourceOf } from './tiny';
 
-const perRound = 40;
+const perRound = 200;
 const rounds = { rounds: 31, warmUp: 4 };
 
 async function atLevel(peer: LlvmPeer, level: 0 | 2): Promise<Row[]> {
