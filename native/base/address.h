@@ -28,7 +28,6 @@ public:
   constexpr Address operator+(Size size) const { return Address(value_ + size); }
   constexpr Address shifted(Delta delta) const { return Address(value_ + static_cast<std::uint64_t>(delta)); }
   constexpr Delta operator-(Address other) const { return static_cast<Delta>(value_ - other.value_); }
-  // Spelled out: compilers of today make several instructions of a defaulted <=>.
   constexpr bool operator==(Address other) const { return value_ == other.value_; }
   constexpr bool operator<(Address other) const { return value_ < other.value_; }
   constexpr bool operator<=(Address other) const { return value_ <= other.value_; }

@@ -19,8 +19,7 @@ void serialiseByCpuid() {
   asm volatile("" ::: "memory");
 }
 
-// IRET to the next instruction: serialises like CPUID, and does not leave a virtual machine as CPUID does (70 ns against
-// microseconds).
+// IRET to the next instruction serialises like CPUID, and does not leave a virtual machine as CPUID does.
 void serialiseByIret() {
   unsigned long scratch;
   asm volatile("lea -128(%%rsp), %%rsp\n\t" // the red zone
