@@ -1,6 +1,7 @@
 #include "compile/module.h"
 
 #include "base/error.h"
+#include "compile/bitcode_counts.h"
 #include "compile/target.h"
 
 #include "llvm/IR/DebugInfo.h"
@@ -99,6 +100,8 @@ void ParsedModule::abandon() {
 Expected<nomad::ParsedModule> nomad::parseModule(StringRef source, StringRef name) {
   ParsedModule module{std::make_unique<LLVMContext>(), nullptr, std::make_shared<std::string>()};
   module.context->setDiagnosticHandler(std::make_unique<Collector>(module.diagnostics));
+  if (Error error = checkBitcodeCounts(source, name))
+    return error;
   auto buffer = MemoryBuffer::getMemBufferCopy(source, name);
   SMDiagnostic diagnostic;
   module.ir = parseIR(buffer->getMemBufferRef(), diagnostic, *module.context);
