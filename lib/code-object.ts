@@ -15,6 +15,7 @@ import { PlacementError, SignatureError, StateError } from './errors';
 import { functionType, globalType, type FunctionType, type GlobalType } from './function-type';
 import { globalValue, notExported, readable, writable } from './globals';
 import type { Handle, NativeDescription } from './native';
+import type { Entry } from './object-table';
 import {
   makePlacement,
   perSegment,
@@ -42,13 +43,13 @@ export interface CodeObjectParts {
   readonly id: number;
   readonly name: string | undefined;
   readonly modes: MoveModes;
-  readonly references: readonly CodeObject[];
+  readonly references: readonly Entry[];
 }
 
 /** Sizes and alignments of a code object that has more than code of ordinary alignment. */
 type Layout = PerSegment<{ readonly bytes: number; readonly alignment: number }>;
 
-const noReferences: readonly CodeObject[] = Object.freeze([]);
+const noReferences: readonly Entry[] = Object.freeze([]);
 
 /** Makes a code object of a handle that has none, and enters it in the tables of its Jit. */
 export let createCodeObject: (parts: CodeObjectParts) => CodeObject;
@@ -79,7 +80,7 @@ export class CodeObject {
   readonly #modes: MoveModes;
   readonly #codeBytes: number;
   readonly #layout: Layout | undefined;
-  #references: readonly CodeObject[];
+  #references: readonly Entry[];
   #state: CodeObjectState = 'unplaced';
 
   static {
@@ -205,20 +206,26 @@ export class CodeObject {
 
   /** The code objects that its code refers to; they stay alive as long as it does. Empty once freed. */
   get references(): readonly CodeObject[] {
-    return this.#references;
+    return Object.freeze(this.#references.filter((entry) => entry instanceof CodeObject));
   }
 
   /**
-   * Gives it its first addresses; every segment that it has needs an offset. Throws PlacementError, or StateError if it is placed already or
-   * freed; then nothing has changed.
+   * Gives it its first addresses, and runs its constructors; every segment that it has needs an offset. Throws PlacementError, or StateError if
+   * it is placed already or freed; then nothing has changed. What constructors throw is thrown too; it is placed then.
    */
   place(at: Placement): this {
     this.#requireAlive('place');
     if (this.#state === 'placed') throw new StateError(`place: code object '${this.name}' is already placed (use relocate)`);
     const ranges = this.#core.rangesFor(at);
     for (const name of segmentNames) this.#requireOffset(name, at);
-    this.#move(at, ranges);
-    this.#state = 'placed';
+    try {
+      this.#move(at, ranges);
+      this.#state = 'placed';
+    } catch (error) {
+      // It stays where it is if a constructor has thrown.
+      if (this.#describe('place').offsets.some((offset) => offset >= 0)) this.#state = 'placed';
+      throw error;
+    }
     return this;
   }
 
@@ -237,8 +244,11 @@ export class CodeObject {
   /** Frees it and all that it has reserved in spaces. Throws StateError if live code refers to it, if it is running, or freed already. */
   free(): void {
     this.#requireAlive('free');
-    this.#core.free(this.#handle);
-    markFreed(this);
+    try {
+      this.#core.free(this.#handle);
+    } finally {
+      if (!this.#core.objects.has(this.#handle)) markFreed(this);
+    }
   }
 
   /** As `free`, but does nothing if it is freed already. */

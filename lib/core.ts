@@ -3,13 +3,13 @@
  *
  * In: the native half. Out: its tables. Always true: a code object whose native half is freed has no reservation, and is in no table.
  */
-import type { CodeObject } from './code-object';
 import { show } from './check';
 import { PlacementError, StateError } from './errors';
 import { ExportCache } from './function-type';
 import type { CallKind } from './call/kind';
+import { HostTable } from './host-table';
 import type { Handle, NativeJit } from './native';
-import { ObjectTable } from './object-table';
+import { ObjectTable, type Entry } from './object-table';
 import { perSegment, type OffsetRange, type PerSegment, type Placement, type SegmentName } from './segments';
 import { FreeListAllocator } from './space/free-list';
 import { Reservations } from './space/reservations';
@@ -19,6 +19,7 @@ import type { CodeSpace } from './space/space';
 export class JitCore {
   readonly native: NativeJit;
   readonly objects = new ObjectTable((handle) => this.free(handle));
+  readonly hosts: HostTable;
   readonly reservations = new Reservations();
   readonly exports: ExportCache;
   /** How to call functions of each signature, by the signature's native index. */
@@ -31,6 +32,7 @@ export class JitCore {
 
   constructor(native: NativeJit) {
     this.native = native;
+    this.hosts = new HostTable(this);
     this.exports = new ExportCache(native);
     this.arena = perSegment((_, index) => new FreeListAllocator(native.rangeBytes[index] ?? 0));
   }
@@ -62,15 +64,22 @@ export class JitCore {
     return undefined;
   }
 
-  /** Frees a code object natively, with all that it has reserved. Throws what native code throws; then nothing has changed. */
+  /** Frees a code object natively, with all that it has reserved. Throws StateError with nothing changed, or what its destructors throw. */
   free(handle: Handle): void {
-    this.native.free(handle);
+    let thrown: unknown;
+    try {
+      this.native.free(handle);
+    } catch (error) {
+      if (this.native.isLive(handle)) throw error;
+      thrown = error;
+    }
     this.reservations.releaseAll(handle);
     this.objects.delete(handle);
+    if (thrown !== undefined) throw thrown;
   }
 
-  /** Frees everything natively. Returns the code objects that JS still knows; nothing if it was disposed before. */
-  dispose(): CodeObject[] {
+  /** Frees everything natively. Returns what JS still knows; nothing if it was disposed before. Throws StateError while code is running. */
+  dispose(): Entry[] {
     if (this.#isDisposed) return [];
     this.native.dispose();
     this.#isDisposed = true;

@@ -5,6 +5,8 @@
  * Always true: an error made here means that the state is what it was before the call.
  */
 
+import type { StackRoot } from './stack-roots';
+
 /** Base class: `code` tells programs what `message` tells people. */
 export class JitError extends Error {
   /** A string of the form `ERR_…`, one per class. */
@@ -99,9 +101,9 @@ export class SpaceFullError extends JitError {
 /** The stack forbids the move. */
 export class PinnedError extends JitError {
   /** What on the stack points into the code object. */
-  readonly roots: unknown[];
+  readonly roots: StackRoot[];
 
-  constructor(message: string, details: { roots?: unknown[] } = {}) {
+  constructor(message: string, details: { roots?: StackRoot[] } = {}) {
     super('ERR_PINNED', message);
     this.roots = details.roots ?? [];
   }

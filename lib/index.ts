@@ -20,12 +20,14 @@ export {
   UnsupportedError,
 } from './errors';
 export type { FunctionType, GlobalType, ParameterType } from './function-type';
+export { hostFunction, HostFunction, type HostCallback } from './host-function';
 export { Jit, type JitStats } from './jit';
 export type { Move, MoveReport } from './move-batch';
 export type { ValueKind } from './native';
 export type { CompileOptions, Importable, JitOptions, OptLevel, ProcessSymbols, SpaceOptions } from './options';
 export type { PerSegment, Placement, SegmentName } from './segments';
 export { granuleBytes, type Allocator } from './space/allocator';
+export type { StackRoot, StackRoots } from './stack-roots';
 export { BumpAllocator } from './space/bump';
 export { FreeListAllocator } from './space/free-list';
 export { CodeSpace, type AllocationPolicy, type Occupancy } from './space/space';

@@ -4,15 +4,18 @@
  * In: IR and options. Out: code objects, spaces, reports. Always true: a failed call has changed nothing; after `dispose` every
  * method throws StateError, and every code object and callable of the Jit is freed.
  */
-import { isCallable, type AnyFunction, type Callable } from './callable';
-import { nonEmptyString } from './check';
-import { createCodeObject, markFreed, type CodeObject } from './code-object';
+import type { AnyFunction, Callable } from './callable';
+import { nonEmptyString, show } from './check';
+import { CodeObject, createCodeObject, markFreed } from './code-object';
 import { JitCore } from './core';
 import { makeError, StateError } from './errors';
 import { MoveBatch, type Move, type MoveReport } from './move-batch';
-import { loadAddon, type Addon, type Handle } from './native';
+import { hostFunction, type HostFunction } from './host-function';
+import { loadAddon, type ErrorFactory, type Handle } from './native';
+import type { Entry } from './object-table';
 import {
   compileRequest,
+  entryOf,
   halfOfArena,
   jitSettings,
   nativeImport,
@@ -25,6 +28,7 @@ import {
 } from './options';
 import { perSegment, type PerSegment } from './segments';
 import { createSpace, type CodeSpace } from './space/space';
+import { pinsOf, stackRoots, type StackRoots } from './stack-roots';
 
 /** What a Jit holds. All sizes in bytes. */
 export interface JitStats {
@@ -43,32 +47,31 @@ export interface JitStats {
   readonly mappings: number;
 }
 
-let addon: Addon | undefined;
-
 /** Compiles LLVM IR to code objects in an arena of its own. Belongs to the thread that made it. */
 export class Jit {
   readonly #core: JitCore;
   readonly #batch: MoveBatch;
   readonly #optLevel: OptLevel;
   /** Keeps alive what later compiles may link to. */
-  readonly #defined = new Map<string, CodeObject>();
+  readonly #defined = new Map<string, Entry>();
   /** Rejects the compiles that are under way. */
   readonly #pending = new Set<(reason: Error) => void>();
   #defaultSpace: CodeSpace | undefined;
+  readonly #listeners = new Set<() => void>();
+  #safepoint: HostFunction | undefined;
 
   /** Throws TypeError or RangeError for bad options, ArenaError if the system refuses the address space. */
   constructor(options?: JitOptions) {
     const { arenaBytes, optLevel, symbols } = jitSettings(options);
-    addon ??= loadAddon();
-    this.#core = new JitCore(addon.createJit({ arenaBytes, symbols }, makeError));
+    const factory: ErrorFactory = (code, message, details) => makeError(code, message, this.#withRoots(details));
+    this.#core = new JitCore(loadAddon().createJit({ arenaBytes, symbols }, factory));
     this.#batch = new MoveBatch(this.#core);
     this.#optLevel = optLevel;
   }
 
   /** Version of the LLVM inside, such as '22.1.8'. */
   static get llvmVersion(): string {
-    addon ??= loadAddon();
-    return addon.llvmVersion;
+    return loadAddon().llvmVersion;
   }
 
   /**
@@ -122,11 +125,31 @@ export class Jit {
   }
 
   /** A symbol for all later compiles, in place of an earlier one of that name. Keeps a callable's code object alive. Throws TypeError, StateError. */
-  define<F extends AnyFunction>(name: string, value: Callable<F> | bigint): void {
+  define<F extends AnyFunction>(name: string, value: Callable<F> | HostFunction | bigint): void {
     this.#core.requireLive('define');
     this.#core.native.define(nativeImport(this.#core, 'definition', nonEmptyString('name', name), value));
-    if (isCallable(value)) this.#defined.set(name, value.codeObject);
-    else this.#defined.delete(name);
+    const entry = entryOf(this.#core, value);
+    if (entry === undefined) this.#defined.delete(name);
+    else this.#defined.set(name, entry);
+  }
+
+  /** A host function of type `void ()` that runs the safepoint listeners: for code that wants to be moved there. */
+  get safepoint(): HostFunction {
+    return (this.#safepoint ??= hostFunction('void ()', () => this.#reachSafepoint()));
+  }
+
+  /** Runs `listener` at every call of `safepoint`, while all code of the calling thread waits. Returns a function that ends that. */
+  onSafepoint(listener: () => void): () => void {
+    if (typeof (listener as unknown) !== 'function') throw new TypeError(`a listener must be a function, not ${show(listener)}`);
+    const own = (): void => listener();
+    this.#listeners.add(own);
+    return () => void this.#listeners.delete(own);
+  }
+
+  /** What the stack has of code objects now: nothing unless called from a host function. Throws StateError. */
+  stackRoots(): StackRoots {
+    this.#core.requireLive('stackRoots');
+    return stackRoots(this.#core);
   }
 
   /** What the Jit holds now. Throws StateError. */
@@ -150,7 +173,7 @@ export class Jit {
 
   /** Runs destructors and frees everything. Does nothing the second time. Throws StateError while its code is running. */
   dispose(): void {
-    this.#core.dispose().forEach(markFreed);
+    for (const entry of this.#core.dispose()) if (entry instanceof CodeObject) markFreed(entry);
     this.#defined.clear();
     const reason = new StateError('compileAsync: the Jit is disposed');
     for (const reject of this.#pending) reject(reason);
@@ -160,6 +183,15 @@ export class Jit {
   /** As `dispose`. */
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #reachSafepoint(): void {
+    for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) listener();
+  }
+
+  /** The details of a native error, with the roots of the code object that it names. */
+  #withRoots({ object, ...details }: Record<string, unknown>): Record<string, unknown> {
+    return typeof object === 'number' ? { ...details, roots: pinsOf(this.#core, object) } : details;
   }
 
   /** Makes the code object of a fresh handle. */

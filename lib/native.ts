@@ -99,8 +99,9 @@ export interface NativeJit {
    * `report` (at least 4 long) receives moved, bytes, relocations, nanoseconds. Only placed code objects may be in it.
    */
   moveBatch(moves: Int32Array, count: number, report: Float64Array): void;
-  /** Throws STATE if live code refers to it. Runs its destructors first. */
+  /** Throws STATE if live code refers to it or it is running. Runs its destructors first; what they throw is thrown when it is gone. */
   free(object: Handle): void;
+  isLive(object: Handle): boolean;
   addressOf(object: Handle, symbol: string): bigint;
   /** Index of the entry stub of an exported function; makes one at the first call. */
   entry(object: Handle, symbol: string): number;
@@ -131,6 +132,16 @@ export interface NativeJit {
   rangeBases: [code: bigint, constants: bigint, data: bigint];
   rangeBytes: [code: number, constants: number, data: number];
 
+  /**
+   * A host function as a code object that never moves, whose one function is `name`. `enter` reads its arguments from the argument
+   * block and leaves the result at its byte 0. Throws SIGNATURE, SPACE_FULL.
+   */
+  addHost(name: string, type: string, enter: () => void): Handle;
+  /** Exact and ambiguous roots of code that waits for host functions, four values each: kind, handle, address, value. */
+  stackRoots(): [exact: Array<number | bigint>, ambiguous: Array<number | bigint>];
+  /** Whether code waits for a host function. */
+  isRunning(): boolean;
+
   stats(): NativeStats;
   /** Gives memory of pages that no code object occupies back to the system; returns bytes. */
   trim(): number;
@@ -141,6 +152,8 @@ export interface NativeJit {
 export interface Addon {
   createJit(options: { arenaBytes: number; symbols: 'process' | 'none' | readonly string[] }, makeError: ErrorFactory): NativeJit;
   llvmVersion: string;
+  /** The signature that a type in IR syntax says, or a message why it says none. */
+  functionType(text: string): Signature | string;
 }
 
 const builds = ['build-cmake/Release/nomad_jit.node', 'build-cmake/Debug/nomad_jit.node', 'build/Release/nomad_jit.node'];
@@ -152,8 +165,14 @@ function packageRoot(): string {
   }
 }
 
-/** Loads the addon: the file named by NOMAD_JIT_ADDON, or else the newest layout of a local build. */
+let loaded: Addon | undefined;
+
+/** Loads the addon, once: the file named by NOMAD_JIT_ADDON, or else the newest layout of a local build. */
 export function loadAddon(): Addon {
+  return (loaded ??= load());
+}
+
+function load(): Addon {
   const root = packageRoot();
   const candidates = process.env.NOMAD_JIT_ADDON ? [process.env.NOMAD_JIT_ADDON] : builds.map((path) => join(root, path));
   const found = candidates.find((path) => existsSync(path));

@@ -10,11 +10,22 @@
  * handle now is freed only if it is dead itself.
  */
 import type { CodeObject } from './code-object';
+import type { HostEntry } from './host-table';
 import type { Handle } from './native';
 
-/** Code objects by handle. */
+let lastId = 0;
+
+/** A number that nothing else in this process has had or will have. */
+export function nextId(): number {
+  return ++lastId;
+}
+
+/** What native code knows by a handle. */
+export type Entry = CodeObject | HostEntry;
+
+/** Code objects and host functions by handle. */
 export class ObjectTable {
-  readonly #objects: Array<WeakRef<CodeObject> | undefined> = [];
+  readonly #objects: Array<WeakRef<Entry> | undefined> = [];
   readonly #registry = new FinalizationRegistry<Handle>((handle) => this.#noteDead(handle));
   readonly #free: (handle: Handle) => void;
   #ids = new Uint32Array(64);
@@ -26,16 +37,20 @@ export class ObjectTable {
     this.#free = free;
   }
 
-  add(handle: Handle, object: CodeObject): void {
+  add(handle: Handle, object: Entry): void {
     if (handle >= this.#ids.length) this.#growIds(handle);
     this.#ids[handle] = object.id;
     this.#objects[handle] = new WeakRef(object);
     this.#registry.register(object, handle);
   }
 
-  /** The code object, if it lives and JS has not forgotten it. */
-  get(handle: Handle): CodeObject | undefined {
+  /** The code object or host function, if it lives and JS has not forgotten it. */
+  get(handle: Handle): Entry | undefined {
     return this.#objects[handle]?.deref();
+  }
+
+  has(handle: Handle): boolean {
+    return this.#objects[handle] !== undefined;
   }
 
   /** Forgets a freed handle. What refers to nothing else any more may now be freeable. */
@@ -45,7 +60,7 @@ export class ObjectTable {
   }
 
   /** Forgets all; returns those that JS still knows. */
-  clear(): CodeObject[] {
+  clear(): Entry[] {
     const known = this.#objects.map((reference) => reference?.deref()).filter((object) => object !== undefined);
     this.#objects.length = 0;
     this.#dead = [];

@@ -6,10 +6,12 @@
  */
 import { belongsTo, isCallable, type Callable } from './callable';
 import { address, integerBetween, nonEmptyString, oneOf, optionsObject, show } from './check';
-import { handleIn, type CodeObject, type MoveModes } from './code-object';
+import { handleIn, type MoveModes } from './code-object';
 import type { JitCore } from './core';
 import { UnsupportedError } from './errors';
+import { HostFunction } from './host-function';
 import type { NativeCompileOptions, NativeImport } from './native';
+import { nextId, type Entry } from './object-table';
 import { perSegment, type PerSegment } from './segments';
 import type { AllocationPolicy } from './space/space';
 
@@ -19,8 +21,8 @@ export type OptLevel = 0 | 1 | 2 | 3;
 /** Which symbols of the process code may link to: all, none, or these. */
 export type ProcessSymbols = 'process' | 'none' | readonly string[];
 
-/** What code can link to by name: a function in another code object, or an address. */
-export type Importable = Callable | bigint;
+/** What code can link to by name: a function in another code object, a JS function, or an address. */
+export type Importable = Callable | HostFunction | bigint;
 
 /** Options of `new Jit`. */
 export interface JitOptions {
@@ -70,8 +72,8 @@ export interface CompileRequest {
   readonly name: string | undefined;
   readonly modes: MoveModes;
   readonly native: NativeCompileOptions;
-  /** The imported code objects: to be kept alive until the compile is done. */
-  readonly imported: readonly CodeObject[];
+  /** What is imported: to be kept alive until the compile is done. */
+  readonly imported: readonly Entry[];
 }
 
 const mebibyte = 2 ** 20;
@@ -84,8 +86,6 @@ const optLevels = [0, 1, 2, 3] as const;
 const moveModes: readonly MoveModes[] = (['code', 'all'] as const).flatMap((moves) =>
   (['relocations', 'none'] as const).map((retain) => Object.freeze({ moves, retain })),
 );
-
-let lastId = 0;
 
 /** Throws TypeError, RangeError, or UnsupportedError for a linker that is not there yet. */
 export function jitSettings(options: JitOptions | undefined): JitSettings {
@@ -116,7 +116,7 @@ export function compileRequest(
   const name = given.name === undefined ? undefined : nonEmptyString('name', given.name);
   const modes = modesOf(given);
   const imports = Object.entries(optionsObject('imports', given.imports)) as Array<[string, Importable]>;
-  const id = ++lastId;
+  const id = nextId();
   return {
     ...{ source: sourceOf(source), id, name, modes },
     native: {
@@ -125,10 +125,7 @@ export function compileRequest(
       ...modes,
       imports: imports.map(([symbol, value]) => nativeImport(core, 'import', symbol, value)),
     },
-    imported: imports
-      .map(([, value]) => value)
-      .filter(isCallable)
-      .map(({ codeObject }) => codeObject),
+    imported: imports.map(([, value]) => entryOf(core, value)).filter((entry) => entry !== undefined),
   };
 }
 
@@ -147,11 +144,18 @@ function modesOf(options: CompileOptions): MoveModes {
   return moveModes.find((modes) => modes.moves === moves && modes.retain === retain) ?? { moves, retain };
 }
 
+/** What has to live as long as something is linked to `value`; nothing for an address. */
+export function entryOf(core: JitCore, value: Importable): Entry | undefined {
+  if (value instanceof HostFunction) return core.hosts.entry(value);
+  return isCallable(value) ? value.codeObject : undefined;
+}
+
 /** What `name` stands for, for native code; `what` is 'import' or 'define'. Throws TypeError, RangeError, PlacementError or StateError. */
 export function nativeImport(core: JitCore, what: string, name: string, value: unknown): NativeImport {
   const subject = `${what} '${nonEmptyString(`the name of an ${what}`, name)}'`;
   if (typeof value === 'bigint') return [name, 'address', address(subject, value)];
-  if (!isCallable(value)) throw new TypeError(`${subject} must be a Callable or a bigint, not ${show(value)}`);
+  if (value instanceof HostFunction) return [name, 'function', core.hosts.entry(value).handle, value.name];
+  if (!isCallable(value)) throw new TypeError(`${subject} must be a Callable, a HostFunction or a bigint, not ${show(value)}`);
   if (!belongsTo(value, core)) throw new TypeError(`${subject} must be a Callable of the same Jit, not of another`);
   return [name, 'function', handleIn(core, value.codeObject, subject), value.symbol];
 }

@@ -26,7 +26,7 @@ export interface CallKind {
 let codegenAllowed: boolean | undefined;
 
 /** False under `node --disallow-code-generation-from-strings`, and when NOMAD_JIT_NO_CODEGEN=1 asks for that. */
-function isCodegenAllowed(): boolean {
+export function isCodegenAllowed(): boolean {
   if (process.env.NOMAD_JIT_NO_CODEGEN === '1') return false;
   codegenAllowed ??= canCompileStrings();
   return codegenAllowed;

@@ -181,7 +181,8 @@ export class CodeSpace {
 
   *#known(handles: readonly number[]): IterableIterator<CodeObject> {
     for (const handle of handles) {
-      const object = this.#core.objects.get(handle);
+      // Host functions are in no space.
+      const object = this.#core.objects.get(handle) as CodeObject | undefined;
       if (object !== undefined) yield object;
     }
   }

@@ -39,6 +39,7 @@ struct ErrorDetails {
   std::optional<std::string> sourceLine;
   std::vector<std::string> symbols;
   std::optional<std::string> kind; // of a trap
+  std::optional<std::uint32_t> object; // handle of the code object that is pinned
 };
 
 class CodedError : public llvm::ErrorInfo<CodedError> {

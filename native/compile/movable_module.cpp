@@ -3,8 +3,10 @@
 #include "base/error.h"
 
 #include "llvm/IR/Constants.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/IR/InstrTypes.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/Target/TargetLoweringObjectFile.h"
 #include "llvm/Transforms/Utils/ModuleUtils.h"
 
@@ -69,10 +71,22 @@ void closeLinkage(llvm::Module &ir) {
   }
 }
 
-void keepFramePointers(llvm::Module &ir) {
-  for (Function &function : ir)
-    if (!function.isDeclaration())
-      function.addFnAttr("frame-pointer", "all"); // the stack walk needs them
+bool callsOthers(const Function &function) {
+  return any_of(instructions(function), [](const Instruction &instruction) {
+    const auto *call = dyn_cast<CallBase>(&instruction);
+    return call && !isa<IntrinsicInst>(call) && !call->isInlineAsm();
+  });
+}
+
+// The stack walk needs frame pointers, and an exception of a host function unwind records of whoever may wait for one.
+void keepFrames(llvm::Module &ir) {
+  for (Function &function : ir) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("frame-pointer", "all");
+    if (callsOthers(function) && !function.hasUWTable())
+      function.setUWTableKind(UWTableKind::Default);
+  }
 }
 
 // ---- entry stubs (I10) ----
@@ -229,7 +243,7 @@ Error nomad::makeMovable(llvm::Module &ir, const TargetMachine &machine, Moves m
   defineAtexit(ir);
   defineStructors(ir);
   closeLinkage(ir);
-  keepFramePointers(ir);
+  keepFrames(ir);
   takeEntryStubs(ir);
   ensureAnchor(ir);
   if (moves == Moves::Code)

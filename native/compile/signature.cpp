@@ -1,7 +1,12 @@
 #include "compile/signature.h"
 
+#include "base/error.h"
+
+#include "llvm/AsmParser/Parser.h"
 #include "llvm/IR/DerivedTypes.h"
 #include "llvm/IR/Function.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <array>
@@ -147,6 +152,20 @@ Signature nomad::signatureOf(const Function &function) {
     signature.parameters.push_back(parameter);
   }
   return signature;
+}
+
+Expected<Signature> nomad::parseSignature(StringRef text) {
+  LLVMContext context;
+  Module ir("type", context);
+  SMDiagnostic diagnostic;
+  // The parser wants a null behind the text.
+  Type *type = parseType(text.str(), diagnostic, ir);
+  if (!type)
+    return fail(ErrorCode::Signature, "'" + text + "' is no type in IR syntax: " + diagnostic.getMessage());
+  auto *functionType = dyn_cast<FunctionType>(type);
+  if (!functionType)
+    return fail(ErrorCode::Signature, "'" + text + "' is not the type of a function, such as 'i32 (ptr, i32)'");
+  return signatureOf(*Function::Create(functionType, GlobalValue::ExternalLinkage, "f", ir));
 }
 
 std::string Signature::key() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
 
 #include <cstdint>
 #include <string>
@@ -45,6 +46,9 @@ struct Signature {
 bool valueKindOf(const llvm::Type *type, ValueKind &kind);
 
 Signature signatureOf(const llvm::Function &function);
+
+/// A function type in IR syntax. Errors: Signature if it is none.
+llvm::Expected<Signature> parseSignature(llvm::StringRef text);
 
 std::string typeText(const llvm::Type *type);
 

@@ -23,9 +23,15 @@ Handle CodeObjectTable::add(CodeObject object) {
     vacant_.pop_back();
   } else if (limit_++ % chunkLength == 0) {
     chunks_.push_back(std::make_unique<CodeObject[]>(chunkLength));
+    firstOf_[chunks_.back().get()] = handle;
   }
   (*this)[handle] = std::move(object);
   return handle;
+}
+
+Handle CodeObjectTable::handleOf(const CodeObject &object) const {
+  auto chunk = std::prev(firstOf_.upper_bound(&object));
+  return chunk->second + static_cast<Handle>(&object - chunk->first);
 }
 
 void CodeObjectTable::remove(Handle handle) {

@@ -13,6 +13,7 @@
 #include "llvm/ADT/SmallVector.h"
 
 #include <array>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -25,6 +26,15 @@ constexpr Offset noOffset = ~Offset{0};
 
 enum class State : std::uint8_t { Vacant, Unplaced, Placed };
 enum class Retain : std::uint8_t { Relocations, None };
+
+/// What the stack has of a code object: frames, and words that forbid segments to move.
+struct StackUse {
+  std::uint8_t pinned : 3 = 0; // a bit for each SegmentKind
+  std::uint8_t active : 1 = 0;
+
+  bool isPinned(SegmentKind kind) const { return (pinned >> indexOf(kind) & 1) != 0; }
+  bool isUsed() const { return pinned != 0 || active != 0; }
+};
 
 struct Segment {
   Address base; // nominal until placed
@@ -76,6 +86,8 @@ struct alignas(64) CodeObject {
   Retain retain = Retain::Relocations;
   bool isMoving = false;        // in the batch that the mover checks
   bool isDefinition = false;    // some name that later compiles may link to stands for a function of it
+  StackUse stackUse;            // while a walk of the stack is current
+  bool isEnding = false;        // its exit handlers and destructors run
   Offset unwind = noOffset;     // of its unwind records, in code
   std::uint32_t unwindSlot = 0; // see unwind.h
   llvm::SmallVector<EntryUse, 1> entries;
@@ -102,12 +114,15 @@ public:
   const CodeObject &operator[](Handle handle) const { return chunks_[handle / chunkLength][handle % chunkLength]; }
   bool isLive(Handle handle) const { return handle < limit_ && (*this)[handle].state != State::Vacant; }
   Handle limit() const { return limit_; }
+  /// Of a record in this table.
+  Handle handleOf(const CodeObject &object) const;
   Size bytes() const { return chunks_.size() * chunkLength * sizeof(CodeObject); }
 
 private:
   static constexpr Handle chunkLength = 256;
 
   std::vector<std::unique_ptr<CodeObject[]>> chunks_;
+  std::map<const CodeObject *, Handle> firstOf_; // the first handle of the chunk that begins there
   Handle limit_ = 0;
   std::vector<Handle> vacant_;
 };

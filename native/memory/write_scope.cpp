@@ -6,13 +6,6 @@
 
 namespace {
 
-// With a user shadow stack, IRET would look for its return there.
-bool hasShadowStack() {
-  constexpr int archShstkStatus = 0x5005;
-  unsigned long features = 0;
-  return syscall(SYS_arch_prctl, archShstkStatus, &features) == 0 && (features & 1) != 0;
-}
-
 void serialiseByCpuid() {
   unsigned a, b, c, d;
   __cpuid(0, a, b, c, d);
@@ -41,12 +34,21 @@ void serialiseByIret() {
 
 } // namespace
 
+bool nomad::hasShadowStack() {
+  static const bool has = [] {
+    constexpr int archShstkStatus = 0x5005;
+    unsigned long features = 0;
+    return syscall(SYS_arch_prctl, archShstkStatus, &features) == 0 && (features & 1) != 0;
+  }();
+  return has;
+}
+
 // Intel SDM volume 3, 10.1.3 and AMD APM volume 2, 7.6.1: bytes written through one linear address may run through another only
 // after a serialising instruction. Other cores need nothing: they never run this Jit's code (I15), and a thread that comes to
 // another core came through the kernel's IRET.
+// With a user shadow stack, IRET would look for its return there.
 nomad::WriteScope::~WriteScope() {
-  static const bool shadowStack = hasShadowStack();
-  if (shadowStack)
+  if (hasShadowStack())
     serialiseByCpuid();
   else
     serialiseByIret();

@@ -6,6 +6,9 @@
 
 namespace nomad {
 
+/// Does the kernel keep return addresses on a shadow stack for this thread? Then the ones on the stack can't be rewritten.
+bool hasShadowStack();
+
 class WriteScope {
 public:
   explicit WriteScope(const Arena &arena)

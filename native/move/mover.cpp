@@ -168,6 +168,8 @@ Error Mover::addPieces(CodeObject &object, const MoveRequest &request, Purpose p
       continue;
     if (!fits(segment, kind, to)) [[unlikely]]
       return fitError(object, kind, to);
+    if (object.stackUse.isPinned(kind)) [[unlikely]]
+      return pinError(object, kind);
     pieces_.push_back({&object, segment.base, to, segment.size, kind});
     object.isMoving = true;
   }
@@ -187,6 +189,13 @@ Error Mover::fitError(const CodeObject &object, SegmentKind kind, Address to) co
                                           Twine(segment.alignment()));
   return fail(ErrorCode::Placement, segmentOf(object, kind) + ": " + Twine(segment.size) + " bytes at offset " + offset +
                                         " do not lie in the arena's " + Twine(range.size()) + " bytes of " + segmentName(kind));
+}
+
+Error Mover::pinError(const CodeObject &object, SegmentKind kind) const {
+  ErrorDetails details;
+  details.object = objects_.handleOf(object);
+  return fail(ErrorCode::Pinned, segmentOf(object, kind) + " is pinned by what runs now: the stack may have its address",
+              std::move(details));
 }
 
 // ---- claim: the new places, or none of them ----
@@ -286,8 +295,11 @@ std::uint32_t Mover::relocateSites(const WriteScope &scope, Pieces pieces) const
 
 void Mover::publish(Pieces pieces) {
   CodeObject &object = *pieces.front().object;
-  for (const Piece &piece : pieces)
+  for (const Piece &piece : pieces) {
+    leaves(piece);
     object.segment(piece.kind).base = piece.to;
+    arrived(piece);
+  }
   if (object.teardown)
     moveExitArguments(*object.teardown, pieces);
   object.state = State::Placed;
@@ -323,8 +335,29 @@ std::uint32_t Mover::redirectCallers(const WriteScope &scope, const Piece &piece
   return redirected;
 }
 
+// Data that stay need no owner: what points there does not matter.
+void Mover::leaves(const Piece &piece) {
+  if (piece.object->state != State::Placed)
+    return;
+  if (piece.kind == SegmentKind::Code)
+    owners_[0].leaves(*piece.object);
+  else if (piece.kind == SegmentKind::Data && piece.object->moves == Moves::All)
+    owners_[1].leaves(*piece.object);
+}
+
+void Mover::arrived(const Piece &piece) {
+  if (piece.kind == SegmentKind::Code)
+    owners_[0].arrived(*piece.object);
+  else if (piece.kind == SegmentKind::Data && piece.object->moves == Moves::All)
+    owners_[1].arrived(*piece.object);
+}
+
 void Mover::vacate(CodeObject &object) {
   unwind_.remove(object);
+  if (object.segment(SegmentKind::Code).exists())
+    owners_[0].leaves(object);
+  if (object.segment(SegmentKind::Data).exists() && object.moves == Moves::All)
+    owners_[1].leaves(object);
   for (SegmentKind kind : segmentKinds)
     if (object.segment(kind).exists())
       arena_.occupancy(kind).vacate(object.segment(kind).range());

@@ -6,6 +6,7 @@
 
 #include "link/code_object.h"
 #include "memory/write_scope.h"
+#include "move/owner_index.h"
 #include "move/unwind.h"
 
 #include <array>
@@ -31,16 +32,22 @@ struct MoveReport {
 class Mover {
 public:
   Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, UnwindRegistry &unwind)
-      : arena_(arena), entries_(entries), objects_(objects), unwind_(unwind) {}
+      : arena_(arena), entries_(entries), objects_(objects), unwind_(unwind),
+        owners_{OwnerIndex(SegmentKind::Code, arena.segments(SegmentKind::Code)),
+                OwnerIndex(SegmentKind::Data, arena.segments(SegmentKind::Data))} {}
 
   using Ranges = std::array<Range, 3>; // by SegmentKind
 
   /// First placement, somewhere in `allowed`. Errors: Placement, State; then nothing has changed.
   llvm::Expected<MoveReport> place(const MoveRequest &request, const Ranges &allowed);
-  /// All or nothing (I7). Errors: Placement, State.
+  /// All or nothing (I7). Errors: Placement, State, and Pinned by the code object's `stackUse`.
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
   /// A placed code object's memory is nobody's from now on.
   void vacate(CodeObject &object);
+
+  /// Who has an address in code; and in data, of those that move as a whole.
+  OwnerIndex &codeOwners() { return owners_[0]; }
+  OwnerIndex &dataOwners() { return owners_[1]; }
 
 private:
   enum class Purpose { Place, Relocate };
@@ -73,6 +80,9 @@ private:
   llvm::Error checkReferences(const CodeObject &object) const;
   llvm::Error addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose);
   bool fits(const Segment &segment, SegmentKind kind, Address to) const;
+  llvm::Error pinError(const CodeObject &object, SegmentKind kind) const;
+  void leaves(const Piece &piece);
+  void arrived(const Piece &piece);
   llvm::Error fitError(const CodeObject &object, SegmentKind kind, Address to) const;
   llvm::Error claim(Purpose purpose);
   llvm::Error overlapError(const Piece &piece) const;
@@ -88,6 +98,7 @@ private:
   EntryTable &entries_;
   CodeObjectTable &objects_;
   UnwindRegistry &unwind_;
+  std::array<OwnerIndex, 2> owners_; // code, data
   Ranges ranges_; // where the batch that runs may go
 
   // The batch that runs; kept for its memory.

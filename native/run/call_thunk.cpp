@@ -1,6 +1,8 @@
 #include "run/call_thunk.h"
 
 #include "compile/target.h"
+#include "run/leave.h"
+#include "run/value_code.h"
 
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/MDBuilder.h"
@@ -9,12 +11,6 @@ using namespace nomad;
 using namespace llvm;
 
 namespace {
-
-bool isSmallInteger(ValueKind kind) {
-  return kind == ValueKind::I1 || kind == ValueKind::I8 || kind == ValueKind::I16 || kind == ValueKind::I32;
-}
-
-bool isFloating(ValueKind kind) { return kind == ValueKind::Float || kind == ValueKind::Double; }
 
 class ThunkBuilder {
 public:
@@ -26,17 +22,23 @@ public:
     parsed_.ir->setTargetTriple(hostTriple());
     parsed_.ir->setDataLayout(hostDataLayout());
     pointer_ = PointerType::get(context_, 0);
-    // ptr thunk(napi_env env, napi_callback_info info)
+    // ptr thunk(napi_env env, napi_callback_info info); in style Direct, ptr thunk(ptr function, ptr argument)
     auto *type = FunctionType::get(pointer_, {pointer_, pointer_}, false);
     thunk_ = Function::Create(type, GlobalValue::ExternalLinkage, thunkName, *parsed_.ir);
     thunk_->setUWTableKind(UWTableKind::Default);
-    thunk_->setPersonalityFn(cast<Constant>(external("__gxx_personality_v0", ir_.getInt32Ty(), {}, true).getCallee()));
+    thunk_->addFnAttr("frame-pointer", "all"); // the stack walk ends at this frame
+    thunk_->setPersonalityFn(cast<Constant>(external(thunkPersonalityName, ir_.getInt32Ty(), {}, true).getCallee()));
     ir_.SetInsertPoint(BasicBlock::Create(context_, "entry", thunk_));
   }
 
   ParsedModule build(ThunkStyle style) {
     refreshIfStale();
-    style == ThunkStyle::Block ? buildBlock() : buildValues();
+    if (style == ThunkStyle::Block)
+      buildBlock();
+    else if (style == ThunkStyle::Values)
+      buildValues();
+    else
+      buildDirect();
     return std::move(parsed_);
   }
 
@@ -59,15 +61,24 @@ private:
     ir_.SetInsertPoint(ready);
   }
 
-  Value *callFunction(Value *entryIndex, ArrayRef<Value *> arguments) {
+  Value *callEntry(Value *entryIndex, ArrayRef<Value *> arguments) {
+    Value *slot = ir_.CreateGEP(pointer_, constant(environment_.entrySlots), ir_.CreateZExt(entryIndex, ir_.getInt64Ty()));
+    return callFunction(ir_.CreateLoad(pointer_, slot), entryIndex, arguments);
+  }
+
+  // The frame of the thunk that code runs in is known while it runs (see run/activation.h).
+  Value *callFunction(Value *function, Value *entryIndex, ArrayRef<Value *> arguments) {
     SmallVector<Type *> types;
     for (const Parameter &parameter : signature_.parameters)
       types.push_back(typeOf(parameter.kind));
     auto *type = FunctionType::get(typeOf(signature_.result), types, false);
-    Value *slot = ir_.CreateGEP(pointer_, constant(environment_.entrySlots), ir_.CreateZExt(entryIndex, ir_.getInt64Ty()));
+    outerFrame_ = ir_.CreateLoad(pointer_, constant(environment_.entryFrame));
+    Value *frame = ir_.CreateIntrinsic(Intrinsic::frameaddress, {pointer_}, {ir_.getInt32(0)});
+    ir_.CreateStore(frame, constant(environment_.entryFrame));
     auto *returned = BasicBlock::Create(context_, "returned", thunk_);
-    InvokeInst *call = ir_.CreateInvoke(type, ir_.CreateLoad(pointer_, slot), returned, catchAll(entryIndex), arguments);
+    InvokeInst *call = ir_.CreateInvoke(type, function, returned, catchAll(entryIndex), arguments);
     ir_.SetInsertPoint(returned);
+    ir_.CreateStore(outerFrame_, constant(environment_.entryFrame));
     for (unsigned i = 0; i < signature_.parameters.size(); ++i)
       if (Extension extension = signature_.parameters[i].extension; extension != Extension::None)
         call->addParamAttr(i, extension == Extension::Sign ? Attribute::SExt : Attribute::ZExt);
@@ -78,55 +89,48 @@ private:
     return parsed_.ir->getOrInsertFunction(name, FunctionType::get(result, parameters, isVarArg));
   }
 
-  // catch (...) { uncaught(context, entry); } return null;
+  void callBack(IRBuilder<> &ir, Address function, Value *argument) {
+    auto *type = FunctionType::get(ir.getVoidTy(), {pointer_, argument->getType()}, false);
+    ir.CreateCall(type, constant(function), {constant(environment_.context), argument});
+  }
+
+  // An exception of ours, which a host function threw: left(context, exception). Any other:
+  // catch (...) { uncaught(context, entry); }. Both return null.
   BasicBlock *catchAll(Value *entryIndex) {
-    IRBuilder<> ir(BasicBlock::Create(context_, "uncaught", thunk_));
+    IRBuilder<> ir(BasicBlock::Create(context_, "unwound", thunk_));
+    BasicBlock *pads = ir.GetInsertBlock();
     LandingPadInst *pad = ir.CreateLandingPad(StructType::get(pointer_, ir.getInt32Ty()), 1);
     pad->addClause(ConstantPointerNull::get(pointer_));
-    ir.CreateCall(external("__cxa_begin_catch", pointer_, {pointer_}), {ir.CreateExtractValue(pad, 0)});
-    auto *type = FunctionType::get(ir.getVoidTy(), {pointer_, ir.getInt32Ty()}, false);
-    ir.CreateCall(type, constant(environment_.uncaught), {constant(environment_.context), entryIndex});
+    ir.CreateStore(outerFrame_, constant(environment_.entryFrame));
+    Value *exception = ir.CreateExtractValue(pad, 0);
+    auto *left = BasicBlock::Create(context_, "left", thunk_), *uncaught = BasicBlock::Create(context_, "uncaught", thunk_);
+    Value *exceptionClass = ir.CreateLoad(ir.getInt64Ty(), exception); // the first field of every _Unwind_Exception
+    ir.CreateCondBr(ir.CreateICmpEQ(exceptionClass, ir.getInt64(hostExceptionClass)), left, uncaught);
+    ir.SetInsertPoint(left);
+    callBack(ir, environment_.left, exception);
+    ir.CreateRet(ConstantPointerNull::get(pointer_));
+    ir.SetInsertPoint(uncaught);
+    ir.CreateCall(external("__cxa_begin_catch", pointer_, {pointer_}), {exception});
+    callBack(ir, environment_.uncaught, entryIndex);
     ir.CreateCall(external("__cxa_end_catch", ir.getVoidTy(), {}));
     ir.CreateRet(ConstantPointerNull::get(pointer_));
-    return ir.GetInsertBlock();
-  }
-
-  // From what the block or Node-API holds (int32, int64, double) to the parameter's type.
-  Value *narrow(Value *value, ValueKind kind) {
-    if (kind == ValueKind::I1)
-      return ir_.CreateICmpNE(value, ir_.getInt32(0));
-    if (isSmallInteger(kind))
-      return ir_.CreateTrunc(value, typeOf(kind));
-    if (kind == ValueKind::Float)
-      return ir_.CreateFPTrunc(value, typeOf(kind));
-    return kind == ValueKind::Ptr ? ir_.CreateIntToPtr(value, pointer_) : value;
-  }
-
-  Value *widen(Value *value, ValueKind kind) {
-    if (kind == ValueKind::I1)
-      return ir_.CreateZExt(value, ir_.getInt32Ty());
-    if (isSmallInteger(kind))
-      return ir_.CreateSExt(value, ir_.getInt32Ty());
-    if (kind == ValueKind::Float)
-      return ir_.CreateFPExt(value, ir_.getDoubleTy());
-    return kind == ValueKind::Ptr ? ir_.CreatePtrToInt(value, ir_.getInt64Ty()) : value;
-  }
-
-  Type *wideType(ValueKind kind) {
-    if (isSmallInteger(kind))
-      return ir_.getInt32Ty();
-    return isFloating(kind) ? ir_.getDoubleTy() : static_cast<Type *>(ir_.getInt64Ty());
+    return pads;
   }
 
   void buildBlock() {
     SmallVector<Value *> arguments;
     for (size_t i = 0; i < signature_.parameters.size(); ++i) {
       ValueKind kind = signature_.parameters[i].kind;
-      arguments.push_back(narrow(ir_.CreateLoad(wideType(kind), blockAt(8 * i)), kind));
+      arguments.push_back(narrow(ir_, ir_.CreateLoad(wideType(ir_, kind), blockAt(8 * i)), kind));
     }
-    Value *result = callFunction(ir_.CreateLoad(ir_.getInt32Ty(), blockAt(environment_.entryOffset)), arguments);
+    Value *result = callEntry(ir_.CreateLoad(ir_.getInt32Ty(), blockAt(environment_.entryOffset)), arguments);
     if (signature_.result != ValueKind::Void)
-      ir_.CreateStore(widen(result, signature_.result), blockAt(0));
+      ir_.CreateStore(widen(ir_, result, signature_.result), blockAt(0));
+    ir_.CreateRet(ConstantPointerNull::get(pointer_));
+  }
+
+  void buildDirect() {
+    callFunction(thunk_->getArg(0), ir_.getInt32(noEntry), {thunk_->getArg(1)});
     ir_.CreateRet(ConstantPointerNull::get(pointer_));
   }
 
@@ -143,7 +147,7 @@ private:
 
   Value *readValue(Value *jsValue, ValueKind kind) {
     Value *env = thunk_->getArg(0);
-    Value *place = local(wideType(kind));
+    Value *place = local(wideType(ir_, kind));
     if (kind == ValueKind::I1) {
       ir_.CreateStore(ir_.getInt32(0), place); // napi_get_value_bool writes one byte
       callNodeApi("napi_get_value_bool", {env, jsValue, place});
@@ -154,14 +158,14 @@ private:
     } else {
       callNodeApi("napi_get_value_bigint_int64", {env, jsValue, place, local(ir_.getInt8Ty())});
     }
-    return narrow(ir_.CreateLoad(wideType(kind), place), kind);
+    return narrow(ir_, ir_.CreateLoad(wideType(ir_, kind), place), kind);
   }
 
   Value *makeValue(Value *result, ValueKind kind) {
     if (kind == ValueKind::Void)
       return ConstantPointerNull::get(pointer_); // undefined
     Value *env = thunk_->getArg(0);
-    Value *wide = widen(result, kind);
+    Value *wide = widen(ir_, result, kind);
     Value *place = local(pointer_);
     if (kind == ValueKind::I1)
       callNodeApi("napi_get_boolean", {env, ir_.CreateTrunc(wide, ir_.getInt8Ty()), place});
@@ -186,7 +190,7 @@ private:
     SmallVector<Value *> arguments;
     for (size_t i = 0; i < signature_.parameters.size(); ++i)
       arguments.push_back(readValue(jsValue(i + 1), signature_.parameters[i].kind));
-    Value *result = callFunction(entryIndex, arguments);
+    Value *result = callEntry(entryIndex, arguments);
     ir_.CreateRet(makeValue(result, signature_.result));
   }
 
@@ -197,6 +201,7 @@ private:
   IRBuilder<> ir_;
   PointerType *pointer_;
   Function *thunk_;
+  Value *outerFrame_ = nullptr;
 };
 
 } // namespace

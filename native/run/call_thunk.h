@@ -5,6 +5,7 @@
 //   call
 //            at all. A function made in lib/callable.ts writes and reads the block.
 //   Values   takes (entry index, values ...) as Node-API values that lib/callable.ts has checked and converted.
+//   Direct   is called from C++ with a function's address and its one argument: constructors, destructors, exit handlers.
 //
 // Argument block: parameter i at byte 8 * i (integers up to 32 bits as an int32, float and double as a double, i64 and ptr as 8
 // bytes); the result at byte 0; the entry index as an int32 at `entryOffset`. All parameters are read before the call and the
@@ -25,10 +26,15 @@ struct ThunkEnvironment {
   Address staleFlag; // int32: not 0 if `refresh(context)` has to be called first
   Address refresh;   // void (*)(void *)
   Address uncaught;  // void (*)(void *, uint32_t entry): a C++ exception that code does not catch; called while it is handled
+  Address left;      // void (*)(void *, void *exception): code was left because a host function threw (run/leave.h)
+  Address entryFrame; // ActivationChain::entryFrame
   Address context;
 };
 
-enum class ThunkStyle { Block, Values };
+enum class ThunkStyle { Block, Values, Direct };
+
+/// What style Direct reports as the entry.
+constexpr std::uint32_t noEntry = ~std::uint32_t{0};
 
 constexpr llvm::StringLiteral thunkName = "thunk";
 

@@ -52,7 +52,8 @@ Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
     : arena_(std::move(arena)), entries_(*arena_), unwind_(arena_->segments(SegmentKind::Code)),
       mover_(*arena_, entries_, objects_, unwind_), process_(options.symbols, options.listedSymbols),
       thunkSpace_(thunkSpaceIn(*arena_)), nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base},
-      placeable_(placeableIn(*arena_, thunkSpace_)) {}
+      placeable_(placeableIn(*arena_, thunkSpace_)),
+      stackWalk_(arena_->range(), thunkSpace_[0], mover_.codeOwners(), mover_.dataOwners()) {}
 
 // Exit handlers and destructors may call into other code objects: all run before the first one is gone.
 Engine::~Engine() {
@@ -119,16 +120,22 @@ Expected<MoveReport> Engine::place(const MoveRequest &request) {
   Offset initializer = noOffset;
   if (objects_.isLive(request.object) && objects_[request.object].image)
     initializer = objects_[request.object].image->initializer;
+  if (initializer != noOffset)
+    if (auto thunk = directThunk(); !thunk)
+      return thunk.takeError();
   auto report = mover_.place(request, placeable_);
   if (report && initializer != noOffset)
     callCode(objects_[request.object].segment(SegmentKind::Code).base + initializer);
   return report;
 }
 
-void Engine::callCode(Address function) {
-  if (*unwind_.stale())
-    unwind_.refresh();
-  function.pointer<void()>()();
+// Code with constructors has made the thunk. Without one (no room is left) what ends can only be called as C would.
+void Engine::callCode(Address function, void *argument) {
+  auto thunk = directThunk();
+  if (thunk)
+    thunk->pointer<void *(void *, void *)>()(function.pointer<void>(), argument);
+  else
+    consumeError(thunk.takeError());
 }
 
 Error Engine::free(Handle handle) {
@@ -139,9 +146,11 @@ Error Engine::free(Handle handle) {
   return Error::success();
 }
 
-Error Engine::checkFree(Handle handle) const {
+Error Engine::checkFree(Handle handle) {
   if (!objects_.isLive(handle))
     return fail(ErrorCode::State, "the code object is freed");
+  if (Error error = checkIdle(handle))
+    return error;
   const CodeObject &object = objects_[handle];
   if (!object.links || object.links->dependents.empty())
     return Error::success();
@@ -154,10 +163,11 @@ Error Engine::checkFree(Handle handle) const {
 void Engine::tearDown(CodeObject &object) {
   if (!object.teardown)
     return;
+  object.isEnding = true;
   if (object.state == State::Placed) {
-    if (*unwind_.stale())
-      unwind_.refresh();
-    runExitHandlers(*object.teardown);
+    runExitHandlers(*object.teardown, [&](const Teardown::ExitHandler &handler) {
+      callCode(Address::of(reinterpret_cast<const void *>(handler.function)), handler.argument);
+    });
     if (object.teardown->finalizer != noOffset)
       callCode(object.segment(SegmentKind::Code).base + object.teardown->finalizer);
     for (Offset control : object.teardown->threadLocals)
@@ -176,8 +186,12 @@ void Engine::discard(Handle handle) {
     std::erase_if(definitions_, [=](const auto &definition) { return definition.second.object == handle; });
   for (const EntryUse &entry : object.entries)
     entries_.giveBack(entry.index);
-  if (object.state == State::Placed)
+  if (auto host = hostIndices_.find(handle); host != hostIndices_.end()) {
+    hosts_.giveBack(host->second); // its stub stays where it is
+    hostIndices_.erase(host);
+  } else if (object.state == State::Placed) {
     mover_.vacate(object);
+  }
   objects_.remove(handle);
 }
 

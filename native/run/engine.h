@@ -6,9 +6,10 @@
 #include "memory/entry_table.h"
 #include "move/mover.h"
 #include "run/call_thunk.h"
+#include "run/host_table.h"
 #include "run/process_symbols.h"
+#include "run/stack_walk.h"
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -49,6 +50,18 @@ struct EngineStats {
   Size mappings = 0;
 };
 
+/// The world outside: who runs host functions, and hears of what leaves code through a call thunk.
+class Host {
+public:
+  virtual ~Host() = default;
+  /// Parameters and result are in the argument block. False: it threw, and code has to be left.
+  virtual bool call(HostIndex index) = 0;
+  /// Code has been left because a host function threw.
+  virtual void left() = 0;
+  /// A C++ exception left code: an error with code Trap.
+  virtual void uncaught(llvm::Error error) = 0;
+};
+
 /// Belongs to one thread (I15).
 class Engine {
 public:
@@ -61,8 +74,8 @@ public:
 
   /// The memory of the argument block: `blockBytes` that stay where they are. Set before the first thunk.
   void setArgumentBlock(Address block) { block_ = block; }
-  /// Hears of C++ exceptions that leave code through a call thunk, as an error with code Trap. Set before code is called.
-  void onUncaught(std::function<void(llvm::Error)> listener) { uncaught_ = std::move(listener); }
+  /// Set before code is called.
+  void setHost(Host *host) { host_ = host; }
 
   /// For generating code on other threads; they may outlive the engine.
   std::shared_ptr<TargetMachinePool> machines() const { return machines_; }
@@ -73,8 +86,9 @@ public:
 
   /// Places an unplaced code object and runs its constructors.
   llvm::Expected<MoveReport> place(const MoveRequest &request);
-  llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests) { return mover_.relocate(requests, placeable_); }
-  /// Runs destructors and exit handlers first. Errors: State while others refer to it.
+  /// Rewrites return addresses on the stack. Errors: Placement, State, Pinned.
+  llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests);
+  /// Runs destructors and exit handlers first. Errors: State while others refer to it, or it is running.
   llvm::Error free(Handle handle);
 
   /// Errors: State if it is freed or, where an address is asked for, not placed; UnresolvedSymbol.
@@ -88,6 +102,19 @@ public:
 
   /// The address of a signature's call thunk; generates it at the first call.
   llvm::Expected<Address> thunk(SignatureIndex signature, ThunkStyle style);
+
+  // ---- host functions and the stack ----
+
+  /// A host function as a code object, which never moves: its one function is `name`.
+  llvm::Expected<Handle> addHost(llvm::StringRef name, const Signature &signature);
+  std::optional<HostIndex> hostIndex(Handle handle) const;
+  /// Code calls a host function; called by the exit only. Does not return normally if that throws.
+  void callHost(HostIndex index, const Activation::Registers &registers);
+  /// Has code been left to a host function that has not returned?
+  bool isRunning() const { return activations_.innermost != nullptr; }
+  /// What waiting frames have of code objects.
+  const StackRoots &stackRoots();
+  Handle handleOf(const CodeObject &object) const { return objects_.handleOf(object); }
 
   /// Where clients may place code objects.
   Range placeable(SegmentKind kind) const { return placeable_[indexOf(kind)]; }
@@ -104,15 +131,20 @@ private:
   llvm::Expected<Resolution> resolveImport(const Import &import);
   llvm::Expected<EntryIndex> entry(CodeObject &object, Offset offset);
   void enterDependents(Handle handle);
-  llvm::Error checkFree(Handle handle) const;
+  llvm::Error checkFree(Handle handle);
   void tearDown(CodeObject &object);
   void discard(Handle handle);
-  void callCode(Address function);
+  void callCode(Address function, void *argument = nullptr);
+  llvm::Expected<Address> directThunk();
+  llvm::Expected<Address> hostThunk(const Signature &signature);
+  llvm::Error addHostBlock();
+  llvm::Error checkIdle(Handle handle);
+  void forgetStackRoots();
   void reportUncaught(EntryIndex entry);
   std::string nameOf(EntryIndex entry) const;
-  llvm::Expected<Address> makeThunk(const Signature &signature, ThunkStyle style);
+  llvm::Expected<Address> makeThunk(ParsedModule module, const std::string &name);
   static Mover::Ranges placeableIn(const Arena &arena, const Mover::Ranges &thunkSpace);
-  llvm::Expected<CodeObject> linkThunk(const Signature &signature, ThunkStyle style);
+  llvm::Expected<CodeObject> linkThunk(ParsedModule module, const std::string &name);
   ThunkEnvironment thunkEnvironment();
 
   std::unique_ptr<Arena> arena_;
@@ -126,12 +158,19 @@ private:
   ProcessSymbols process_;
   std::map<std::string, Import, std::less<>> definitions_;
   Address block_;
-  std::function<void(llvm::Error)> uncaught_;
+  Host *host_ = nullptr;
   // The ends of the code and data ranges are for call thunks, which don't move; and where the next one goes.
   Mover::Ranges thunkSpace_;
   std::array<Address, 3> nextThunk_;
   Mover::Ranges placeable_;
   std::map<std::pair<SignatureIndex, ThunkStyle>, Address> thunks_;
+  llvm::StringMap<Address> hostThunks_; // by the signature's text
+  HostTable hosts_;
+  llvm::DenseMap<Handle, HostIndex> hostIndices_;
+  ActivationChain activations_;
+  StackWalk stackWalk_;
+  StackRoots stackRoots_;
+  bool areStackRootsCurrent_ = false;
 };
 
 } // namespace nomad

@@ -1,7 +1,8 @@
-// The engine's call thunks: where they are, how they are made, and what ends in them.
+// The engine's thunks: where they are, how they are made, and what ends in them.
 #include "run/engine.h"
 
 #include "base/error.h"
+#include "run/leave.h"
 #include "run/runtime_support.h"
 
 #include <algorithm>
@@ -42,7 +43,8 @@ Expected<Address> Engine::thunk(SignatureIndex signature, ThunkStyle style) {
   auto found = thunks_.find({signature, style});
   if (found != thunks_.end())
     return found->second;
-  auto made = makeThunk(types_.signature(signature), style);
+  const Signature &type = types_.signature(signature);
+  auto made = makeThunk(buildThunk(type, style, thunkEnvironment()), "call thunk " + type.text);
   if (made)
     thunks_[{signature, style}] = *made;
   return made;
@@ -60,18 +62,23 @@ Mover::Ranges Engine::placeableIn(const Arena &arena, const Mover::Ranges &thunk
 ThunkEnvironment Engine::thunkEnvironment() {
   auto refresh = [](void *engine) { static_cast<Engine *>(engine)->unwind_.refresh(); };
   auto uncaught = [](void *engine, EntryIndex entry) { static_cast<Engine *>(engine)->reportUncaught(entry); };
+  auto left = [](void *engine, void *exception) {
+    endLeaving(exception);
+    static_cast<Engine *>(engine)->host_->left();
+  };
   return {.argumentBlock = block_,
           .entryOffset = blockParameterBytes,
           .entrySlots = entries_.slotBase(),
           .staleFlag = Address::of(unwind_.stale()),
           .refresh = Address::of(reinterpret_cast<const void *>(+refresh)),
           .uncaught = Address::of(reinterpret_cast<const void *>(+uncaught)),
+          .left = Address::of(reinterpret_cast<const void *>(+left)),
+          .entryFrame = Address::of(&activations_.entryFrame),
           .context = Address::of(this)};
 }
 
-Expected<CodeObject> Engine::linkThunk(const Signature &signature, ThunkStyle style) {
-  LinkRequest link{"call thunk " + signature.text, Moves::All, Retain::None};
-  auto module = buildThunk(signature, style, thunkEnvironment());
+Expected<CodeObject> Engine::linkThunk(ParsedModule module, const std::string &name) {
+  LinkRequest link{name, Moves::All, Retain::None};
   auto object = compileModule(std::move(module), {link.name, OptLevel::O1, link.moves}, *machines_);
   if (!object)
     return object.takeError();
@@ -79,8 +86,8 @@ Expected<CodeObject> Engine::linkThunk(const Signature &signature, ThunkStyle st
   return linker_->link(std::move(*object), link, resolver);
 }
 
-Expected<Address> Engine::makeThunk(const Signature &signature, ThunkStyle style) {
-  auto thunk = linkThunk(signature, style);
+Expected<Address> Engine::makeThunk(ParsedModule module, const std::string &name) {
+  auto thunk = linkThunk(std::move(module), name);
   if (!thunk)
     return thunk.takeError();
   SymbolPlace place = thunk->symbols.function(thunkName)->place;
@@ -96,7 +103,7 @@ Expected<Address> Engine::makeThunk(const Signature &signature, ThunkStyle style
     next[indexOf(kind)] = base + segment.size;
     if (!thunkSpace_[indexOf(kind)].contains(Range::at(base, segment.size))) {
       objects_.remove(request.object);
-      return fail(ErrorCode::SpaceFull, "no room for another call thunk, of type " + signature.text);
+      return fail(ErrorCode::SpaceFull, "no room for another " + name);
     }
   }
   if (auto report = mover_.place(request, thunkSpace_); !report) {
@@ -113,9 +120,17 @@ void Engine::reportUncaught(EntryIndex entry) {
   details.kind = "exception";
   std::string name = nameOf(entry);
   details.symbols = {name};
-  if (uncaught_)
-    uncaught_(fail(ErrorCode::Trap, name + ": C++ exception that compiled code did not catch: " + describeCurrentException(),
+  if (host_)
+    host_->uncaught(fail(ErrorCode::Trap, name + ": C++ exception that compiled code did not catch: " + describeCurrentException(),
                    std::move(details)));
+}
+
+// The type is C's void (*)(void *); code that takes no argument does not see it.
+Expected<Address> Engine::directThunk() {
+  Signature signature;
+  signature.text = "void (ptr)";
+  signature.parameters = {{ValueKind::Ptr, Extension::None}};
+  return thunk(types_.intern(signature), ThunkStyle::Direct);
 }
 
 std::string Engine::nameOf(EntryIndex entry) const {

@@ -1,5 +1,7 @@
 #include "run/runtime_support.h"
 
+#include "run/leave.h"
+
 #include "llvm/ADT/DenseSet.h"
 
 #include <algorithm>
@@ -117,7 +119,7 @@ std::optional<Address> nomad::findRuntimeSupport(StringRef name) {
     return Address::of(reinterpret_cast<const void *>(&registerExitHandler));
   if (name == "__emutls_get_address")
     return Address::of(reinterpret_cast<const void *>(&threadLocalAddress));
-  return std::nullopt;
+  return findPersonality(name);
 }
 
 void nomad::announceTeardown(Teardown &teardown) {
@@ -130,11 +132,11 @@ void nomad::retireTeardown(Teardown &teardown) {
   liveTeardowns().erase(&teardown);
 }
 
-void nomad::runExitHandlers(Teardown &teardown) {
+void nomad::runExitHandlers(Teardown &teardown, function_ref<void(const Teardown::ExitHandler &)> run) {
   while (!teardown.exitHandlers.empty()) {
     Teardown::ExitHandler handler = teardown.exitHandlers.back();
     teardown.exitHandlers.pop_back();
-    handler.function(handler.argument);
+    run(handler);
   }
 }
 

@@ -5,6 +5,7 @@
 #include "base/address.h"
 #include "link/code_object.h"
 
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringRef.h"
 
 #include <optional>
@@ -12,15 +13,15 @@
 
 namespace nomad {
 
-/// `__cxa_atexit`, `__cxa_thread_atexit`, `__emutls_get_address`: ours.
+/// `__cxa_atexit`, `__cxa_thread_atexit`, `__emutls_get_address`, `__gxx_personality_v0`: ours.
 std::optional<Address> findRuntimeSupport(llvm::StringRef name);
 
 /// From now on, until `retireTeardown`, code may register exit handlers with this `__dso_handle`.
 void announceTeardown(Teardown &teardown);
 void retireTeardown(Teardown &teardown);
 
-/// Runs and removes exit handlers, the last one registered first; those they register too.
-void runExitHandlers(Teardown &teardown);
+/// Removes exit handlers and has `run` call them, the last one registered first; those they register too.
+void runExitHandlers(Teardown &teardown, llvm::function_ref<void(const Teardown::ExitHandler &)> run);
 
 /// In a catch block: the type of what was thrown, and what() if it is a std::exception.
 std::string describeCurrentException();

@@ -11,11 +11,13 @@ static Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   auto destroy = [](napi_env, void *data, void *) { delete static_cast<Environment *>(data); };
   napi_set_instance_data(env, new Environment, destroy, nullptr);
   exports.Set("llvmVersion", LLVM_VERSION_STRING);
-  exports.Set("createJit", [&] {
+  auto add = [&](const char *name, napi_callback callback) {
     napi_value function = nullptr;
-    napi_create_function(env, "createJit", NAPI_AUTO_LENGTH, createJit, nullptr, &function);
-    return Napi::Value(env, function);
-  }());
+    napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
+    exports.Set(name, Napi::Value(env, function));
+  };
+  add("createJit", createJit);
+  add("functionType", functionType);
   return exports;
 }
 

@@ -22,6 +22,8 @@ napi_value detailsObject(const Js &js, const ErrorDetails &details) {
     js.set(result, "sourceLine", js.text(*details.sourceLine));
   if (details.kind)
     js.set(result, "kind", js.text(*details.kind));
+  if (details.object)
+    js.set(result, "object", js.number(*details.object));
   napi_value symbols = js.array(details.symbols.size());
   for (size_t i = 0; i < details.symbols.size(); ++i)
     js.setElement(symbols, i, js.text(details.symbols[i]));

@@ -46,6 +46,8 @@ void finalizeJit(napi_env env, void *data, void *) {
 }
 
 Result dispose(Call &call) {
+  if (call.engine().isRunning())
+    return fail(ErrorCode::State, "dispose: code of the Jit is running");
   call.jit().engine.reset();
   return call.js.undefined();
 }
@@ -84,6 +86,7 @@ void addBlock(const Js &js, napi_value target, Jit &jit) {
   napi_value block = nullptr;
   js.check(napi_create_arraybuffer(js.env, Engine::blockBytes, &data, &block));
   js.check(napi_create_reference(js.env, block, 1, &jit.block));
+  jit.blockData = data;
   jit.engine->setArgumentBlock(Address::of(data));
   js.set(target, "block", block);
   js.set(target, "blockParameterBytes", js.number(static_cast<double>(Engine::blockParameterBytes)));
@@ -105,12 +108,13 @@ void addRanges(const Js &js, napi_value target, const Engine &engine) {
 napi_value makeJitObject(const Js &js, Jit &jit) {
   napi_value target = js.object();
   addBlock(js, target, jit);
-  jit.engine->onUncaught([&jit](Error error) { throwError(Js{jit.env}, jit, std::move(error)); });
+  jit.engine->setHost(&jit.host);
   addRanges(js, target, *jit.engine);
   addCompile(js, target, jit);
   addMove(js, target, jit);
   addLookup(js, target, jit);
   addCall(js, target, jit);
+  addHostFunctions(js, target, jit);
   bind<stats>(js, target, "stats", jit);
   bind<trim>(js, target, "trim", jit);
   bind<dispose>(js, target, "dispose", jit);

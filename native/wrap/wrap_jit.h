@@ -2,7 +2,7 @@
 #pragma once
 
 #include "run/engine.h"
-#include "wrap/js.h"
+#include "wrap/js_host.h"
 
 #include <memory>
 #include <set>
@@ -16,6 +16,8 @@ struct Jit {
   std::unique_ptr<Engine> engine; // null after dispose
   napi_ref errorFactory = nullptr;
   napi_ref block = nullptr; // keeps the argument block
+  void *blockData = nullptr;
+  JsHost host{*this};
 };
 
 /// All Jits of an environment.
@@ -31,5 +33,10 @@ void addCompile(const Js &js, napi_value target, Jit &jit);
 void addMove(const Js &js, napi_value target, Jit &jit);
 void addLookup(const Js &js, napi_value target, Jit &jit);
 void addCall(const Js &js, napi_value target, Jit &jit);
+void addHostFunctions(const Js &js, napi_value target, Jit &jit);
+
+/// functionType(text): the signature that a type in IR syntax says, or a message why it says none.
+napi_value functionType(napi_env env, napi_callback_info info);
+napi_value signatureObject(const Js &js, const Signature &signature);
 
 } // namespace nomad::wrap

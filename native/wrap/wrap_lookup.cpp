@@ -103,21 +103,10 @@ Result objectsIn(Call &call) {
 }
 
 Result signature(Call &call) {
-  const Js &js = call.js;
   std::uint32_t index = call.uint32(0);
   if (index >= call.engine().types().signatureCount())
     return fail(ErrorCode::Signature, "there is no signature " + Twine(index));
-  const Signature &signature = call.engine().types().signature(index);
-  napi_value parameters = js.array(signature.parameters.size());
-  for (size_t i = 0; i < signature.parameters.size(); ++i)
-    js.setElement(parameters, i, kindName(js, signature.parameters[i].kind));
-  napi_value result = js.object();
-  js.set(result, "text", js.text(signature.text));
-  js.set(result, "result", kindName(js, signature.result));
-  js.set(result, "parameters", parameters);
-  if (!signature.refusal.empty())
-    js.set(result, "refusal", js.text(signature.refusal));
-  return result;
+  return signatureObject(call.js, call.engine().types().signature(index));
 }
 
 Result addressOf(Call &call) {
@@ -223,6 +212,19 @@ Result writeGlobal(Call &call) {
 }
 
 } // namespace
+
+napi_value nomad::wrap::signatureObject(const Js &js, const Signature &signature) {
+  napi_value parameters = js.array(signature.parameters.size());
+  for (size_t i = 0; i < signature.parameters.size(); ++i)
+    js.setElement(parameters, i, kindName(js, signature.parameters[i].kind));
+  napi_value result = js.object();
+  js.set(result, "text", js.text(signature.text));
+  js.set(result, "result", kindName(js, signature.result));
+  js.set(result, "parameters", parameters);
+  if (!signature.refusal.empty())
+    js.set(result, "refusal", js.text(signature.refusal));
+  return result;
+}
 
 void nomad::wrap::addLookup(const Js &js, napi_value target, Jit &jit) {
   bind<describe>(js, target, "describe", jit);

@@ -1,4 +1,4 @@
-// move, moveBatch, free.
+// move, moveBatch, free, isLive.
 #include "wrap/call.h"
 
 #include <chrono>
@@ -41,9 +41,20 @@ Result moveBatch(Call &call) {
 }
 
 Result release(Call &call) {
-  if (Error error = call.engine().free(call.uint32(0)))
+  Handle handle = call.uint32(0);
+  auto host = call.engine().hostIndex(handle);
+  if (Error error = call.engine().free(handle))
     return error;
+  if (host)
+    call.jit().host.remove(*host);
   return nullptr;
+}
+
+Result isLive(Call &call) {
+  auto object = call.engine().object(call.uint32(0));
+  if (!object)
+    consumeError(object.takeError());
+  return call.js.boolean(static_cast<bool>(object));
 }
 
 } // namespace
@@ -52,4 +63,5 @@ void nomad::wrap::addMove(const Js &js, napi_value target, Jit &jit) {
   bind<move>(js, target, "move", jit);
   bind<moveBatch>(js, target, "moveBatch", jit);
   bind<release>(js, target, "free", jit);
+  bind<isLive>(js, target, "isLive", jit);
 }

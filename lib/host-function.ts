@@ -1,0 +1,66 @@
+/**
+ * JS functions that code can call.
+ *
+ * In: a type in IR syntax and a JS function. Out: a HostFunction, to be given to any Jit under a name. Always true: its type is one whose
+ * values cross between JS and code.
+ */
+import { show } from './check';
+import { SignatureError } from './errors';
+import { loadAddon, type Signature } from './native';
+
+/** A JS function that a HostFunction stands for; the arguments are numbers, bigints and booleans by the IR type. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- only `any` accepts every function
+export type HostCallback = (...values: any[]) => unknown;
+
+/** Makes a host function of a signature that is known to be good. */
+export let makeHostFunction: (signature: Signature, callback: HostCallback) => HostFunction;
+
+/** A JS function that code can call. Made by `hostFunction`. */
+export class HostFunction {
+  readonly #signature: Signature;
+  readonly #callback: HostCallback;
+
+  static {
+    makeHostFunction = (signature, callback) => new HostFunction(signature, callback);
+  }
+
+  private constructor(signature: Signature, callback: HostCallback) {
+    this.#signature = signature;
+    this.#callback = callback;
+  }
+
+  /** Its type in IR, such as `i32 (ptr, i32)`. */
+  get type(): string {
+    return this.#signature.text;
+  }
+
+  /** The JS function. */
+  get callback(): HostCallback {
+    return this.#callback;
+  }
+
+  /** How messages and debuggers call it. */
+  get name(): string {
+    return this.#callback.name === '' ? 'host function' : this.#callback.name;
+  }
+
+  /** Its type as thunks see it. */
+  get signature(): Signature {
+    return this.#signature;
+  }
+}
+
+/**
+ * Makes a host function of `callback`. Integers arrive and leave as with callables; pointers arrive as bigints, and what is returned for one
+ * is a bigint, null or a Callable. What it throws leaves all code up to the JS caller, and is thrown there. Throws SignatureError for a type
+ * that is none, or whose values can't cross, and TypeError.
+ */
+export function hostFunction(type: string, callback: HostCallback): HostFunction {
+  if (typeof (type as unknown) !== 'string') throw new TypeError(`a host function's type must be a string, not ${show(type)}`);
+  if (typeof (callback as unknown) !== 'function') throw new TypeError(`a host function must be a function, not ${show(callback)}`);
+  const signature = loadAddon().functionType(type);
+  if (typeof signature === 'string') throw new SignatureError(signature);
+  if (signature.refusal !== undefined)
+    throw new SignatureError(`no host function can be of type ${signature.text}: ${signature.refusal}`);
+  return makeHostFunction(signature, callback);
+}

@@ -1,0 +1,47 @@
+/**
+ * The host functions of one Jit.
+ *
+ * In: HostFunctions that code is about to link to. Out: their native halves. Always true: a native half lives as long as code refers to it
+ * or something in JS holds its HostEntry; then the Jit's object table frees it.
+ */
+import type { JitCore } from './core';
+import type { HostFunction } from './host-function';
+import { HostEntrances } from './call/host';
+import type { Handle } from './native';
+import { nextId } from './object-table';
+
+/** A host function in one Jit: to native code, a code object that never moves. */
+export class HostEntry {
+  readonly id = nextId();
+  readonly handle: Handle;
+  /** Keeps the user's object, so that the Jit finds this entry as long as code refers to it. */
+  readonly host: HostFunction;
+
+  constructor(handle: Handle, host: HostFunction) {
+    this.handle = handle;
+    this.host = host;
+  }
+}
+
+/** Host functions by what users have of them. */
+export class HostTable {
+  readonly #core: JitCore;
+  readonly #entrances: HostEntrances;
+  readonly #entries = new WeakMap<HostFunction, WeakRef<HostEntry>>();
+
+  constructor(core: JitCore) {
+    this.#core = core;
+    this.#entrances = new HostEntrances(core.native);
+  }
+
+  /** The entry of `host`, made at the first call. Throws SpaceFullError. */
+  entry(host: HostFunction): HostEntry {
+    const known = this.#entries.get(host)?.deref();
+    if (known !== undefined) return known;
+    const handle = this.#core.native.addHost(host.name, host.type, this.#entrances.make(host));
+    const entry = new HostEntry(handle, host);
+    this.#core.objects.add(handle, entry);
+    this.#entries.set(host, new WeakRef(entry));
+    return entry;
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * What the stack has of code objects, while host functions run.
+ *
+ * In: native words. Out: StackRoots. Always true: every word that may refer to a segment that could move is here; an exact one is
+ * rewritten when its code object moves, an ambiguous one forbids that.
+ */
+import type { CodeObject } from './code-object';
+import type { JitCore } from './core';
+import type { Handle } from './native';
+
+/** One word that refers to a code object. */
+export interface StackRoot {
+  readonly codeObject: CodeObject;
+  /** A return address, another word on the stack, or a register that code had saved. */
+  readonly kind: 'return' | 'word' | 'register';
+  /** Where the word is. */
+  readonly address: bigint;
+  /** What it is. */
+  readonly value: bigint;
+}
+
+/** All of them. */
+export interface StackRoots {
+  /** Return addresses of frames that are known. */
+  readonly exact: StackRoot[];
+  /** Everything else. */
+  readonly ambiguous: StackRoot[];
+}
+
+const kinds = ['return', 'word', 'register'] as const;
+const wordLength = 4;
+
+/** The roots of all code that waits for host functions of this Jit. */
+export function stackRoots(core: JitCore): StackRoots {
+  const [exact, ambiguous] = core.native.stackRoots();
+  return { exact: unflatten(core, exact), ambiguous: unflatten(core, ambiguous) };
+}
+
+/** Those that forbid code object `handle` to move. */
+export function pinsOf(core: JitCore, handle: Handle): StackRoot[] {
+  const object = core.objects.get(handle);
+  return stackRoots(core).ambiguous.filter(({ codeObject }) => codeObject === object);
+}
+
+function unflatten(core: JitCore, words: ReadonlyArray<number | bigint>): StackRoot[] {
+  const roots: StackRoot[] = [];
+  for (let i = 0; i < words.length; i += wordLength) {
+    const [kind, handle, address, value] = words.slice(i, i + wordLength) as [number, Handle, bigint, bigint];
+    const codeObject = core.objects.get(handle) as CodeObject | undefined;
+    if (codeObject !== undefined) roots.push({ codeObject, kind: kinds[kind] ?? 'word', address, value });
+  }
+  return roots;
+}

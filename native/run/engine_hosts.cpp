@@ -1,0 +1,136 @@
+// The engine's host functions: how code gets at them, what happens when it calls one, and what the stack has meanwhile.
+#include "run/engine.h"
+
+#include "base/error.h"
+#include "run/host_thunk.h"
+#include "run/leave.h"
+
+using namespace nomad;
+using namespace llvm;
+
+extern "C" [[gnu::visibility("hidden"), gnu::used]] void nomad_call_host(Engine *engine, HostIndex index,
+                                                                         const Activation::Registers *registers) {
+  engine->callHost(index, *registers);
+}
+
+Expected<Address> Engine::hostThunk(const Signature &signature) {
+  auto found = hostThunks_.find(signature.text);
+  if (found != hostThunks_.end())
+    return found->second;
+  HostThunkEnvironment environment{block_, hostExit(), Address::of(this)};
+  auto made = makeThunk(buildHostThunk(signature, environment), "host thunk " + signature.text);
+  if (made)
+    hostThunks_[signature.text] = *made;
+  return made;
+}
+
+Error Engine::addHostBlock() {
+  Address code = Address::of(roundUp(nextThunk_[indexOf(SegmentKind::Code)].value(), HostTable::stubBytes));
+  Address slots = Address::of(roundUp(nextThunk_[indexOf(SegmentKind::Data)].value(), HostTable::stubBytes));
+  Range codeRange = Range::at(code, HostTable::blockCodeBytes), slotRange = Range::at(slots, HostTable::blockSlotBytes);
+  if (!thunkSpace_[indexOf(SegmentKind::Code)].contains(codeRange) || !thunkSpace_[indexOf(SegmentKind::Data)].contains(slotRange))
+    return fail(ErrorCode::SpaceFull, "no room for more host functions");
+  bool isClaimed = arena_->occupancy(SegmentKind::Code).claim(codeRange) && arena_->occupancy(SegmentKind::Data).claim(slotRange);
+  NOMAD_ASSERT(isClaimed, "nobody but the engine places anything in the thunk space");
+  hosts_.addBlock(*arena_, code, slots);
+  nextThunk_[indexOf(SegmentKind::Code)] = codeRange.limit;
+  nextThunk_[indexOf(SegmentKind::Data)] = slotRange.limit;
+  return Error::success();
+}
+
+Expected<Handle> Engine::addHost(StringRef name, const Signature &signature) {
+  auto thunk = hostThunk(signature);
+  if (!thunk)
+    return thunk.takeError();
+  if (hosts_.isFull())
+    if (Error error = addHostBlock())
+      return error;
+  HostIndex index = hosts_.take(*thunk);
+  CodeObject object;
+  object.segment(SegmentKind::Code) = {hosts_.stub(index), HostTable::stubBytes, 4};
+  object.state = State::Placed;
+  object.retain = Retain::None;
+  Exports exports;
+  exports.functions.push_back({name.str(), signature, {}});
+  object.symbols = SymbolTable::encode(name, exports, types_, [](StringRef) { return SymbolPlace{SegmentKind::Code, 0}; });
+  Handle handle = objects_.add(std::move(object));
+  hostIndices_[handle] = index;
+  return handle;
+}
+
+std::optional<HostIndex> Engine::hostIndex(Handle handle) const {
+  auto found = hostIndices_.find(handle);
+  return found == hostIndices_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
+  Activation activation{activations_.innermost, activations_.entryFrame, &registers};
+  forgetStackRoots();
+  activations_.innermost = &activation;
+  bool hasReturned = host_ && host_->call(index);
+  forgetStackRoots();
+  activations_.innermost = activation.previous;
+  activations_.entryFrame = activation.entryFrame;
+  if (*unwind_.stale())
+    unwind_.refresh();
+  if (hasReturned)
+    return;
+  leaveCode();
+  // Some frame can't be unwound: code goes on, without a result and without JS, and its caller hears of it when it returns.
+  block_.pointer<std::uint64_t>()[0] = 0;
+  if (host_)
+    host_->left();
+}
+
+// ---- the stack ----
+
+const StackRoots &Engine::stackRoots() {
+  if (areStackRootsCurrent_)
+    return stackRoots_;
+  if (activations_.innermost && *unwind_.stale())
+    unwind_.refresh();
+  for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)
+    stackWalk_.walk(*activation, stackRoots_);
+  for (const StackRoot &root : stackRoots_.exact)
+    root.object->stackUse.active = 1;
+  for (const StackRoot &root : stackRoots_.ambiguous)
+    root.object->stackUse.pinned |= 1 << indexOf(root.segment);
+  if (hasShadowStack())
+    for (const StackRoot &root : stackRoots_.exact)
+      root.object->stackUse.pinned |= 1 << indexOf(SegmentKind::Code);
+  areStackRootsCurrent_ = true;
+  return stackRoots_;
+}
+
+void Engine::forgetStackRoots() {
+  if (!areStackRootsCurrent_)
+    return;
+  for (auto *roots : {&stackRoots_.exact, &stackRoots_.ambiguous}) {
+    for (const StackRoot &root : *roots)
+      root.object->stackUse = {};
+    roots->clear();
+  }
+  areStackRootsCurrent_ = false;
+}
+
+Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
+  if (isRunning())
+    stackRoots();
+  auto report = mover_.relocate(requests, placeable_);
+  if (report)
+    for (const StackRoot &root : stackRoots_.exact)
+      *root.slot.pointer<std::uint64_t>() = (root.object->segment(root.segment).base + root.offset).value();
+  return report;
+}
+
+Error Engine::checkIdle(Handle handle) {
+  const CodeObject &object = objects_[handle];
+  if (object.isEnding)
+    return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is being freed");
+  if (!isRunning())
+    return Error::success();
+  stackRoots();
+  if (object.stackUse.isUsed())
+    return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is still running, or the stack may have its address");
+  return Error::success();
+}

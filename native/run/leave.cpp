@@ -1,0 +1,53 @@
+#include "run/leave.h"
+
+#include <unwind.h>
+
+using namespace nomad;
+
+extern "C" _Unwind_Reason_Code __gxx_personality_v0(int, _Unwind_Action, _Unwind_Exception_Class, _Unwind_Exception *,
+                                                    _Unwind_Context *);
+
+namespace {
+
+void destroy(_Unwind_Reason_Code, _Unwind_Exception *exception) { delete exception; }
+
+_Unwind_Reason_Code passHostException(int version, _Unwind_Action actions, _Unwind_Exception_Class type,
+                                      _Unwind_Exception *exception, _Unwind_Context *context) {
+  if ((actions & _UA_SEARCH_PHASE) != 0)
+    return _URC_CONTINUE_UNWIND;
+  // Who would catch it can't be entered for its destructors alone: the same landing pad leads to both.
+  bool wouldCatch =
+      __gxx_personality_v0(version, _UA_SEARCH_PHASE, type, exception, context) == _URC_HANDLER_FOUND;
+  return wouldCatch ? _URC_CONTINUE_UNWIND : __gxx_personality_v0(version, actions, type, exception, context);
+}
+
+// Between finding a handler and entering it destructors run, and may move code. libstdc++ remembers the landing pad's address from the
+// search, so the handler's frame is searched again where its code is now.
+_Unwind_Reason_Code personality(int version, _Unwind_Action actions, _Unwind_Exception_Class type, _Unwind_Exception *exception,
+                                _Unwind_Context *context) {
+  if (type == hostExceptionClass)
+    return passHostException(version, actions, type, exception, context);
+  if ((actions & _UA_HANDLER_FRAME) != 0)
+    __gxx_personality_v0(version, _UA_SEARCH_PHASE, type, exception, context);
+  return __gxx_personality_v0(version, actions, type, exception, context);
+}
+
+} // namespace
+
+void nomad::leaveCode() {
+  auto *exception = new _Unwind_Exception{};
+  exception->exception_class = hostExceptionClass;
+  exception->exception_cleanup = destroy;
+  _Unwind_RaiseException(exception);
+  delete exception;
+}
+
+void nomad::endLeaving(void *exception) { _Unwind_DeleteException(static_cast<_Unwind_Exception *>(exception)); }
+
+std::optional<Address> nomad::findPersonality(llvm::StringRef name) {
+  if (name == thunkPersonalityName)
+    return Address::of(reinterpret_cast<const void *>(&__gxx_personality_v0));
+  if (name == "__gxx_personality_v0")
+    return Address::of(reinterpret_cast<const void *>(&personality));
+  return std::nullopt;
+}

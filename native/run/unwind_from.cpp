@@ -1,0 +1,74 @@
+#include "run/unwind_from.h"
+
+#include <unwind.h>
+#include <utility>
+
+using namespace nomad;
+
+// libgcc walks from where it is called. This function's own unwind record says that its caller is the frame at a FrameContext, whose
+// address is in rbx: from the call on, the frame address is what the context has for the stack pointer, and each register is
+// "saved" in the context.
+//
+//   DW_CFA_def_cfa_expression (0x0f): *(rbx + 8)             0x73: DW_OP_breg3, the value of rbx plus ...; 0x06: DW_OP_deref
+//   DW_CFA_expression (0x10) register: at rbx + offset
+asm(R"(
+  .text
+  .p2align 4
+  .globl nomad_unwind_from
+  .hidden nomad_unwind_from
+  .type nomad_unwind_from, @function
+nomad_unwind_from:
+  .cfi_startproc
+  pushq %rbx
+  .cfi_def_cfa_offset 16
+  .cfi_offset %rbx, -16
+  movq %rdi, %rbx
+  movq %rsi, %rdi
+  movq %rdx, %rsi
+  .cfi_remember_state
+  .cfi_escape 0x0f, 3, 0x73, 8, 0x06
+  .cfi_escape 0x10, 16, 2, 0x73, 0
+  .cfi_escape 0x10, 6, 2, 0x73, 16
+  .cfi_escape 0x10, 3, 2, 0x73, 24
+  .cfi_escape 0x10, 12, 2, 0x73, 32
+  .cfi_escape 0x10, 13, 2, 0x73, 40
+  .cfi_escape 0x10, 14, 2, 0x73, 48
+  .cfi_escape 0x10, 15, 2, 0x73, 56
+  call _Unwind_Backtrace@PLT
+  .cfi_restore_state
+  popq %rbx
+  .cfi_def_cfa_offset 8
+  ret
+  .cfi_endproc
+  .size nomad_unwind_from, .-nomad_unwind_from
+)");
+
+extern "C" void nomad_unwind_from(const FrameContext *context, _Unwind_Trace_Fn visit, void *argument);
+
+namespace {
+
+using Visit = llvm::function_ref<bool(const WaitingFrame &)>;
+
+struct Walk {
+  Visit visit;
+  bool isThere; // past the frame of nomad_unwind_from
+};
+
+_Unwind_Reason_Code visitFrame(_Unwind_Context *context, void *argument) {
+  constexpr int rbp = 6;
+  auto *walk = static_cast<Walk *>(argument);
+  // The first frame is the one that called _Unwind_Backtrace.
+  if (!std::exchange(walk->isThere, true))
+    return _URC_NO_REASON;
+  WaitingFrame frame{Address::of(static_cast<std::uint64_t>(_Unwind_GetIP(context))),
+                     Address::of(static_cast<std::uint64_t>(_Unwind_GetCFA(context))).shifted(-8),
+                     static_cast<std::uint64_t>(_Unwind_GetGR(context, rbp))};
+  return walk->visit(frame) ? _URC_NO_REASON : _URC_NORMAL_STOP;
+}
+
+} // namespace
+
+void nomad::unwindFrom(const FrameContext &context, Visit visit) {
+  Walk walk{visit, false};
+  nomad_unwind_from(&context, visitFrame, &walk);
+}

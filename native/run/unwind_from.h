@@ -1,0 +1,27 @@
+// A walk by unwind records that begins somewhere else: at frames that wait, above others that have none.
+#pragma once
+
+#include "base/address.h"
+
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+namespace nomad {
+
+/// Where a frame goes on when what it called returns. The layout is known to the code in unwind_from.cpp.
+struct FrameContext {
+  Address instruction;
+  Address stack; // the stack pointer then
+  std::uint64_t rbp, rbx, r12, r13, r14, r15;
+};
+
+/// A frame that waits for a call: where it goes on, and the word from which the call will return there.
+struct WaitingFrame {
+  Address instruction;
+  Address returnSlot;
+  std::uint64_t framePointer;
+};
+
+/// Visits the frame at `context` and those it was called from, until `visit` returns false or a frame has no unwind record.
+void unwindFrom(const FrameContext &context, llvm::function_ref<bool(const WaitingFrame &)> visit);
+
+} // namespace nomad

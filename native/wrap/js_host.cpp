@@ -1,0 +1,77 @@
+#include "wrap/js_host.h"
+
+#include "wrap/call.h"
+
+#include <utility>
+
+using namespace nomad;
+using namespace nomad::wrap;
+
+JsHost::~JsHost() {
+  for (napi_ref function : functions_)
+    if (function)
+      napi_delete_reference(jit_.env, function);
+  if (thrown_)
+    napi_delete_reference(jit_.env, thrown_);
+}
+
+void JsHost::add(HostIndex index, napi_value function) {
+  if (functions_.size() <= index)
+    functions_.resize(index + 1);
+  napi_create_reference(jit_.env, function, 1, &functions_[index]);
+}
+
+void JsHost::remove(HostIndex index) {
+  if (index < functions_.size() && functions_[index])
+    napi_delete_reference(jit_.env, std::exchange(functions_[index], nullptr));
+}
+
+// A handle scope for each call: code may call millions of times before it returns to JS.
+bool JsHost::call(HostIndex index) {
+  napi_env env = jit_.env;
+  bool isPending = false;
+  if (isBlocked_ && napi_is_exception_pending(env, &isPending) == napi_ok && isPending) {
+    static_cast<std::uint64_t *>(jit_.blockData)[0] = 0;
+    return true;
+  }
+  isBlocked_ = false;
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(env, &scope) != napi_ok)
+    return false;
+  napi_value function = nullptr, result = nullptr;
+  napi_get_reference_value(env, functions_[index], &function);
+  bool hasReturned = napi_call_function(env, function, function, 0, nullptr, &result) == napi_ok;
+  if (!hasReturned)
+    keepException();
+  napi_close_handle_scope(env, scope);
+  return hasReturned;
+}
+
+// None is there if JS was ended (worker.terminate).
+void JsHost::keepException() {
+  Js js{jit_.env};
+  napi_value exception = nullptr;
+  bool isPending = false;
+  if (thrown_)
+    napi_delete_reference(js.env, std::exchange(thrown_, nullptr));
+  if (!js.check(napi_is_exception_pending(js.env, &isPending)) || !isPending)
+    return;
+  if (!js.check(napi_get_and_clear_last_exception(js.env, &exception)))
+    return;
+  napi_value holder = js.array(1);
+  js.setElement(holder, 0, exception);
+  napi_create_reference(js.env, holder, 1, &thrown_);
+}
+
+void JsHost::left() {
+  isBlocked_ = true;
+  if (!thrown_)
+    return;
+  Js js{jit_.env};
+  napi_value holder = nullptr;
+  js.check(napi_get_reference_value(js.env, thrown_, &holder));
+  napi_throw(js.env, js.element(holder, 0));
+  napi_delete_reference(js.env, std::exchange(thrown_, nullptr));
+}
+
+void JsHost::uncaught(llvm::Error error) { throwError(Js{jit_.env}, jit_, std::move(error)); }

@@ -1,0 +1,35 @@
+// JS as the host of an engine: runs host functions, and carries what they throw around code.
+#pragma once
+
+#include "run/engine.h"
+#include "wrap/js.h"
+
+#include <vector>
+
+namespace nomad::wrap {
+
+struct Jit;
+
+class JsHost : public Host {
+public:
+  explicit JsHost(Jit &jit) : jit_(jit) {}
+  ~JsHost() override;
+
+  /// `function` takes no arguments: it reads and writes the argument block.
+  void add(HostIndex index, napi_value function);
+  void remove(HostIndex index);
+
+  bool call(HostIndex index) override;
+  void left() override;
+  void uncaught(llvm::Error error) override;
+
+private:
+  void keepException();
+
+  Jit &jit_;
+  std::vector<napi_ref> functions_;
+  napi_ref thrown_ = nullptr; // an array with what a host function threw, while code is being left
+  bool isBlocked_ = false;    // code could not be left: JS has an exception pending while code runs on
+};
+
+} // namespace nomad::wrap

@@ -1,0 +1,65 @@
+// addHost, stackRoots.
+#include "wrap/call.h"
+
+using namespace nomad;
+using namespace nomad::wrap;
+using namespace llvm;
+
+namespace {
+
+Result addHost(Call &call) {
+  auto signature = parseSignature(call.text(1));
+  if (!signature)
+    return signature.takeError();
+  if (!signature->refusal.empty())
+    return fail(ErrorCode::Signature, "no host function can be of type " + signature->text + ": " + signature->refusal);
+  auto handle = call.engine().addHost(call.text(0), *signature);
+  if (!handle)
+    return handle.takeError();
+  call.jit().host.add(*call.engine().hostIndex(*handle), call.argument(2));
+  return call.js.number(*handle);
+}
+
+// [kind, handle, address, value, ...]
+napi_value flatten(Call &call, ArrayRef<StackRoot> roots) {
+  const Js &js = call.js;
+  napi_value result = js.array(4 * roots.size());
+  size_t at = 0;
+  for (const StackRoot &root : roots) {
+    Address value = root.object->segment(root.segment).base + root.offset;
+    js.setElement(result, at++, js.number(static_cast<double>(root.kind)));
+    js.setElement(result, at++, js.number(call.engine().handleOf(*root.object)));
+    js.setElement(result, at++, js.bigint(root.slot.value()));
+    js.setElement(result, at++, js.bigint(value.value()));
+  }
+  return result;
+}
+
+Result stackRoots(Call &call) {
+  const StackRoots &roots = call.engine().stackRoots();
+  napi_value result = call.js.array(2);
+  call.js.setElement(result, 0, flatten(call, roots.exact));
+  call.js.setElement(result, 1, flatten(call, roots.ambiguous));
+  return result;
+}
+
+Result isRunning(Call &call) { return call.js.boolean(call.engine().isRunning()); }
+
+} // namespace
+
+void nomad::wrap::addHostFunctions(const Js &js, napi_value target, Jit &jit) {
+  bind<addHost>(js, target, "addHost", jit);
+  bind<stackRoots>(js, target, "stackRoots", jit);
+  bind<isRunning>(js, target, "isRunning", jit);
+}
+
+napi_value nomad::wrap::functionType(napi_env env, napi_callback_info info) {
+  Js js{env};
+  size_t count = 1;
+  napi_value argument = nullptr;
+  js.check(napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr));
+  auto signature = parseSignature(js.text(argument));
+  if (signature)
+    return signatureObject(js, *signature);
+  return js.text(toString(signature.takeError()));
+}
