@@ -74,6 +74,7 @@ export class JitCore {
       thrown = error;
     }
     this.reservations.releaseAll(handle);
+    this.hosts.delete(handle);
     this.objects.delete(handle);
     if (thrown !== undefined) throw thrown;
   }

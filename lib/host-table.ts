@@ -6,7 +6,7 @@
  */
 import type { JitCore } from './core';
 import type { HostFunction } from './host-function';
-import { HostEntrances } from './call/host';
+import { HostEntrances, type HostEntrance } from './call/host';
 import type { Handle } from './native';
 import { nextId } from './object-table';
 
@@ -28,6 +28,8 @@ export class HostTable {
   readonly #core: JitCore;
   readonly #entrances: HostEntrances;
   readonly #entries = new WeakMap<HostFunction, WeakRef<HostEntry>>();
+  /** What native code calls, and holds weakly. */
+  readonly #entered = new Map<Handle, HostEntrance>();
 
   constructor(core: JitCore) {
     this.#core = core;
@@ -38,10 +40,17 @@ export class HostTable {
   entry(host: HostFunction): HostEntry {
     const known = this.#entries.get(host)?.deref();
     if (known !== undefined) return known;
-    const handle = this.#core.native.addHost(host.name, host.type, this.#entrances.make(host));
+    const entrance = this.#entrances.make(host);
+    const handle = this.#core.native.addHost(host.name, host.type, entrance);
+    this.#entered.set(handle, entrance);
     const entry = new HostEntry(handle, host);
     this.#core.objects.add(handle, entry);
     this.#entries.set(host, new WeakRef(entry));
     return entry;
+  }
+
+  /** Forgets a native half that is gone. */
+  delete(handle: Handle): void {
+    this.#entered.delete(handle);
   }
 }

@@ -63,7 +63,11 @@ export class Jit {
   /** Throws TypeError or RangeError for bad options, ArenaError if the system refuses the address space. */
   constructor(options?: JitOptions) {
     const { arenaBytes, optLevel, symbols } = jitSettings(options);
-    const factory: ErrorFactory = (code, message, details) => makeError(code, message, this.#withRoots(details));
+    const self = new WeakRef(this); // native code holds the factory
+    const factory: ErrorFactory = (code, message, details) => {
+      const jit = self.deref();
+      return makeError(code, message, jit === undefined ? details : jit.#withRoots(details));
+    };
     this.#core = new JitCore(loadAddon().createJit({ arenaBytes, symbols }, factory));
     this.#batch = new MoveBatch(this.#core);
     this.#optLevel = optLevel;

@@ -2,6 +2,9 @@
 
 #include "compile/movable_module.h"
 
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/IntrinsicInst.h"
+
 using namespace nomad;
 using namespace llvm;
 
@@ -28,6 +31,13 @@ ExportedGlobal exportOf(const GlobalVariable &global, StringRef name) {
   return exported;
 }
 
+bool callsSetjmp(const Function &function) {
+  return function.callsFunctionThatReturnsTwice() || any_of(instructions(function), [](const Instruction &instruction) {
+           const auto *call = dyn_cast<IntrinsicInst>(&instruction);
+           return call && call->getIntrinsicID() == Intrinsic::eh_sjlj_setjmp;
+         });
+}
+
 void addAlias(const GlobalAlias &alias, Exports &exports) {
   const GlobalObject *object = alias.getAliaseeObject();
   if (const auto *function = dyn_cast_or_null<Function>(object))
@@ -43,6 +53,9 @@ Exports nomad::exportsOf(const llvm::Module &ir) {
   for (const Function &function : ir)
     if (isExported(function))
       exports.functions.push_back(exportOf(function, function.getName()));
+  for (const Function &function : ir)
+    if (callsSetjmp(function))
+      exports.returnsTwice.push_back(function.getName().str());
   for (const GlobalVariable &global : ir.globals())
     if (isExported(global) && !global.isThreadLocal())
       exports.globals.push_back(exportOf(global, global.getName()));

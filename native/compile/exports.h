@@ -1,4 +1,4 @@
-// What a module offers by name: its exported functions and globals, with their types.
+// What a module tells of its names: its exported functions and globals with their types, and who calls setjmp.
 #pragma once
 
 #include "compile/signature.h"
@@ -28,6 +28,8 @@ struct ExportedGlobal {
 struct Exports {
   std::vector<ExportedFunction> functions;
   std::vector<ExportedGlobal> globals;
+  /// Functions, exported or not, that call what may return twice (setjmp).
+  std::vector<std::string> returnsTwice;
 };
 
 /// Functions, globals and aliases with a definition that other modules could link to.

@@ -52,11 +52,18 @@ struct EntryUse {
   Offset offset;
 };
 
+/// A function's part of the code segment.
+struct CodeExtent {
+  Offset base;
+  Offset limit;
+};
+
 /// What exists only until the first placement: the bytes, linked for the nominal base. Data end in zeros that are not stored.
 struct Image {
   std::array<std::unique_ptr<std::byte[]>, 3> bytes;
   std::array<std::uint32_t, 3> storedBytes{};
   Offset initializer = noOffset; // in code; runs once, after the first placement
+  std::vector<CodeExtent> returnsTwice;
 };
 
 /// References between code objects (I9). `references[i]` is what relocations with reference index i call.

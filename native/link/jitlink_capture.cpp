@@ -328,6 +328,10 @@ void JITLinkCapture::captureSymbols(LinkGraph &graph) {
     object_.entries.push_back({index, placeOf(*symbol).offset});
   if (auto place = placeOfName(initializerName))
     object_.image->initializer = place->offset;
+  for (const std::string &name : exports_.returnsTwice)
+    if (auto place = placeOfName(name))
+      object_.image->returnsTwice.push_back(
+          {place->offset, place->offset + static_cast<Offset>(defined_[name]->getSize())});
   if (auto place = placeOfName(finalizerName))
     object_.ensureTeardown().finalizer = place->offset;
   for (auto &entry : defined_)

@@ -71,6 +71,8 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) 
     return linked.takeError();
   Handle handle = objects_.add(std::move(*linked));
   enterDependents(handle);
+  if (auto &extents = objects_[handle].image->returnsTwice; !extents.empty())
+    returnsTwice_[handle] = std::move(extents);
   if (Teardown *teardown = objects_[handle].teardown.get())
     announceTeardown(*teardown);
   return handle;
@@ -192,6 +194,7 @@ void Engine::discard(Handle handle) {
   } else if (object.state == State::Placed) {
     mover_.vacate(object);
   }
+  returnsTwice_.erase(handle);
   objects_.remove(handle);
 }
 

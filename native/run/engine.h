@@ -140,6 +140,7 @@ private:
   llvm::Error addHostBlock();
   llvm::Error checkIdle(Handle handle);
   void forgetStackRoots();
+  bool mayReturnTwice(const StackRoot &root) const;
   void reportUncaught(EntryIndex entry);
   std::string nameOf(EntryIndex entry) const;
   llvm::Expected<Address> makeThunk(ParsedModule module, const std::string &name);
@@ -167,6 +168,7 @@ private:
   llvm::StringMap<Address> hostThunks_; // by the signature's text
   HostTable hosts_;
   llvm::DenseMap<Handle, HostIndex> hostIndices_;
+  llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
   ActivationChain activations_;
   StackWalk stackWalk_;
   StackRoots stackRoots_;

@@ -95,11 +95,21 @@ const StackRoots &Engine::stackRoots() {
     root.object->stackUse.active = 1;
   for (const StackRoot &root : stackRoots_.ambiguous)
     root.object->stackUse.pinned |= 1 << indexOf(root.segment);
-  if (hasShadowStack())
-    for (const StackRoot &root : stackRoots_.exact)
+  for (const StackRoot &root : stackRoots_.exact)
+    if (hasShadowStack() || mayReturnTwice(root))
       root.object->stackUse.pinned |= 1 << indexOf(SegmentKind::Code);
   areStackRootsCurrent_ = true;
   return stackRoots_;
+}
+
+// glibc keeps setjmp's return address where nobody can read it, as long as the function that called setjmp is active.
+bool Engine::mayReturnTwice(const StackRoot &root) const {
+  if (returnsTwice_.empty())
+    return false;
+  auto found = returnsTwice_.find(handleOf(*root.object));
+  return found != returnsTwice_.end() && any_of(found->second, [&](CodeExtent extent) {
+           return extent.base < root.offset && root.offset <= extent.limit;
+         });
 }
 
 void Engine::forgetStackRoots() {

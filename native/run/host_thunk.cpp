@@ -62,7 +62,8 @@ public:
       ir_.CreateStore(widen(ir_, thunk->getArg(i + 1), signature_.parameters[i].kind), blockAt(8 * i));
     auto *exit = FunctionType::get(ir_.getVoidTy(), {pointer_, ir_.getInt32Ty()}, false);
     Value *index = ir_.CreatePtrToInt(thunk->getArg(0), ir_.getInt32Ty());
-    ir_.CreateCall(exit, constant(environment_.exit), {constant(environment_.context), index});
+    CallInst *call = ir_.CreateCall(exit, constant(environment_.exit), {constant(environment_.context), index});
+    call->setTailCallKind(CallInst::TCK_NoTail); // the stack walk begins with the thunk's frame
     if (signature_.result == ValueKind::Void)
       ir_.CreateRetVoid();
     else

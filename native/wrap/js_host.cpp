@@ -18,7 +18,8 @@ JsHost::~JsHost() {
 void JsHost::add(HostIndex index, napi_value function) {
   if (functions_.size() <= index)
     functions_.resize(index + 1);
-  napi_create_reference(jit_.env, function, 1, &functions_[index]);
+  // Weak: a host function may refer to its Jit, and such a circle must be collectable. lib/host-table.ts holds it.
+  napi_create_reference(jit_.env, function, 0, &functions_[index]);
 }
 
 void JsHost::remove(HostIndex index) {
@@ -40,7 +41,9 @@ bool JsHost::call(HostIndex index) {
     return false;
   napi_value function = nullptr, result = nullptr;
   napi_get_reference_value(env, functions_[index], &function);
-  bool hasReturned = napi_call_function(env, function, function, 0, nullptr, &result) == napi_ok;
+  if (!function)
+    napi_throw_error(env, "ERR_STATE", "the Jit of a running host function has been collected");
+  bool hasReturned = function && napi_call_function(env, function, function, 0, nullptr, &result) == napi_ok;
   if (!hasReturned)
     keepException();
   napi_close_handle_scope(env, scope);
