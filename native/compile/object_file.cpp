@@ -3,13 +3,6 @@
 #include "base/error.h"
 #include "base/recovery.h"
 
-#include "llvm/Analysis/CGSCCPassManager.h"
-#include "llvm/Analysis/LoopAnalysisManager.h"
-#include "llvm/Analysis/TargetLibraryInfo.h"
-#include "llvm/IR/LegacyPassManager.h"
-#include "llvm/MC/MCContext.h"
-#include "llvm/Passes/PassBuilder.h"
-#include "llvm/Support/raw_ostream.h"
 #include "llvm/Support/SmallVectorMemoryBuffer.h"
 
 using namespace nomad;
@@ -17,80 +10,42 @@ using namespace llvm;
 
 namespace {
 
-OptimizationLevel pipelineLevel(OptLevel level) {
-  switch (level) {
-  case OptLevel::O0:
-    return OptimizationLevel::O0;
-  case OptLevel::O1:
-    return OptimizationLevel::O1;
-  case OptLevel::O2:
-    return OptimizationLevel::O2;
-  case OptLevel::O3:
-    return OptimizationLevel::O3;
-  }
-  return OptimizationLevel::O2;
-}
-
-void optimise(llvm::Module &ir, TargetMachine &machine, OptLevel level) {
-  LoopAnalysisManager loops;
-  FunctionAnalysisManager functions;
-  CGSCCAnalysisManager components;
-  ModuleAnalysisManager modules;
-  PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(components);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, components, modules);
-  ModulePassManager passes = level == OptLevel::O0 ? builder.buildO0DefaultPipeline(OptimizationLevel::O0)
-                                                   : builder.buildPerModuleDefaultPipeline(pipelineLevel(level));
-  passes.run(ir, modules);
-}
-
-Error generate(llvm::Module &ir, TargetMachine &machine, SmallVectorImpl<char> &bytes) {
-  raw_svector_ostream stream(bytes);
-  legacy::PassManager passes;
-  MCContext *context = nullptr;
-  if (machine.addPassesToEmitMC(passes, context, stream, /*DisableVerify=*/true))
-    return fail(ErrorCode::Codegen, "LLVM can't write object files for this machine");
-  passes.run(ir);
-  return Error::success();
-}
-
 // One compilation: what it owns, so that all of it can be abandoned together.
 struct Job {
   const CompileRequest &request;
   TargetMachinePool &machines;
   ParsedModule module;
-  std::unique_ptr<TargetMachine> machine;
-  SmallVector<char, 0> bytes;
+  std::unique_ptr<Pipeline> pipeline;
+  ObjectBytes bytes;
   Exports exports;
 
   Error run() {
     auto taken = machines.take(request.level);
     if (!taken)
       return taken.takeError();
-    machine = std::move(*taken);
+    pipeline = std::move(*taken);
     if (Error error = lower())
       return error;
-    machines.giveBack(request.level, std::move(machine));
     if (!module.diagnostics->empty())
       return fail(ErrorCode::Codegen, request.name + ": " + *module.diagnostics);
+    module.ir.reset();
+    module.context.reset();
+    machines.giveBack(request.level, std::move(pipeline));
     return Error::success();
   }
 
   Error lower() {
-    dropUnknownTargetNames(*module.ir, *machine);
-    optimise(*module.ir, *machine, request.level);
-    if (Error error = makeMovable(*module.ir, *machine, request.moves))
+    dropUnknownTargetNames(*module.ir, pipeline->machine());
+    pipeline->optimise(*module.ir);
+    if (Error error = makeMovable(*module.ir, pipeline->machine(), request.moves))
       return error;
     exports = exportsOf(*module.ir);
-    return generate(*module.ir, *machine, bytes);
+    return pipeline->generate(*module.ir).moveInto(bytes);
   }
 
   // After a fatal error LLVM's objects are in no state to be destroyed.
   void abandon() {
-    (void)machine.release();
+    (void)pipeline.release();
     module.abandon();
   }
 };

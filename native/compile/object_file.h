@@ -4,7 +4,7 @@
 #include "compile/exports.h"
 #include "compile/module.h"
 #include "compile/movable_module.h"
-#include "compile/target.h"
+#include "compile/pipeline.h"
 
 #include "llvm/Support/MemoryBuffer.h"
 

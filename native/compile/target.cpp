@@ -37,11 +37,13 @@ Expected<orc::JITTargetMachineBuilder> hostBuilder() {
   return orc::JITTargetMachineBuilder::detectHost();
 }
 
+} // namespace
+
 // Everything that moving code needs of code generation:
 //  - position-independent, small code model: all references are relative or through a slot (I6);
 //  - a section for each function and datum: what has no relocation stays inside one block;
 //  - emulated TLS: thread-local variables need no TLS relocations, which could not move (DESIGN, trap 11).
-Expected<std::unique_ptr<TargetMachine>> makeMachine(OptLevel level) {
+Expected<std::unique_ptr<TargetMachine>> nomad::makeMachine(OptLevel level) {
   auto builder = hostBuilder();
   if (!builder)
     return builder.takeError();
@@ -55,6 +57,8 @@ Expected<std::unique_ptr<TargetMachine>> makeMachine(OptLevel level) {
   builder->setCodeGenOptLevel(codeGenLevel(level));
   return builder->createTargetMachine();
 }
+
+namespace {
 
 const TargetMachine &hostMachine() {
   static const std::unique_ptr<TargetMachine> machine = cantFail(makeMachine(OptLevel::O0));
@@ -97,25 +101,4 @@ void nomad::dropUnknownTargetNames(Module &ir, const TargetMachine &machine) {
     if (function.hasFnAttribute("target-features"))
       dropUnknownFeatures(function, subtarget);
   }
-}
-
-Expected<std::unique_ptr<TargetMachine>> TargetMachinePool::take(OptLevel level) {
-  {
-    std::lock_guard lock(mutex_);
-    auto &idle = idle_[static_cast<unsigned>(level)];
-    if (!idle.empty()) {
-      auto machine = std::move(idle.back());
-      idle.pop_back();
-      return machine;
-    }
-  }
-  auto machine = makeMachine(level);
-  if (!machine)
-    return withCode(ErrorCode::Codegen, "this machine can't be a target", machine.takeError());
-  return machine;
-}
-
-void TargetMachinePool::giveBack(OptLevel level, std::unique_ptr<TargetMachine> machine) {
-  std::lock_guard lock(mutex_);
-  idle_[static_cast<unsigned>(level)].push_back(std::move(machine));
 }

@@ -8,8 +8,6 @@
 #include "llvm/TargetParser/Triple.h"
 
 #include <memory>
-#include <mutex>
-#include <vector>
 
 namespace nomad {
 
@@ -21,15 +19,7 @@ const llvm::DataLayout &hostDataLayout();
 /// Takes CPU and feature names that LLVM doesn't know from functions. It ignores them anyway, but complains on stderr.
 void dropUnknownTargetNames(llvm::Module &ir, const llvm::TargetMachine &machine);
 
-/// Target machines are costly to make and serve one thread at a time: this lends them out. Safe from several threads.
-class TargetMachinePool {
-public:
-  llvm::Expected<std::unique_ptr<llvm::TargetMachine>> take(OptLevel level);
-  void giveBack(OptLevel level, std::unique_ptr<llvm::TargetMachine> machine);
-
-private:
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<llvm::TargetMachine>> idle_[4];
-};
+/// Costly. Errors: what LLVM says.
+llvm::Expected<std::unique_ptr<llvm::TargetMachine>> makeMachine(OptLevel level);
 
 } // namespace nomad

@@ -14,8 +14,7 @@ using namespace nomad::test;
 namespace {
 
 struct Movable {
-  TargetMachinePool machines;
-  std::unique_ptr<llvm::TargetMachine> machine = need(machines.take(OptLevel::O0));
+  std::unique_ptr<llvm::TargetMachine> machine = need(makeMachine(OptLevel::O0));
   ParsedModule module;
 
   explicit Movable(llvm::StringRef source, Moves moves = Moves::Code) : module(need(parseModule(source, "test"))) {

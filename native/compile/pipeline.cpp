@@ -1,0 +1,111 @@
+#include "compile/pipeline.h"
+
+#include "base/error.h"
+
+#include "llvm/MC/MCContext.h"
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+OptimizationLevel pipelineLevel(OptLevel level) {
+  switch (level) {
+  case OptLevel::O0:
+    return OptimizationLevel::O0;
+  case OptLevel::O1:
+    return OptimizationLevel::O1;
+  case OptLevel::O2:
+    return OptimizationLevel::O2;
+  case OptLevel::O3:
+    return OptimizationLevel::O3;
+  }
+  return OptimizationLevel::O2;
+}
+
+// LLVM's code generator forgets one module before the next, but not what it knows of garbage collection and of pseudo probes.
+bool leavesTraces(const llvm::Module &ir) {
+  return ir.getNamedMetadata("llvm.pseudo_probe_desc") || any_of(ir, [](const Function &function) { return function.hasGC(); });
+}
+
+} // namespace
+
+// Code generation and the bytes that it writes to.
+class Pipeline::Generator {
+public:
+  Error build(TargetMachine &machine) {
+    MCContext *context = nullptr;
+    if (machine.addPassesToEmitMC(passes_, context, stream_, /*DisableVerify=*/true))
+      return fail(ErrorCode::Codegen, "LLVM can't write object files for this machine");
+    return Error::success();
+  }
+
+  ObjectBytes run(llvm::Module &ir) {
+    passes_.run(ir);
+    return std::exchange(bytes_, {});
+  }
+
+private:
+  ObjectBytes bytes_;
+  raw_svector_ostream stream_{bytes_};
+  legacy::PassManager passes_;
+};
+
+void Pipeline::DropGenerator::operator()(Generator *generator) const { delete generator; }
+
+Expected<std::unique_ptr<Pipeline>> Pipeline::create(OptLevel level) {
+  auto machine = makeMachine(level);
+  if (!machine)
+    return withCode(ErrorCode::Codegen, "this machine can't be a target", machine.takeError());
+  return std::unique_ptr<Pipeline>(new Pipeline(level, std::move(*machine)));
+}
+
+Pipeline::Pipeline(OptLevel level, std::unique_ptr<TargetMachine> machine)
+    : level_(level), machine_(std::move(machine)), builder_(machine_.get()) {
+  builder_.registerModuleAnalyses(modules_);
+  builder_.registerCGSCCAnalyses(components_);
+  builder_.registerFunctionAnalyses(functions_);
+  builder_.registerLoopAnalyses(loops_);
+  builder_.crossRegisterProxies(loops_, functions_, components_, modules_);
+}
+
+// The passes themselves are made anew: LLVM's inliner pipeline moves its own parts out when it runs.
+void Pipeline::optimise(llvm::Module &ir) {
+  ModulePassManager passes = level_ == OptLevel::O0 ? builder_.buildO0DefaultPipeline(OptimizationLevel::O0)
+                                                    : builder_.buildPerModuleDefaultPipeline(pipelineLevel(level_));
+  passes.run(ir, modules_);
+  modules_.clear();
+  components_.clear();
+  functions_.clear();
+  loops_.clear();
+}
+
+Expected<ObjectBytes> Pipeline::generate(llvm::Module &ir) {
+  if (!generator_) {
+    generator_.reset(new Generator);
+    if (Error error = generator_->build(*machine_))
+      return error;
+  }
+  ObjectBytes bytes = generator_->run(ir);
+  if (leavesTraces(ir))
+    generator_.reset();
+  return bytes;
+}
+
+Expected<std::unique_ptr<Pipeline>> TargetMachinePool::take(OptLevel level) {
+  {
+    std::lock_guard lock(mutex_);
+    auto &idle = idle_[static_cast<unsigned>(level)];
+    if (!idle.empty()) {
+      auto pipeline = std::move(idle.back());
+      idle.pop_back();
+      return pipeline;
+    }
+  }
+  return Pipeline::create(level);
+}
+
+void TargetMachinePool::giveBack(OptLevel level, std::unique_ptr<Pipeline> pipeline) {
+  std::lock_guard lock(mutex_);
+  idle_[static_cast<unsigned>(level)].push_back(std::move(pipeline));
+}
