@@ -68,6 +68,8 @@ export let stageMove: (
   out: Int32Array,
   index: number,
 ) => void;
+/** Places or relocates at offsets in the arena's ranges, which have been taken; -1: stays, or has no such segment. Throws what `place` throws. */
+export let moveTo: (object: CodeObject, code: number, constants: number, data: number) => void;
 /** Notes that the native half is gone. */
 export let markFreed: (object: CodeObject) => void;
 
@@ -108,6 +110,7 @@ export class CodeObject {
         constants === undefined ? -1 : object.#offset('constants', constants, object.#bytesOf('constants'), ranges.constants);
       out[index + 3] = data === undefined ? -1 : object.#offset('data', data, object.#bytesOf('data'), ranges.data);
     };
+    moveTo = (object, code, constants, data) => object.#moveTo(code, constants, data);
     markFreed = (object) => {
       object.#state = 'freed';
       object.#references = noReferences;
@@ -218,14 +221,7 @@ export class CodeObject {
     if (this.#state === 'placed') throw new StateError(`place: code object '${this.name}' is already placed (use relocate)`);
     const ranges = this.#core.rangesFor(at);
     for (const name of segmentNames) this.#requireOffset(name, at);
-    try {
-      this.#move(at, ranges);
-      this.#state = 'placed';
-    } catch (error) {
-      // It stays where it is if a constructor has thrown.
-      if (this.#describe('place').offsets.some((offset) => offset >= 0)) this.#state = 'placed';
-      throw error;
-    }
+    this.#move(at, ranges);
     return this;
   }
 
@@ -311,12 +307,22 @@ export class CodeObject {
 
   #move(at: Placement, ranges: PerSegment<OffsetRange>): void {
     const { code, constants, data } = at;
-    this.#core.native.move(
-      this.#handle,
+    this.#moveTo(
       this.#offset('code', code, this.#codeBytes, ranges.code),
       constants === undefined ? -1 : this.#offset('constants', constants, this.#bytesOf('constants'), ranges.constants),
       data === undefined ? -1 : this.#offset('data', data, this.#bytesOf('data'), ranges.data),
     );
+  }
+
+  #moveTo(code: number, constants: number, data: number): void {
+    try {
+      this.#core.native.move(this.#handle, code, constants, data);
+      this.#state = 'placed';
+    } catch (error) {
+      // It stays where it is if a constructor has thrown.
+      if (this.#describe('place').offsets.some((offset) => offset >= 0)) this.#state = 'placed';
+      throw error;
+    }
   }
 
   /** An offset in a space's range as one in the arena's; -1 if there is no such segment. Throws PlacementError. */

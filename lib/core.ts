@@ -8,6 +8,7 @@ import { PlacementError, StateError } from './errors';
 import { ExportCache } from './function-type';
 import type { CallKind } from './call/kind';
 import { HostTable } from './host-table';
+import type { Jit } from './jit';
 import type { Handle, NativeJit } from './native';
 import { ObjectTable, type Entry } from './object-table';
 import { perSegment, type OffsetRange, type PerSegment, type Placement, type SegmentName } from './segments';
@@ -15,10 +16,22 @@ import { FreeListAllocator } from './space/free-list';
 import { Reservations } from './space/reservations';
 import type { CodeSpace } from './space/space';
 
+const cores = new WeakMap<Jit, JitCore>();
+
+/** Lets other classes than Jit find its core. */
+export function setCore(jit: Jit, core: JitCore): void {
+  cores.set(jit, core);
+}
+
+/** The core of a Jit, or undefined for something else. */
+export function coreOf(jit: Jit): JitCore | undefined {
+  return cores.get(jit);
+}
+
 /** One Jit's shared state. */
 export class JitCore {
   readonly native: NativeJit;
-  readonly objects = new ObjectTable((handle) => this.free(handle));
+  readonly objects = new ObjectTable((handles) => this.freeMany(handles));
   readonly hosts: HostTable;
   readonly reservations = new Reservations();
   readonly exports: ExportCache;
@@ -28,6 +41,10 @@ export class JitCore {
   readonly spaces = new Map<CodeSpace, PerSegment<OffsetRange>>();
   /** Which parts of the arena belong to spaces. */
   readonly arena: PerSegment<FreeListAllocator>;
+  /** Who wants to know of every handle that is freed. */
+  readonly onFreed = new Set<(handle: Handle) => void>();
+  /** What runs before every host function, in zeal. */
+  atHostCall: (() => void) | undefined;
   #isDisposed = false;
 
   constructor(native: NativeJit) {
@@ -73,10 +90,30 @@ export class JitCore {
       if (this.native.isLive(handle)) throw error;
       thrown = error;
     }
+    this.#forget(handle);
+    if (thrown !== undefined) throw thrown;
+  }
+
+  #forget(handle: Handle): void {
     this.reservations.releaseAll(handle);
     this.hosts.delete(handle);
     this.objects.delete(handle);
-    if (thrown !== undefined) throw thrown;
+    for (const forget of this.onFreed) forget(handle);
+  }
+
+  /** Frees what is idle and what nobody else refers to; returns the rest. Destructors' exceptions are nobody's: they are dropped. */
+  freeMany(handles: readonly Handle[]): Handle[] {
+    const list = Int32Array.from(handles);
+    try {
+      this.native.freeMany(list, list.length);
+    } catch {
+      if (this.#isDisposed) return [];
+    }
+    return handles.filter((handle, i) => {
+      if (list[i] !== -1) return true;
+      this.#forget(handle);
+      return false;
+    });
   }
 
   /** Frees everything natively. Returns what JS still knows; nothing if it was disposed before. Throws StateError while code is running. */

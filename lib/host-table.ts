@@ -33,7 +33,7 @@ export class HostTable {
 
   constructor(core: JitCore) {
     this.#core = core;
-    this.#entrances = new HostEntrances(core.native);
+    this.#entrances = new HostEntrances(core);
   }
 
   /** The entry of `host`, made at the first call. Throws SpaceFullError. */

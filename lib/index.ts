@@ -3,6 +3,8 @@
  */
 export { isCallable, type AnyFunction, type Callable, type CallableProperties } from './callable';
 export { CodeObject, type CodeObjectState } from './code-object';
+export { CopyingCollector, type CollectorOptions } from './collector/copying-collector';
+export type { Collection, CollectionKind } from './collector/report';
 export {
   ArenaError,
   CodegenError,

@@ -7,7 +7,9 @@
 import type { AnyFunction, Callable } from './callable';
 import { nonEmptyString, show } from './check';
 import { CodeObject, createCodeObject, markFreed } from './code-object';
-import { JitCore } from './core';
+import { CopyingCollector } from './collector/copying-collector';
+import { isZealous } from './collector/zeal';
+import { JitCore, setCore } from './core';
 import { makeError, StateError } from './errors';
 import { MoveBatch, type Move, type MoveReport } from './move-batch';
 import { hostFunction, type HostFunction } from './host-function';
@@ -57,6 +59,8 @@ export class Jit {
   /** Rejects the compiles that are under way. */
   readonly #pending = new Set<(reason: Error) => void>();
   #defaultSpace: CodeSpace | undefined;
+  /** Has what `load` places, in zeal. */
+  #collector: CopyingCollector | undefined;
   readonly #listeners = new Set<() => void>();
   #safepoint: HostFunction | undefined;
 
@@ -69,6 +73,7 @@ export class Jit {
       return makeError(code, message, jit === undefined ? details : jit.#withRoots(details));
     };
     this.#core = new JitCore(loadAddon().createJit({ arenaBytes, symbols }, factory));
+    setCore(this, this.#core);
     this.#batch = new MoveBatch(this.#core);
     this.#optLevel = optLevel;
   }
@@ -107,6 +112,7 @@ export class Jit {
     this.#core.requireLive('load');
     const object = this.compile(source, options);
     try {
+      if (isZealous() && object.retain !== 'none') return (this.#collector ??= new CopyingCollector(this)).adopt(object);
       this.#defaultSpace ??= createSpace(this.#core, halfOfArena(this.#core), 'free-list');
       return object.place(this.#defaultSpace.allocate(object));
     } catch (error) {

@@ -101,6 +101,11 @@ export interface NativeJit {
   moveBatch(moves: Int32Array, count: number, report: Float64Array): void;
   /** Throws STATE if live code refers to it or it is running. Runs its destructors first; what they throw is thrown when it is gone. */
   free(object: Handle): void;
+  /**
+   * Frees those of the first `count` handles that are idle and that nobody else refers to, circles of references too; they become -1.
+   * What their destructors throw is thrown when they are gone.
+   */
+  freeMany(handles: Int32Array, count: number): void;
   isLive(object: Handle): boolean;
   addressOf(object: Handle, symbol: string): bigint;
   /** Index of the entry stub of an exported function; makes one at the first call. */
@@ -139,6 +144,12 @@ export interface NativeJit {
   addHost(name: string, type: string, enter: () => void): Handle;
   /** Exact and ambiguous roots of code that waits for host functions, four values each: kind, handle, address, value. */
   stackRoots(): [exact: Array<number | bigint>, ambiguous: Array<number | bigint>];
+  /** Code objects of which some segment can't move now. */
+  pins(): Handle[];
+  /** Overwrites what no code object occupies between two offsets of the code range with traps. */
+  poison(base: number, limit: number): void;
+  /** Throws STATE if the records about code objects contradict each other. */
+  verify(): void;
   /** Whether code waits for a host function. */
   isRunning(): boolean;
 

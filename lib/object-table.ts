@@ -27,19 +27,17 @@ export type Entry = CodeObject | HostEntry;
 export class ObjectTable {
   readonly #objects: Array<WeakRef<Entry> | undefined> = [];
   readonly #registry = new FinalizationRegistry<Handle>((handle) => this.#noteDead(handle));
-  readonly #free: (handle: Handle) => void;
-  #ids = new Uint32Array(64);
+  readonly #free: (handles: readonly Handle[]) => Handle[];
+  readonly #claims = new Set<(handle: Handle) => boolean>();
   #dead: Handle[] = [];
   #isScheduled = false;
 
-  /** `free` frees a handle natively and calls `delete`, or throws. */
-  constructor(free: (handle: Handle) => void) {
+  /** `free` frees what it can of some handles, calls `delete` for those, and returns the rest. */
+  constructor(free: (handles: readonly Handle[]) => Handle[]) {
     this.#free = free;
   }
 
   add(handle: Handle, object: Entry): void {
-    if (handle >= this.#ids.length) this.#growIds(handle);
-    this.#ids[handle] = object.id;
     this.#objects[handle] = new WeakRef(object);
     this.#registry.register(object, handle);
   }
@@ -67,7 +65,21 @@ export class ObjectTable {
     return known;
   }
 
+  /** Whoever returns true for a dead handle frees it. Returns a function that ends that. */
+  onDead(claim: (handle: Handle) => boolean): () => void {
+    this.#claims.add(claim);
+    return () => void this.#claims.delete(claim);
+  }
+
+  /** Whether JS has forgotten what has this handle. */
+  isDead(handle: Handle): boolean {
+    const reference = this.#objects[handle];
+    return reference !== undefined && reference.deref() === undefined;
+  }
+
   #noteDead(handle: Handle): void {
+    if (!this.isDead(handle)) return; // reused
+    for (const claim of this.#claims) if (claim(handle)) return;
     this.#dead.push(handle);
     this.#scheduleFreeing();
   }
@@ -79,36 +91,9 @@ export class ObjectTable {
     queueMicrotask(() => this.#freeDead());
   }
 
-  /** Newest first: code refers only to code that is older than itself, and what is referred to can't be freed. */
   #freeDead(): void {
-    const dead = this.#dead.sort((a, b) => this.#idOf(b) - this.#idOf(a));
-    this.#dead = [];
-    const refused = dead.filter((handle) => this.#isDead(handle) && !this.#tryFree(handle));
+    const dead = this.#dead.filter((handle) => this.isDead(handle));
     this.#isScheduled = false;
-    this.#dead.push(...refused);
-  }
-
-  #isDead(handle: Handle): boolean {
-    const reference = this.#objects[handle];
-    return reference !== undefined && reference.deref() === undefined;
-  }
-
-  #tryFree(handle: Handle): boolean {
-    try {
-      this.#free(handle);
-      return true;
-    } catch {
-      return false; // still referred to, or still running
-    }
-  }
-
-  #idOf(handle: Handle): number {
-    return this.#ids[handle] ?? 0;
-  }
-
-  #growIds(handle: Handle): void {
-    const ids = new Uint32Array(Math.max(handle + 1, Math.ceil(this.#ids.length * 1.5)));
-    ids.set(this.#ids);
-    this.#ids = ids;
+    this.#dead = this.#free(dead);
   }
 }

@@ -5,8 +5,9 @@
  * so one block serves nested calls. Generated where V8 may compile strings, interpreted elsewhere; both accept and refuse the same.
  */
 import { show } from '../check';
+import type { JitCore } from '../core';
 import type { HostFunction } from '../host-function';
-import type { NativeJit, ValueKind } from '../native';
+import type { ValueKind } from '../native';
 import { entryOf } from './arguments';
 import { convertScalar } from './convert';
 import { isCodegenAllowed } from './kind';
@@ -25,10 +26,13 @@ interface BlockViews {
 
 /** Makes entrances to the host functions of one Jit; remembers the generated maker of each signature. */
 export class HostEntrances {
+  readonly #core: JitCore;
   readonly #views: BlockViews;
   readonly #makers = new Map<string, (host: HostFunction, callback: unknown) => HostEntrance>();
 
-  constructor({ block }: NativeJit) {
+  constructor(core: JitCore) {
+    const { block } = core.native;
+    this.#core = core;
     this.#views = {
       I32: new Int32Array(block),
       F64: new Float64Array(block),
@@ -38,16 +42,18 @@ export class HostEntrances {
   }
 
   make(host: HostFunction): HostEntrance {
-    if (!isCodegenAllowed()) return interpreted(this.#views, host);
+    if (!isCodegenAllowed()) return interpreted(this.#core, this.#views, host);
     let maker = this.#makers.get(host.type);
     if (maker === undefined) this.#makers.set(host.type, (maker = this.#generate(host)));
     return maker(host, host.callback);
   }
 
   #generate({ signature: { parameters, result } }: HostFunction): (host: HostFunction, callback: unknown) => HostEntrance {
-    const names = { ...this.#views, isSafeInteger: Number.isSafeInteger, BigInt, refuseResult, resultAddress };
+    const names = { ...this.#views, core: this.#core, isSafeInteger: Number.isSafeInteger, BigInt, refuseResult, resultAddress };
     const source = `'use strict';\nreturn function (host, callback) {\nreturn function enter() {
-      const r = callback(${parameters.map(read).join(', ')});
+      ${parameters.map((kind, i) => `const a${i} = ${read(kind, i)};`).join(' ')}
+      if (core.atHostCall !== undefined) core.atHostCall();
+      const r = callback(${parameters.map((_, i) => `a${i}`).join(', ')});
       ${writes[result]}\n};\n};`;
     // eslint-disable-next-line @typescript-eslint/no-implied-eval -- built from the signature's kinds alone
     const make = new Function(...Object.keys(names), source) as (...values: unknown[]) => (host: HostFunction, callback: unknown) => HostEntrance;
@@ -77,10 +83,11 @@ const writes: Readonly<Record<ValueKind, string>> = {
   ptr: `U64[0] = typeof r === 'bigint' ? r : r === null ? 0n : resultAddress(host, r);`,
 };
 
-function interpreted(views: BlockViews, host: HostFunction): HostEntrance {
+function interpreted(core: JitCore, views: BlockViews, host: HostFunction): HostEntrance {
   const { signature, callback } = host;
   return () => {
     const values = signature.parameters.map((kind, i) => readValue(views, kind, i));
+    core.atHostCall?.();
     writeResult(views, host, callback(...values));
   };
 }

@@ -49,6 +49,17 @@ export class FreeListAllocator implements Allocator {
     if (this.capacityBytes > 0) this.#insert({ base: 0, limit: this.capacityBytes });
   }
 
+  /** An allocator in which all but `free` is handed out; the extents ascend, are whole granules, and don't touch. */
+  static withFree(sizeBytes: number, free: ReadonlyArray<Readonly<FreeBlock>>): FreeListAllocator {
+    const allocator = new FreeListAllocator(sizeBytes);
+    allocator.allocate(allocator.capacityBytes, granuleBytes);
+    for (const { base, limit } of free) {
+      allocator.#insert({ base, limit });
+      allocator.#freeBytes += limit - base;
+    }
+    return allocator;
+  }
+
   /** Bytes handed out, in whole granules. */
   get usedBytes(): number {
     return this.capacityBytes - this.#freeBytes;

@@ -109,6 +109,8 @@ Expected<Resolution> Engine::resolveImport(const Import &import) {
   auto found = function(import.object, import.symbol);
   if (!found)
     return found.takeError();
+  if (objects_[import.object].isEnding)
+    return fail(ErrorCode::State, "code object " + Twine(quoted(objects_[import.object])) + " is being freed");
   auto stub = entry(objects_[import.object], found->place.offset);
   if (!stub)
     return stub.takeError();
@@ -116,7 +118,7 @@ Expected<Resolution> Engine::resolveImport(const Import &import) {
   return Resolution{Resolution::Kind::Function, present, entries_.stub(*stub), import.object};
 }
 
-// ---- place, free ----
+// ---- place ----
 
 Expected<MoveReport> Engine::place(const MoveRequest &request) {
   Offset initializer = noOffset;
@@ -138,64 +140,6 @@ void Engine::callCode(Address function, void *argument) {
     thunk->pointer<void *(void *, void *)>()(function.pointer<void>(), argument);
   else
     consumeError(thunk.takeError());
-}
-
-Error Engine::free(Handle handle) {
-  if (Error error = checkFree(handle))
-    return error;
-  tearDown(objects_[handle]);
-  discard(handle);
-  return Error::success();
-}
-
-Error Engine::checkFree(Handle handle) {
-  if (!objects_.isLive(handle))
-    return fail(ErrorCode::State, "the code object is freed");
-  if (Error error = checkIdle(handle))
-    return error;
-  const CodeObject &object = objects_[handle];
-  if (!object.links || object.links->dependents.empty())
-    return Error::success();
-  std::string who = quoted(objects_[object.links->dependents.begin()->first]);
-  size_t others = object.links->dependents.size() - 1;
-  return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is still referred to by " + who +
-                                    (others > 0 ? " and " + std::to_string(others) + " more" : ""));
-}
-
-void Engine::tearDown(CodeObject &object) {
-  if (!object.teardown)
-    return;
-  object.isEnding = true;
-  if (object.state == State::Placed) {
-    runExitHandlers(*object.teardown, [&](const Teardown::ExitHandler &handler) {
-      callCode(Address::of(reinterpret_cast<const void *>(handler.function)), handler.argument);
-    });
-    if (object.teardown->finalizer != noOffset)
-      callCode(object.segment(SegmentKind::Code).base + object.teardown->finalizer);
-    for (Offset control : object.teardown->threadLocals)
-      freeThreadLocal(object.segment(SegmentKind::Data).base + control);
-  }
-  retireTeardown(*object.teardown);
-  object.teardown.reset();
-}
-
-void Engine::discard(Handle handle) {
-  CodeObject &object = objects_[handle];
-  if (object.links)
-    for (Handle reference : object.links->references)
-      objects_[reference].links->dependents.erase(handle);
-  if (object.isDefinition)
-    std::erase_if(definitions_, [=](const auto &definition) { return definition.second.object == handle; });
-  for (const EntryUse &entry : object.entries)
-    entries_.giveBack(entry.index);
-  if (auto host = hostIndices_.find(handle); host != hostIndices_.end()) {
-    hosts_.giveBack(host->second); // its stub stays where it is
-    hostIndices_.erase(host);
-  } else if (object.state == State::Placed) {
-    mover_.vacate(object);
-  }
-  returnsTwice_.erase(handle);
-  objects_.remove(handle);
 }
 
 // ---- look up ----

@@ -90,6 +90,8 @@ public:
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests);
   /// Runs destructors and exit handlers first. Errors: State while others refer to it, or it is running.
   llvm::Error free(Handle handle);
+  /// Frees those that nobody else refers to and that are idle, circles of references too; writes noHandle over them.
+  void freeMany(llvm::MutableArrayRef<Handle> handles);
 
   /// Errors: State if it is freed or, where an address is asked for, not placed; UnresolvedSymbol.
   llvm::Expected<CodeObject &> object(Handle handle);
@@ -114,6 +116,10 @@ public:
   bool isRunning() const { return activations_.innermost != nullptr; }
   /// What waiting frames have of code objects.
   const StackRoots &stackRoots();
+  /// Overwrites code that belongs to nobody with traps. `part` is in the placeable code range.
+  void poison(Range part);
+  /// Looks for damage in everything that is kept about code objects. Errors: State that says what.
+  llvm::Error verify();
   Handle handleOf(const CodeObject &object) const { return objects_.handleOf(object); }
 
   /// Where clients may place code objects.
@@ -132,6 +138,7 @@ private:
   llvm::Expected<EntryIndex> entry(CodeObject &object, Offset offset);
   void enterDependents(Handle handle);
   llvm::Error checkFree(Handle handle);
+  void spareReferred(llvm::SmallVectorImpl<Handle> &ending);
   void tearDown(CodeObject &object);
   void discard(Handle handle);
   void callCode(Address function, void *argument = nullptr);
@@ -140,6 +147,8 @@ private:
   llvm::Error addHostBlock();
   llvm::Error checkIdle(Handle handle);
   void forgetStackRoots();
+  llvm::Error verifySegments(CodeObject &object);
+  llvm::Error verifyLinks(Handle handle);
   bool mayReturnTwice(const StackRoot &root) const;
   void reportUncaught(EntryIndex entry);
   std::string nameOf(EntryIndex entry) const;

@@ -132,15 +132,3 @@ Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
       *root.slot.pointer<std::uint64_t>() = (root.object->segment(root.segment).base + root.offset).value();
   return report;
 }
-
-Error Engine::checkIdle(Handle handle) {
-  const CodeObject &object = objects_[handle];
-  if (object.isEnding)
-    return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is being freed");
-  if (!isRunning())
-    return Error::success();
-  stackRoots();
-  if (object.stackUse.isUsed())
-    return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is still running, or the stack may have its address");
-  return Error::success();
-}

@@ -1,5 +1,7 @@
-// addHost, stackRoots.
+// addHost, stackRoots, pins, poison, verify, isRunning.
 #include "wrap/call.h"
+
+#include "llvm/ADT/DenseSet.h"
 
 using namespace nomad;
 using namespace nomad::wrap;
@@ -43,6 +45,34 @@ Result stackRoots(Call &call) {
   return result;
 }
 
+// Handles of code objects that some segment of can't move now.
+Result pins(Call &call) {
+  const StackRoots &roots = call.engine().stackRoots();
+  DenseSet<Handle> pinned;
+  for (auto *list : {&roots.exact, &roots.ambiguous})
+    for (const StackRoot &root : *list)
+      if (root.object->stackUse.pinned != 0)
+        pinned.insert(call.engine().handleOf(*root.object));
+  napi_value result = call.js.array(pinned.size());
+  size_t at = 0;
+  for (Handle handle : pinned)
+    call.js.setElement(result, at++, call.js.number(handle));
+  return result;
+}
+
+// poison(base, limit): offsets in the code range.
+Result poison(Call &call) {
+  Address code = call.engine().placeable(SegmentKind::Code).base;
+  call.engine().poison({code + call.uint32(0), code + call.uint32(1)});
+  return nullptr;
+}
+
+Result verify(Call &call) {
+  if (Error error = call.engine().verify())
+    return error;
+  return nullptr;
+}
+
 Result isRunning(Call &call) { return call.js.boolean(call.engine().isRunning()); }
 
 } // namespace
@@ -50,6 +80,9 @@ Result isRunning(Call &call) { return call.js.boolean(call.engine().isRunning())
 void nomad::wrap::addHostFunctions(const Js &js, napi_value target, Jit &jit) {
   bind<addHost>(js, target, "addHost", jit);
   bind<stackRoots>(js, target, "stackRoots", jit);
+  bind<pins>(js, target, "pins", jit);
+  bind<poison>(js, target, "poison", jit);
+  bind<verify>(js, target, "verify", jit);
   bind<isRunning>(js, target, "isRunning", jit);
 }
 

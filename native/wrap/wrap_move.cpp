@@ -1,5 +1,7 @@
-// move, moveBatch, free, isLive.
+// move, moveBatch, free, freeMany, isLive.
 #include "wrap/call.h"
+
+#include "llvm/ADT/STLExtras.h"
 
 #include <chrono>
 
@@ -50,6 +52,23 @@ Result release(Call &call) {
   return nullptr;
 }
 
+// The first `count` handles; those that are freed become -1.
+Result freeMany(Call &call) {
+  auto handles = call.js.bytes(call.argument(0));
+  if (!handles)
+    return nullptr;
+  MutableArrayRef<Handle> list(static_cast<Handle *>(handles->data), call.uint32(1));
+  SmallVector<std::pair<Handle, HostIndex>> hosts;
+  for (Handle handle : list)
+    if (auto host = call.engine().hostIndex(handle))
+      hosts.push_back({handle, *host});
+  call.engine().freeMany(list);
+  for (auto [handle, host] : hosts)
+    if (!is_contained(list, handle))
+      call.jit().host.remove(host);
+  return nullptr;
+}
+
 Result isLive(Call &call) {
   auto object = call.engine().object(call.uint32(0));
   if (!object)
@@ -63,5 +82,6 @@ void nomad::wrap::addMove(const Js &js, napi_value target, Jit &jit) {
   bind<move>(js, target, "move", jit);
   bind<moveBatch>(js, target, "moveBatch", jit);
   bind<release>(js, target, "free", jit);
+  bind<freeMany>(js, target, "freeMany", jit);
   bind<isLive>(js, target, "isLive", jit);
 }

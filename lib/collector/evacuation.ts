@@ -1,0 +1,113 @@
+/**
+ * Moving what is live to the other half of its generation, in one native batch.
+ *
+ * In: the handles of a generation. Out: new offsets in `managed`, and counts. Always true: if the batch is refused nothing has changed but
+ * the order in which places are handed out.
+ *
+ * Cheney's copying of data, without its scan: code objects know who refers to them, and the mover redirects those.
+ */
+import type { JitCore } from '../core';
+import type { Handle } from '../native';
+import type { FixedParts } from './fixed-parts';
+import type { Generation } from './generation';
+import { generationOf, type Managed } from './managed';
+
+const moveLength = 4;
+
+/** What an evacuation did. */
+export interface Evacuated {
+  moved: number;
+  promoted: number;
+  pinned: number;
+  bytes: number;
+  relocations: number;
+}
+
+/** The moves of one collector; kept for its memory. */
+export class Evacuation {
+  readonly #core: JitCore;
+  readonly #managed: Managed;
+  readonly #parts: FixedParts;
+  readonly #report = new Float64Array(4);
+  #moves = new Int32Array(256 * moveLength);
+  #places = new Uint8Array(256);
+  #count = 0;
+  #pinned = 0;
+
+  constructor(core: JitCore, managed: Managed, parts: FixedParts) {
+    this.#core = core;
+    this.#managed = managed;
+    this.#parts = parts;
+  }
+
+  begin(atMost: number): void {
+    this.#count = 0;
+    this.#pinned = 0;
+    if (atMost * moveLength <= this.#moves.length) return;
+    this.#moves = new Int32Array(Math.ceil(atMost * 1.5) * moveLength);
+    this.#places = new Uint8Array(Math.ceil(atMost * 1.5));
+  }
+
+  /** Plans moves for those of `handles` that are at `from` and not pinned; `targetOf` says to which generation. */
+  plan(handles: Int32Array, from: number, pins: ReadonlySet<Handle>, targetOf: (handle: Handle) => Generation): void {
+    const { place, bytes, alignment } = this.#managed;
+    for (const handle of handles) {
+      if (place[handle] !== from || bytes[handle] === 0) continue;
+      if (pins.size > 0 && pins.has(handle)) {
+        this.#pinned++;
+        continue;
+      }
+      const target = targetOf(handle);
+      const offset = target.allocate(bytes[handle] ?? 0, alignment[handle] ?? 0);
+      if (offset !== undefined) this.#add(handle, offset, target.activePlace); // else it stays, as a pinned one does
+    }
+  }
+
+  /** Does it. Throws what a batch of moves throws. */
+  run(): Evacuated {
+    const report = this.#report.fill(0);
+    if (this.#count > 0) this.#core.native.moveBatch(this.#moves, this.#count, report);
+    let promoted = 0;
+    const { offset, place, age } = this.#managed;
+    for (let i = 0; i < this.#count; i++) {
+      const at = i * moveLength;
+      const handle = this.#moves[at] ?? 0;
+      const to = this.#places[i] ?? 0;
+      if (generationOf(to) !== generationOf(place[handle] ?? 0)) promoted++;
+      offset[handle] = this.#moves[at + 1] ?? 0;
+      place[handle] = to;
+      age[handle] = Math.min(255, (age[handle] ?? 0) + 1);
+      this.#settleData(handle, this.#moves[at + 3] ?? -1);
+    }
+    const [moved = 0, bytes = 0, relocations = 0] = report;
+    return { moved, promoted, pinned: this.#pinned, bytes, relocations };
+  }
+
+  /** After a refusal: what was taken for promotion, and for data. */
+  giveBack(old: Generation): void {
+    for (let i = 0; i < this.#count; i++) {
+      const handle = this.#moves[i * moveLength] ?? 0;
+      const parts = this.#parts.get(handle);
+      const data = this.#moves[i * moveLength + 3] ?? -1;
+      if (parts !== undefined && data !== -1) this.#parts.releaseData(data, parts);
+      if (this.#places[i] === old.activePlace) old.release(this.#moves[i * moveLength + 1] ?? 0, this.#managed.bytes[handle] ?? 0);
+    }
+  }
+
+  #add(handle: Handle, code: number, place: number): void {
+    const at = this.#count * moveLength;
+    this.#moves[at] = handle;
+    this.#moves[at + 1] = code;
+    this.#moves[at + 2] = -1;
+    const parts = this.#managed.hasParts[handle] === 1 ? this.#parts.get(handle) : undefined;
+    this.#moves[at + 3] = parts === undefined ? -1 : this.#parts.takeData(parts);
+    this.#places[this.#count++] = place;
+  }
+
+  #settleData(handle: Handle, data: number): void {
+    const parts = data === -1 ? undefined : this.#parts.get(handle);
+    if (parts === undefined) return;
+    this.#parts.releaseData(parts.data, parts);
+    parts.data = data;
+  }
+}

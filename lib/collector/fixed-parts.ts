@@ -1,0 +1,102 @@
+/**
+ * Constants and data of managed code objects: placed once, unless they move with their code (`moves: 'all'`).
+ *
+ * In: handles. Out: offsets in the arena's ranges. Always true: a code object without such segments has no entry here.
+ */
+import { alignmentOf, bytesOf, type CodeObject } from '../code-object';
+import type { JitCore } from '../core';
+import { SpaceFullError } from '../errors';
+import type { Handle } from '../native';
+import type { PerSegment } from '../segments';
+import { FreeListAllocator } from '../space/free-list';
+import { createSpace, type CodeSpace } from '../space/space';
+
+/** One code object's. Offsets are -1 where there is no such segment. */
+export interface Parts {
+  readonly constants: number;
+  readonly constantBytes: number;
+  data: number;
+  readonly dataBytes: number;
+  readonly dataAlignment: number;
+  readonly movesData: boolean;
+}
+
+type Name = 'constants' | 'data';
+
+/** Those of one collector. */
+export class FixedParts {
+  readonly #parts = new Map<Handle, Parts>();
+  readonly #space: CodeSpace;
+  readonly #bases: Readonly<Record<Name, number>>;
+  readonly #allocators: Readonly<Record<Name, FreeListAllocator>>;
+
+  constructor(core: JitCore, sizes: PerSegment<number>) {
+    this.#space = createSpace(core, { ...sizes, code: 0 }, 'free-list');
+    const ranges = core.spaces.get(this.#space);
+    this.#bases = { constants: ranges?.constants.base ?? 0, data: ranges?.data.base ?? 0 };
+    this.#allocators = { constants: new FreeListAllocator(sizes.constants), data: new FreeListAllocator(sizes.data) };
+  }
+
+  get(handle: Handle): Parts | undefined {
+    return this.#parts.get(handle);
+  }
+
+  /** Reserves what `object` needs beside its code. Throws SpaceFullError; then nothing has changed. */
+  add(handle: Handle, object: CodeObject): Parts | undefined {
+    const constantBytes = bytesOf(object, 'constants');
+    const dataBytes = bytesOf(object, 'data');
+    if (constantBytes === 0 && dataBytes === 0) return undefined;
+    const constants = this.#take(object, 'constants', constantBytes);
+    const data = this.#takeOrUndo(object, dataBytes, () => this.#release('constants', constants, constantBytes));
+    const parts = { constants, constantBytes, data, dataBytes, dataAlignment: alignmentOf(object, 'data'), movesData: object.moves === 'all' };
+    this.#parts.set(handle, parts);
+    return parts;
+  }
+
+  /** A second place for data that move, or -1 if there is none: they stay then. */
+  takeData({ dataBytes, dataAlignment, movesData }: Parts): number {
+    if (!movesData || dataBytes === 0) return -1;
+    const offset = this.#allocators.data.allocate(dataBytes, dataAlignment);
+    return offset === undefined ? -1 : this.#bases.data + offset;
+  }
+
+  releaseData(offset: number, { dataBytes }: Parts): void {
+    this.#release('data', offset, dataBytes);
+  }
+
+  delete(handle: Handle): void {
+    const parts = this.#parts.get(handle);
+    if (parts === undefined) return;
+    this.#release('constants', parts.constants, parts.constantBytes);
+    this.#release('data', parts.data, parts.dataBytes);
+    this.#parts.delete(handle);
+  }
+
+  dispose(): void {
+    this.#space.dispose();
+  }
+
+  #takeOrUndo(object: CodeObject, bytes: number, undo: () => void): number {
+    try {
+      return this.#take(object, 'data', bytes);
+    } catch (error) {
+      undo();
+      throw error;
+    }
+  }
+
+  #take(object: CodeObject, name: Name, bytes: number): number {
+    if (bytes === 0) return -1;
+    const offset = this.#allocators[name].allocate(bytes, alignmentOf(object, name));
+    if (offset !== undefined) return this.#bases[name] + offset;
+    const { largestFreeBytes } = this.#allocators[name];
+    throw new SpaceFullError(
+      `the collector has no room for the ${name} of code object '${object.name}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
+      { requestedBytes: bytes, largestFreeBytes },
+    );
+  }
+
+  #release(name: Name, offset: number, bytes: number): void {
+    if (offset >= 0 && bytes > 0) this.#allocators[name].release(offset - this.#bases[name], bytes);
+  }
+}

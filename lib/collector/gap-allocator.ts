@@ -1,0 +1,76 @@
+/**
+ * Bump allocation through the gaps between what stays.
+ *
+ * In: sizes. Out: ascending offsets. Always true: nothing is given back one by one; a range that was evacuated but for pinned code objects
+ * is begun again with those as obstacles, and what is skipped because it is too small is free but not handed out.
+ */
+import { alignUp, granuleBytes } from '../space/allocator';
+
+/** Bytes from base to limit (excluded). */
+export interface Extent {
+  readonly base: number;
+  readonly limit: number;
+}
+
+/** Allocates in ascending order around obstacles. */
+export class GapAllocator {
+  readonly capacityBytes: number;
+  #gaps: Extent[];
+  #gap = 0;
+  #next: number;
+  #skipped: Extent[] = [];
+
+  constructor(capacityBytes: number) {
+    this.capacityBytes = capacityBytes;
+    this.#gaps = [{ base: 0, limit: capacityBytes }];
+    this.#next = 0;
+  }
+
+  /** Forgets what was handed out; `obstacles` ascend and don't overlap. */
+  reset(obstacles: readonly Extent[]): void {
+    this.#gaps = gapsBetween(obstacles, this.capacityBytes);
+    this.#gap = 0;
+    this.#next = this.#gaps[0]?.base ?? this.capacityBytes;
+    this.#skipped = [];
+  }
+
+  /** An offset, or undefined if no gap ahead is large enough. */
+  allocate(bytes: number, alignment: number): number | undefined {
+    while (this.#gap < this.#gaps.length) {
+      const offset = alignment <= granuleBytes ? this.#next : alignUp(this.#next, alignment);
+      const limit = this.#gaps[this.#gap]?.limit ?? 0;
+      if (offset + bytes <= limit) {
+        this.#next = (offset + bytes + granuleBytes - 1) & -granuleBytes;
+        return offset;
+      }
+      if (!this.#hasGapFor(bytes, alignment)) return undefined;
+      this.#skipped.push({ base: this.#next, limit });
+      this.#next = this.#gaps[++this.#gap]?.base ?? this.capacityBytes;
+    }
+    return undefined;
+  }
+
+  /** What can still be handed out, and what was skipped, in address order. */
+  freeExtents(): Extent[] {
+    const [current, ...ahead] = this.#gaps.slice(this.#gap);
+    const rest = current === undefined ? [] : [{ base: this.#next, limit: current.limit }, ...ahead];
+    return [...this.#skipped, ...rest].filter(({ base, limit }) => base < limit);
+  }
+
+  /** A request that nothing ahead can hold leaves the allocator where it is. */
+  #hasGapFor(bytes: number, alignment: number): boolean {
+    return this.#gaps.slice(this.#gap + 1).some(({ base, limit }) => alignUp(base, alignment) + bytes <= limit);
+  }
+}
+
+function gapsBetween(obstacles: readonly Extent[], capacityBytes: number): Extent[] {
+  const gaps: Extent[] = [];
+  let base = 0;
+  for (const obstacle of obstacles) {
+    const limit = obstacle.base & -granuleBytes;
+    if (base < limit) gaps.push({ base, limit });
+    base = alignUp(obstacle.limit, granuleBytes);
+  }
+  if (base < capacityBytes) gaps.push({ base, limit: capacityBytes });
+  return gaps;
+}

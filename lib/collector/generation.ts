@@ -1,0 +1,108 @@
+/**
+ * Two halves of code space: code objects are in one of them, and a collection evacuates them to the other.
+ *
+ * In: sizes. Out: offsets in the arena's code range. Always true: new places come from the active half; what could not be moved is left in
+ * the other one, and is an obstacle when that becomes active again.
+ *
+ * The nursery is filled in ascending order. The old generation reuses what dies in it, so between collections it has a free list.
+ */
+import type { JitCore } from '../core';
+import { alignUp, granuleBytes } from '../space/allocator';
+import { FreeListAllocator } from '../space/free-list';
+import { createSpace, type CodeSpace } from '../space/space';
+import { GapAllocator, type Extent } from './gap-allocator';
+import { placeOf, type GenerationIndex, type Managed, type Place } from './managed';
+
+/** One half: its space, and where that begins in the arena's code range. */
+interface Half {
+  readonly space: CodeSpace;
+  readonly base: number;
+  readonly gaps: GapAllocator;
+}
+
+/** One generation. */
+export class Generation {
+  readonly index: GenerationIndex;
+  readonly bytes: number;
+  readonly #halves: readonly [Half, Half];
+  #active: 0 | 1 = 0;
+  /** Of the active half of the old generation, except while it is evacuated. */
+  #freeList: FreeListAllocator | undefined;
+
+  /** Throws SpaceFullError if the arena has no room for it. */
+  constructor(core: JitCore, index: GenerationIndex, bytes: number) {
+    this.index = index;
+    this.bytes = bytes;
+    const half = (): Half => {
+      const space = createSpace(core, { code: bytes, constants: 0, data: 0 }, 'free-list');
+      return { space, base: core.spaces.get(space)?.code.base ?? 0, gaps: new GapAllocator(space.sizes.code) };
+    };
+    this.#halves = [half(), half()];
+    if (index === 1) this.#freeList = new FreeListAllocator(bytes);
+  }
+
+  /** Where new code objects go. */
+  get activePlace(): Place {
+    return placeOf(this.index, this.#active);
+  }
+
+  /** Where `evacuate` left some. */
+  get otherPlace(): Place {
+    return placeOf(this.index, 1 - this.#active);
+  }
+
+  /** A place in the active half, or undefined. */
+  allocate(bytes: number, alignment: number): number | undefined {
+    const { base, gaps } = this.#halves[this.#active];
+    const offset =
+      this.#freeList === undefined ? gaps.allocate(bytes, alignment) : this.#freeList.allocate(bytes, Math.max(alignment, granuleBytes));
+    return offset === undefined ? undefined : base + offset;
+  }
+
+  /** Gives back what `allocate` gave, if it can be had again before the next evacuation. */
+  release(offset: number, bytes: number): void {
+    const { base } = this.#halves[this.#active];
+    if (this.#freeList !== undefined && offset >= base && offset < base + this.bytes) this.#freeList.release(offset - base, bytes);
+  }
+
+  /** Makes the other half active. `managed` knows what is still there. */
+  flip(managed: Managed, handles: Int32Array): void {
+    this.#active = this.#active === 0 ? 1 : 0;
+    this.#freeList = undefined;
+    const half = this.#halves[this.#active];
+    half.gaps.reset(obstacles(managed, handles, this.activePlace, half.base));
+  }
+
+  /** The evacuation is over. */
+  settle(): void {
+    if (this.index === 0) return;
+    this.#freeList = FreeListAllocator.withFree(this.bytes, this.#halves[this.#active].gaps.freeExtents());
+  }
+
+  /** Free bytes of the active half, and the largest block of them. */
+  get free(): { freeBytes: number; largestFreeBytes: number } {
+    if (this.#freeList !== undefined) return this.#freeList;
+    const sizes = this.#halves[this.#active].gaps.freeExtents().map(({ base, limit }) => limit - base);
+    return { freeBytes: sizes.reduce((a, b) => a + b, 0), largestFreeBytes: Math.max(0, ...sizes) };
+  }
+
+  /** The range of the half that is not active, as offsets in the arena's code range. */
+  get inactive(): Extent {
+    const { base } = this.#halves[this.#active === 0 ? 1 : 0];
+    return { base, limit: base + this.bytes };
+  }
+
+  dispose(): void {
+    for (const { space } of this.#halves) space.dispose();
+  }
+}
+
+function obstacles(managed: Managed, handles: Int32Array, place: Place, base: number): Extent[] {
+  const found: Extent[] = [];
+  for (const handle of handles) {
+    if (managed.place[handle] !== place || managed.bytes[handle] === 0) continue;
+    const offset = (managed.offset[handle] ?? 0) - base;
+    found.push({ base: offset, limit: alignUp(offset + (managed.bytes[handle] ?? 0), granuleBytes) });
+  }
+  return found.sort((a, b) => a.base - b.base);
+}

@@ -1,0 +1,43 @@
+/**
+ * A growing set of handles that is read as an array.
+ */
+import type { Handle } from '../native';
+
+/** Handles in the order in which they came, each once. */
+export class HandleList {
+  #handles = new Int32Array(256);
+  #length = 0;
+  #isListed = new Uint8Array(256);
+
+  /** 0, 1, ... limit - 1. */
+  static upTo(limit: number): Int32Array {
+    const handles = new Int32Array(limit);
+    for (let i = 0; i < limit; i++) handles[i] = i;
+    return handles;
+  }
+
+  add(handle: Handle): void {
+    if (this.#isListed[handle] === 1) return;
+    if (handle >= this.#isListed.length) this.#isListed = copied(new Uint8Array(2 * handle), this.#isListed);
+    if (this.#length === this.#handles.length) this.#handles = copied(new Int32Array(2 * this.#length), this.#handles);
+    this.#isListed[handle] = 1;
+    this.#handles[this.#length++] = handle;
+  }
+
+  /** Drops all others. Returns what is left; valid until the next call. */
+  keep(isKept: (handle: Handle) => boolean): Int32Array {
+    let length = 0;
+    for (let i = 0; i < this.#length; i++) {
+      const handle = this.#handles[i] ?? 0;
+      if (isKept(handle)) this.#handles[length++] = handle;
+      else this.#isListed[handle] = 0;
+    }
+    this.#length = length;
+    return this.#handles.subarray(0, length);
+  }
+}
+
+function copied<T extends Int32Array | Uint8Array>(larger: T, values: T): T {
+  larger.set(values);
+  return larger;
+}

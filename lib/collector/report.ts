@@ -1,0 +1,29 @@
+/**
+ * What a collection did.
+ */
+
+/** 'minor' looks at the nursery only, 'major' at everything. */
+export type CollectionKind = 'minor' | 'major';
+
+/** The report of one collection. Counts are of code objects. */
+export interface Collection {
+  readonly kind: CollectionKind;
+  readonly moved: number;
+  /** Of those moved, the ones that went from the nursery to the old generation. */
+  readonly promoted: number;
+  /** Freed since the last collection, by this one or by hand. */
+  readonly freed: number;
+  /** Left where they were: the stack forbids to move them. */
+  readonly pinned: number;
+  readonly movedBytes: number;
+  readonly freedBytes: number;
+  /** Relocations applied, those of dependents included. */
+  readonly relocations: number;
+  readonly pauseMilliseconds: number;
+  /** What the collector manages afterwards, of both generations. */
+  readonly liveObjects: number;
+  readonly liveBytes: number;
+  /** Of the old generation's free code space, the part outside of the largest block: 0 to 1. */
+  readonly fragmentationBefore: number;
+  readonly fragmentationAfter: number;
+}

@@ -1,0 +1,122 @@
+// The engine's end of code objects: one, or many that refer to each other.
+#include "run/engine.h"
+
+#include "base/error.h"
+#include "run/runtime_support.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+using namespace nomad;
+using namespace llvm;
+
+Error Engine::free(Handle handle) {
+  if (Error error = checkFree(handle))
+    return error;
+  tearDown(objects_[handle]);
+  discard(handle);
+  return Error::success();
+}
+
+Error Engine::checkFree(Handle handle) {
+  if (!objects_.isLive(handle))
+    return fail(ErrorCode::State, "the code object is freed");
+  if (Error error = checkIdle(handle))
+    return error;
+  const CodeObject &object = objects_[handle];
+  if (!object.links || object.links->dependents.empty())
+    return Error::success();
+  std::string who = quoted(objects_[object.links->dependents.begin()->first]);
+  size_t others = object.links->dependents.size() - 1;
+  return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is still referred to by " + who +
+                                    (others > 0 ? " and " + std::to_string(others) + " more" : ""));
+}
+
+Error Engine::checkIdle(Handle handle) {
+  const CodeObject &object = objects_[handle];
+  if (object.isEnding)
+    return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is being freed");
+  if (!isRunning())
+    return Error::success();
+  stackRoots();
+  if (object.stackUse.isUsed())
+    return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is still running, or the stack may have its address");
+  return Error::success();
+}
+
+void Engine::freeMany(MutableArrayRef<Handle> handles) {
+  stackRoots();
+  SmallVector<Handle> ending;
+  for (Handle handle : handles)
+    if (objects_.isLive(handle) && !objects_[handle].isEnding && !objects_[handle].stackUse.isUsed()) {
+      objects_[handle].isEnding = true;
+      ending.push_back(handle);
+    }
+  spareReferred(ending);
+  for (Handle handle : ending)
+    tearDown(objects_[handle]);
+  for (Handle handle : ending)
+    discard(handle);
+  for (Handle &handle : handles)
+    if (!objects_.isLive(handle))
+      handle = noHandle;
+}
+
+// What somebody outside refers to stays, and so does what that refers to.
+void Engine::spareReferred(SmallVectorImpl<Handle> &ending) {
+  auto isReferred = [&](Handle handle) {
+    const auto &links = objects_[handle].links;
+    return links && any_of(links->dependents, [&](auto &dependent) { return !objects_[dependent.first].isEnding; });
+  };
+  SmallVector<Handle> spared;
+  auto spare = [&](Handle handle) {
+    objects_[handle].isEnding = false;
+    spared.push_back(handle);
+  };
+  for (Handle handle : ending)
+    if (isReferred(handle))
+      spare(handle);
+  while (!spared.empty()) {
+    Handle handle = spared.pop_back_val();
+    for (Handle reference : objects_[handle].links->references)
+      if (objects_[reference].isEnding)
+        spare(reference);
+  }
+  erase_if(ending, [&](Handle handle) { return !objects_[handle].isEnding; });
+}
+
+void Engine::tearDown(CodeObject &object) {
+  if (!object.teardown)
+    return;
+  object.isEnding = true;
+  if (object.state == State::Placed) {
+    runExitHandlers(*object.teardown, [&](const Teardown::ExitHandler &handler) {
+      callCode(Address::of(reinterpret_cast<const void *>(handler.function)), handler.argument);
+    });
+    if (object.teardown->finalizer != noOffset)
+      callCode(object.segment(SegmentKind::Code).base + object.teardown->finalizer);
+    for (Offset control : object.teardown->threadLocals)
+      freeThreadLocal(object.segment(SegmentKind::Data).base + control);
+  }
+  retireTeardown(*object.teardown);
+  object.teardown.reset();
+}
+
+void Engine::discard(Handle handle) {
+  CodeObject &object = objects_[handle];
+  if (object.links)
+    for (Handle reference : object.links->references)
+      if (objects_.isLive(reference)) // else it goes together with this one, and went first
+        objects_[reference].links->dependents.erase(handle);
+  if (object.isDefinition)
+    std::erase_if(definitions_, [=](const auto &definition) { return definition.second.object == handle; });
+  for (const EntryUse &entry : object.entries)
+    entries_.giveBack(entry.index);
+  if (auto host = hostIndices_.find(handle); host != hostIndices_.end()) {
+    hosts_.giveBack(host->second); // its stub stays where it is
+    hostIndices_.erase(host);
+  } else if (object.state == State::Placed) {
+    mover_.vacate(object);
+  }
+  returnsTwice_.erase(handle);
+  objects_.remove(handle);
+}
