@@ -5,7 +5,8 @@
  * Always true: `state` is what native code would say; a code object holds strongly what its code refers to (I9), so when
  * one is forgotten nothing that is still reachable refers to it.
  *
- * There may be 100,000 of them: no maps, closures or arrays in here. What is asked for rarely is asked of native code.
+ * There may be 100,000 of them: no maps, closures or arrays in here, and no private methods that are not static (each object of a class
+ * with such methods has a field for them). What is asked for rarely is asked of native code.
  */
 import { makeCallable, type AnyFunction, type Callable } from './callable';
 import { callKind } from './call/kind';
@@ -49,7 +50,22 @@ export interface CodeObjectParts {
 /** Sizes and alignments of a code object that has more than code of ordinary alignment. */
 type Layout = PerSegment<{ readonly bytes: number; readonly alignment: number }>;
 
+/** Modes and state in one. Few different ones exist, and code objects share them. */
+interface Status extends MoveModes {
+  readonly state: CodeObjectState;
+  readonly isMovable: boolean;
+}
+
+/** What most code objects have nothing of, and so share. */
+interface Details {
+  readonly name: string | undefined;
+  readonly layout: Layout | undefined;
+  readonly references: readonly Entry[];
+}
+
 const noReferences: readonly Entry[] = Object.freeze([]);
+const noDetails: Details = Object.freeze({ name: undefined, layout: undefined, references: noReferences });
+const statuses: Status[] = [];
 
 /** Makes a code object of a handle that has none, and enters it in the tables of its Jit. */
 export let createCodeObject: (parts: CodeObjectParts) => CodeObject;
@@ -78,55 +94,55 @@ export class CodeObject {
   readonly #core: JitCore;
   readonly #handle: Handle;
   readonly #id: number;
-  readonly #name: string | undefined;
-  readonly #modes: MoveModes;
   readonly #codeBytes: number;
-  readonly #layout: Layout | undefined;
-  #references: readonly Entry[];
-  #state: CodeObjectState = 'unplaced';
+  #status: Status;
+  #details: Details;
 
   static {
     createCodeObject = (parts) => new CodeObject(parts);
     handleIn = (core, object, what) => CodeObject.#handleIn(core, object, what);
-    bytesOf = (object, name) => object.#bytesOf(name);
-    alignmentOf = (object, name) => object.#layout?.[name].alignment ?? granuleBytes;
+    bytesOf = (object, name) => CodeObject.#bytesOf(object, name);
+    alignmentOf = (object, name) => object.#details.layout?.[name].alignment ?? granuleBytes;
     // A batch has thousands of these: each private field is read once, and the usual case comes first.
     stageMove = (core, object, at, ranges, out, index) => {
-      if (
-        !isObject(object) ||
-        !(#core in object) ||
-        object.#core !== core ||
-        object.#state !== 'placed' ||
-        object.#modes.retain === 'none'
-      )
+      if (!isObject(object) || !(#core in object) || object.#core !== core || !object.#status.isMovable)
         CodeObject.#refuseMove(core, object);
       const { code, constants, data } = at;
       const bytes = object.#codeBytes;
       const { base, limit } = ranges.code;
-      const isInside = Number.isInteger(code) && code >= 0 && base + code + bytes <= limit;
+      const isInside = isInt32(code) && code >= 0 && base + code + bytes <= limit;
       out[index] = object.#handle;
-      out[index + 1] = isInside && bytes > 0 ? base + code : object.#offset('code', code, bytes, ranges.code);
-      out[index + 2] =
-        constants === undefined ? -1 : object.#offset('constants', constants, object.#bytesOf('constants'), ranges.constants);
-      out[index + 3] = data === undefined ? -1 : object.#offset('data', data, object.#bytesOf('data'), ranges.data);
+      out[index + 1] = isInside && bytes > 0 ? base + code : offsetOf(object, 'code', code, ranges);
+      out[index + 2] = constants === undefined ? -1 : offsetOf(object, 'constants', constants, ranges);
+      out[index + 3] = data === undefined ? -1 : offsetOf(object, 'data', data, ranges);
     };
-    moveTo = (object, code, constants, data) => object.#moveTo(code, constants, data);
+    moveTo = (object, code, constants, data) => {
+      try {
+        object.#core.native.move(object.#handle, code, constants, data);
+        object.#status = statusOf(object.#status, 'placed');
+      } catch (error) {
+        // It stays where it is if a constructor has thrown.
+        const { offsets } = CodeObject.#describe(object, 'place');
+        if (offsets.some((offset) => offset >= 0)) object.#status = statusOf(object.#status, 'placed');
+        throw error;
+      }
+    };
     markFreed = (object) => {
-      object.#state = 'freed';
-      object.#references = noReferences;
+      object.#status = statusOf(object.#status, 'freed');
+      if (object.#details !== noDetails) object.#details = { ...object.#details, references: noReferences };
     };
   }
 
   private constructor({ core, handle, id, name, modes, references }: CodeObjectParts) {
     const description = core.native.describe(handle);
+    const layout = layoutOf(description);
+    const isPlain = name === undefined && layout === undefined && references.length === 0;
     this.#core = core;
     this.#handle = handle;
     this.#id = id;
-    this.#name = name;
-    this.#modes = modes;
     this.#codeBytes = description.sizes[0];
-    this.#layout = layoutOf(description);
-    this.#references = references.length === 0 ? noReferences : Object.freeze(references);
+    this.#status = statusOf(modes, 'unplaced');
+    this.#details = isPlain ? noDetails : { name, layout, references: Object.freeze(references) };
     core.objects.add(handle, this);
   }
 
@@ -137,42 +153,42 @@ export class CodeObject {
 
   /** The name given to `compile`, or else `object#` and the id. */
   get name(): string {
-    return this.#name ?? `object#${this.#id}`;
+    return this.#details.name ?? `object#${this.#id}`;
   }
 
   get state(): CodeObjectState {
-    return this.#state;
+    return this.#status.state;
   }
 
   /** What may move, as given to `compile`. */
   get moves(): 'code' | 'all' {
-    return this.#modes.moves;
+    return this.#status.moves;
   }
 
   /** What is kept for moving, as given to `compile`. */
   get retain(): 'relocations' | 'none' {
-    return this.#modes.retain;
+    return this.#status.retain;
   }
 
   /** Bytes of each segment, 0 where there is none. */
   get sizes(): PerSegment<number> {
-    return perSegment((name) => this.#bytesOf(name));
+    return perSegment((name) => CodeObject.#bytesOf(this, name));
   }
 
   /** Bytes of which each segment's address must be a multiple. Throws StateError once freed. */
   get alignments(): PerSegment<number> {
-    const { alignments } = this.#describe('alignments');
+    const { alignments } = CodeObject.#describe(this, 'alignments');
     return perSegment((_, index) => alignments[index] ?? 1);
   }
 
   /** How many relocations are kept for moving. Throws StateError once freed. */
   get relocationCount(): number {
-    return this.#describe('relocationCount').relocationCount;
+    return CodeObject.#describe(this, 'relocationCount').relocationCount;
   }
 
   /** Bytes of the relocations that are kept for moving. Throws StateError once freed. */
   get relocationBytes(): number {
-    return this.#describe('relocationBytes').relocationBytes;
+    return CodeObject.#describe(this, 'relocationBytes').relocationBytes;
   }
 
   /**
@@ -180,7 +196,7 @@ export class CodeObject {
    * stayed behind in another space are left out.
    */
   get placement(): Placement | undefined {
-    if (this.#state !== 'placed') return undefined;
+    if (this.#status.state !== 'placed') return undefined;
     const { offsets, sizes } = this.#core.native.describe(this.#handle);
     const first = Math.max(
       sizes.findIndex((bytes) => bytes > 0),
@@ -194,7 +210,7 @@ export class CodeObject {
 
   /** Exported functions by name. Throws StateError once freed. */
   get functions(): ReadonlyMap<string, FunctionType> {
-    const { functions } = this.#exports('functions');
+    const { functions } = CodeObject.#exports(this, 'functions');
     const { native } = this.#core;
     const entries = [...functions].map(
       ([name, { signature, parameterNames }]) => [name, functionType(native.signature(signature), parameterNames)] as const,
@@ -204,12 +220,14 @@ export class CodeObject {
 
   /** Exported global variables by name. Throws StateError once freed. */
   get globals(): ReadonlyMap<string, GlobalType> {
-    return new Map([...this.#exports('globals').globals].map(([name, global]) => [name, globalType(global)] as const));
+    return new Map(
+      [...CodeObject.#exports(this, 'globals').globals].map(([name, global]) => [name, globalType(global)] as const),
+    );
   }
 
   /** The code objects that its code refers to; they stay alive as long as it does. Empty once freed. */
   get references(): readonly CodeObject[] {
-    return Object.freeze(this.#references.filter((entry) => entry instanceof CodeObject));
+    return Object.freeze(this.#details.references.filter((entry) => entry instanceof CodeObject));
   }
 
   /**
@@ -217,11 +235,12 @@ export class CodeObject {
    * it is placed already or freed; then nothing has changed. What constructors throw is thrown too; it is placed then.
    */
   place(at: Placement): this {
-    this.#requireAlive('place');
-    if (this.#state === 'placed') throw new StateError(`place: code object '${this.name}' is already placed (use relocate)`);
+    CodeObject.#requireAlive(this, 'place');
+    if (this.#status.state === 'placed')
+      throw new StateError(`place: code object '${this.name}' is already placed (use relocate)`);
     const ranges = this.#core.rangesFor(at);
-    for (const name of segmentNames) this.#requireOffset(name, at);
-    this.#move(at, ranges);
+    for (const name of segmentNames) CodeObject.#requireOffset(this, name, at);
+    CodeObject.#move(this, at, ranges);
     return this;
   }
 
@@ -231,15 +250,15 @@ export class CodeObject {
    * compiled with `retain: 'none'`; then nothing has changed.
    */
   relocate(to: Placement): this {
-    this.#requireAlive('relocate');
-    this.#requireMovable();
-    this.#move(to, this.#core.rangesFor(to));
+    CodeObject.#requireAlive(this, 'relocate');
+    CodeObject.#requireMovable(this);
+    CodeObject.#move(this, to, this.#core.rangesFor(to));
     return this;
   }
 
   /** Frees it and all that it has reserved in spaces. Throws StateError if live code refers to it, if it is running, or freed already. */
   free(): void {
-    this.#requireAlive('free');
+    CodeObject.#requireAlive(this, 'free');
     try {
       this.#core.free(this.#handle);
     } finally {
@@ -249,7 +268,7 @@ export class CodeObject {
 
   /** As `free`, but does nothing if it is freed already. */
   [Symbol.dispose](): void {
-    if (this.#state !== 'freed') this.free();
+    if (this.#status.state !== 'freed') this.free();
   }
 
   /**
@@ -257,7 +276,7 @@ export class CodeObject {
    * UnresolvedSymbolError if there is none, SignatureError if JS can't call it, StateError once freed.
    */
   get<F extends AnyFunction = AnyFunction>(name: string): Callable<F> {
-    const { functions } = this.#exports('get');
+    const { functions } = CodeObject.#exports(this, 'get');
     const found = functions.get(name);
     if (found === undefined) throw notExported(this.name, 'function', name, functions.keys());
     const { signature } = callKind(this.#core, found.signature);
@@ -269,21 +288,21 @@ export class CodeObject {
 
   /** The value of a global, by its IR type, at its present address. Throws UnresolvedSymbolError, SignatureError, StateError. */
   readGlobal(name: string): number | bigint | boolean {
-    this.#requirePlaced('readGlobal');
-    const global = readable(this.name, this.#exports('readGlobal').globals, name);
+    CodeObject.#requirePlaced(this, 'readGlobal');
+    const global = readable(this.name, CodeObject.#exports(this, 'readGlobal').globals, name);
     return this.#core.native.readGlobal(this.#handle, global.name);
   }
 
   /** Sets a global that is no constant. Integers wrap. Throws UnresolvedSymbolError, SignatureError, TypeError, StateError. */
   writeGlobal(name: string, value: number | bigint | boolean | null | Callable): void {
-    this.#requirePlaced('writeGlobal');
-    const global = writable(this.name, this.#exports('writeGlobal').globals, name);
+    CodeObject.#requirePlaced(this, 'writeGlobal');
+    const global = writable(this.name, CodeObject.#exports(this, 'writeGlobal').globals, name);
     this.#core.native.writeGlobal(this.#handle, global.name, globalValue(global, value));
   }
 
   /** The present address of a function or global; another after the next move. Throws UnresolvedSymbolError, StateError. */
   addressOf(symbol: string): bigint {
-    this.#requirePlaced('addressOf');
+    CodeObject.#requirePlaced(this, 'addressOf');
     if (typeof (symbol as unknown) !== 'string') throw notExported(this.name, 'symbol', symbol, []);
     return this.#core.native.addressOf(this.#handle, symbol);
   }
@@ -291,88 +310,94 @@ export class CodeObject {
   static #handleIn(core: JitCore, object: CodeObject, what: string): Handle {
     if (!isObject(object) || !(#core in object)) throw new TypeError(`${what}: not a CodeObject`);
     if (object.#core !== core) throw new PlacementError(`${what}: code object '${object.name}' belongs to another Jit`);
-    if (object.#state === 'freed') object.#requireAlive(what);
+    if (object.#status.state === 'freed') CodeObject.#requireAlive(object, what);
     return object.#handle;
   }
 
   /** Throws what `relocate` throws for a code object that can't move now. */
   static #refuseMove(core: JitCore, object: CodeObject): void {
     CodeObject.#handleIn(core, object, 'relocate');
-    object.#requireMovable();
+    CodeObject.#requireMovable(object);
   }
 
-  #bytesOf(name: SegmentName): number {
-    return name === 'code' ? this.#codeBytes : (this.#layout?.[name].bytes ?? 0);
+  static #bytesOf(object: CodeObject, name: SegmentName): number {
+    return name === 'code' ? object.#codeBytes : (object.#details.layout?.[name].bytes ?? 0);
   }
 
-  #move(at: Placement, ranges: PerSegment<OffsetRange>): void {
+  static #move(object: CodeObject, at: Placement, ranges: PerSegment<OffsetRange>): void {
     const { code, constants, data } = at;
-    this.#moveTo(
-      this.#offset('code', code, this.#codeBytes, ranges.code),
-      constants === undefined ? -1 : this.#offset('constants', constants, this.#bytesOf('constants'), ranges.constants),
-      data === undefined ? -1 : this.#offset('data', data, this.#bytesOf('data'), ranges.data),
+    moveTo(
+      object,
+      offsetOf(object, 'code', code, ranges),
+      constants === undefined ? -1 : offsetOf(object, 'constants', constants, ranges),
+      data === undefined ? -1 : offsetOf(object, 'data', data, ranges),
     );
   }
 
-  #moveTo(code: number, constants: number, data: number): void {
-    try {
-      this.#core.native.move(this.#handle, code, constants, data);
-      this.#state = 'placed';
-    } catch (error) {
-      // It stays where it is if a constructor has thrown.
-      if (this.#describe('place').offsets.some((offset) => offset >= 0)) this.#state = 'placed';
-      throw error;
-    }
+  static #requireOffset(object: CodeObject, name: SegmentName, at: Placement): void {
+    const bytes = CodeObject.#bytesOf(object, name);
+    if (bytes === 0 || at[name] !== undefined) return;
+    throw new PlacementError(`place: code object '${object.name}' has ${bytes} bytes of ${name} and needs a ${name} offset`);
   }
 
-  /** An offset in a space's range as one in the arena's; -1 if there is no such segment. Throws PlacementError. */
-  #offset(name: SegmentName, value: number, bytes: number, range: OffsetRange): number {
-    if (bytes === 0) return -1;
-    if (!Number.isInteger(value) || value < 0 || range.base + value + bytes > range.limit)
-      throw this.#badOffset(name, value, bytes, range);
-    return range.base + value;
+  static #requireAlive(object: CodeObject, what: string): void {
+    object.#core.requireLive(what);
+    if (object.#status.state === 'freed') throw new StateError(`${what}: code object '${object.name}' is freed`);
   }
 
-  #badOffset(name: SegmentName, value: unknown, bytes: number, { base, limit }: OffsetRange): PlacementError {
-    const subject = `the ${name} offset for code object '${this.name}'`;
-    if (!Number.isSafeInteger(value) || (value as number) < 0)
-      return new PlacementError(`${subject} must be an integer from 0 on, not ${String(value)}`);
-    const end = `${hex(value)} + ${hex(bytes)} bytes`;
-    return new PlacementError(`${subject} is out of range: ${end} is more than the ${hex(limit - base)} bytes of the space`);
+  static #requirePlaced(object: CodeObject, what: string): void {
+    CodeObject.#requireAlive(object, what);
+    if (object.#status.state !== 'placed') throw new StateError(`${what}: code object '${object.name}' is not placed`);
   }
 
-  #requireOffset(name: SegmentName, at: Placement): void {
-    if (this.#bytesOf(name) === 0 || at[name] !== undefined) return;
-    throw new PlacementError(
-      `place: code object '${this.name}' has ${this.#bytesOf(name)} bytes of ${name} and needs a ${name} offset`,
-    );
+  static #requireMovable(object: CodeObject): void {
+    const { state, retain } = object.#status;
+    if (state !== 'placed') throw new StateError(`relocate: code object '${object.name}' is not placed (use place)`);
+    if (retain === 'none')
+      throw new StateError(`relocate: code object '${object.name}' was compiled with retain: 'none' and can't move`);
   }
 
-  #requireAlive(what: string): void {
-    this.#core.requireLive(what);
-    if (this.#state === 'freed') throw new StateError(`${what}: code object '${this.name}' is freed`);
+  static #describe(object: CodeObject, what: string): NativeDescription {
+    CodeObject.#requireAlive(object, what);
+    return object.#core.native.describe(object.#handle);
   }
 
-  #requirePlaced(what: string): void {
-    this.#requireAlive(what);
-    if (this.#state !== 'placed') throw new StateError(`${what}: code object '${this.name}' is not placed`);
+  static #exports(object: CodeObject, what: string): ReturnType<JitCore['exports']['of']> {
+    CodeObject.#requireAlive(object, what);
+    return object.#core.exports.of(object.#id, object.#handle);
   }
+}
 
-  #requireMovable(): void {
-    if (this.#state !== 'placed') throw new StateError(`relocate: code object '${this.name}' is not placed (use place)`);
-    if (this.#modes.retain === 'none')
-      throw new StateError(`relocate: code object '${this.name}' was compiled with retain: 'none' and can't move`);
-  }
+/** The shared Status of these modes and this state. */
+function statusOf({ moves, retain }: MoveModes, state: CodeObjectState): Status {
+  const found = statuses.find((each) => each.state === state && each.moves === moves && each.retain === retain);
+  if (found !== undefined) return found;
+  const status: Status = Object.freeze({ moves, retain, state, isMovable: state === 'placed' && retain === 'relocations' });
+  statuses.push(status);
+  return status;
+}
 
-  #describe(what: string): NativeDescription {
-    this.#requireAlive(what);
-    return this.#core.native.describe(this.#handle);
-  }
+/** An offset in a space's range as one in the arena's; -1 if there is no such segment. Throws PlacementError. */
+function offsetOf(object: CodeObject, name: SegmentName, value: number, ranges: PerSegment<OffsetRange>): number {
+  const bytes = bytesOf(object, name);
+  const { base, limit } = ranges[name];
+  if (bytes === 0) return -1;
+  if (!Number.isInteger(value) || value < 0 || base + value + bytes > limit) throw badOffset(object, name, value, ranges);
+  return base + value;
+}
 
-  #exports(what: string): ReturnType<JitCore['exports']['of']> {
-    this.#requireAlive(what);
-    return this.#core.exports.of(this.#id, this.#handle);
-  }
+function badOffset(object: CodeObject, name: SegmentName, value: unknown, ranges: PerSegment<OffsetRange>): PlacementError {
+  const subject = `the ${name} offset for code object '${object.name}'`;
+  if (!Number.isSafeInteger(value) || (value as number) < 0)
+    return new PlacementError(`${subject} must be an integer from 0 on, not ${String(value)}`);
+  const { base, limit } = ranges[name];
+  const end = `${hex(value)} + ${hex(bytesOf(object, name))} bytes`;
+  return new PlacementError(`${subject} is out of range: ${end} is more than the ${hex(limit - base)} bytes of the space`);
+}
+
+/** Offsets that are none are out of every range. */
+function isInt32(value: unknown): value is number {
+  return typeof value === 'number' && (value | 0) === value;
 }
 
 function isObject(value: unknown): value is object {

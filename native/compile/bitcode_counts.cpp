@@ -77,8 +77,8 @@ private:
   Error check(std::uint64_t count, const char *what) const {
     if (count <= limit_)
       return Error::success();
-    return fail(ErrorCode::IRParse, name_ + ": bitcode is damaged: the " + what + " is " + Twine(count) + ", in " +
-                                        Twine(limit_ / 8) + " bytes");
+    return fail(ErrorCode::IRParse,
+                name_ + ": bitcode is damaged: the " + what + " is " + Twine(count) + ", in " + Twine(limit_ / 8) + " bytes");
   }
 
   BitstreamCursor cursor_;

@@ -91,12 +91,12 @@ struct alignas(64) CodeObject {
   State state = State::Vacant;
   Moves moves = Moves::Code;
   Retain retain = Retain::Relocations;
-  bool isMoving = false;        // in the batch that the mover checks
-  bool isDefinition = false;    // some name that later compiles may link to stands for a function of it
-  StackUse stackUse;            // while a walk of the stack is current
-  bool isEnding = false;        // its exit handlers and destructors run
-  Offset unwind = noOffset;     // of its unwind records, in code
-  std::uint32_t unwindSlot = 0; // see unwind.h
+  bool isMoving = false;               // in the batch that the mover checks
+  bool isDefinition = false;           // some name that later compiles may link to stands for a function of it
+  StackUse stackUse;                   // while a walk of the stack is current
+  bool isEnding = false;               // its exit handlers and destructors run
+  Offset unwind = noOffset;            // of its unwind records, in code
+  std::uint32_t unwindSlot = noOffset; // see unwind.h
   llvm::SmallVector<EntryUse, 1> entries;
   RelocationTable relocations;
   std::unique_ptr<Links> links; // null: refers to nobody, and nobody to it

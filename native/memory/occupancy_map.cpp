@@ -1,6 +1,7 @@
 #include "memory/occupancy_map.h"
 
 #include <algorithm>
+#include <bit>
 
 using namespace nomad;
 using namespace llvm;
@@ -41,12 +42,18 @@ bool OccupancyMap::claimMany(Granules part) {
   if (!everyWord(part, [](std::uint64_t &word, std::uint64_t mask) { return (word & mask) == 0; }))
     return false;
   everyWord(part, [](std::uint64_t &word, std::uint64_t mask) { return word |= mask, true; });
-  claimedGranules_ += part.limit - part.first;
   return true;
 }
 
 void OccupancyMap::vacateMany(Granules part) {
   everyWord(part, [](std::uint64_t &word, std::uint64_t mask) { return word &= ~mask, true; });
+}
+
+Size OccupancyMap::claimedBytes() const {
+  Size claimed = 0;
+  everyWord(granules(range_),
+            [&](std::uint64_t word, std::uint64_t mask) { return claimed += std::popcount(word & mask), true; });
+  return claimed * granule;
 }
 
 Size OccupancyMap::footprint() const { return residentBytes(bits_.range()); }

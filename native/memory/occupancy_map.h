@@ -28,20 +28,18 @@ public:
     if ((word & mask) != 0)
       return false;
     word |= mask;
-    claimedGranules_ += wanted.limit - wanted.first;
     return true;
   }
   void vacate(Range part) {
     Granules left = granules(part);
-    claimedGranules_ -= left.limit - left.first;
     if (inOneWord(left))
       words()[left.first / bitsPerWord] &= ~maskOf(left);
     else
       vacateMany(left);
   }
 
-  /// Bytes in claimed granules.
-  Size claimedBytes() const { return claimedGranules_ * granule; }
+  /// Bytes in claimed granules. Counts them all.
+  Size claimedBytes() const;
   /// Bytes of this map that are resident.
   Size footprint() const;
 
@@ -77,7 +75,6 @@ private:
 
   Range range_;
   Mapping bits_;
-  Size claimedGranules_ = 0;
 };
 
 } // namespace nomad

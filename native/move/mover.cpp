@@ -42,11 +42,6 @@ SegmentMoves unplaced(const CodeObject &object) {
 
 } // namespace
 
-void Mover::Extent::add(Range place) {
-  base = std::min(base, place.base);
-  limit = std::max(limit, place.limit);
-}
-
 Expected<MoveReport> Mover::place(const MoveRequest &request, const Ranges &allowed) {
   ranges_ = allowed;
   auto report = run(request, Purpose::Place);
@@ -66,32 +61,28 @@ Expected<MoveReport> Mover::relocate(ArrayRef<MoveRequest> requests, const Range
 }
 
 Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose) {
-  Error error = check(requests, purpose);
-  if (!error)
-    error = claim(purpose);
-  if (error) {
-    for (const Piece &piece : pieces_)
-      piece.object->isMoving = false;
+  if (Error error = check(requests, purpose)) {
+    undo();
     return error;
   }
   MoveReport report;
   report.moved = requests.size();
   WriteScope scope(arena_);
-  bool isCopied = mayOverlap(purpose);
-  if (isCopied)
+  if (overlaps_)
     copyOverlapping(scope);
   for (Pieces rest = pieces_; !rest.empty();) {
-    __builtin_prefetch(rest[std::min(rest.size() - 1, readAhead)].object);
+    fetch(rest[std::min(rest.size() - 1, readAhead)]);
     size_t count = 1;
     while (count < rest.size() && rest[count].object == rest.front().object)
       ++count;
     Pieces pieces = rest.take_front(count);
     for (const Piece &piece : pieces) {
       report.bytes += piece.size;
-      if (!isCopied)
+      if (!overlaps_)
         copyPiece(scope, piece, purpose);
     }
-    report.relocations += relocateSites(scope, pieces);
+    if (pieces.front().object->relocations.bytes() > 0)
+      report.relocations += relocateSites(scope, pieces);
     publish(pieces);
     rest = rest.drop_front(count);
   }
@@ -106,17 +97,22 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   pieces_.clear();
   pieces_.reserve(requests.size());
   movedCallees_.clear();
+  claimed_ = 0;
+  overlaps_ = false;
   for (size_t i = 0; i < requests.size(); ++i) {
     const MoveRequest &request = requests[i];
     if (Handle next = requests[std::min(i + readAhead, requests.size() - 1)].object; next < objects_.limit())
-      __builtin_prefetch(&objects_[next]);
-    if (!isReady(request, purpose))
+      __builtin_prefetch(&objects_[next], 1);
+    if (!isReady(request, purpose)) [[unlikely]]
       return stateError(request, purpose);
     CodeObject &object = objects_[request.object];
-    if (Error error = addPieces(object, request, purpose))
-      return error;
+    if (SegmentKind refused; !addPieces(object, request, purpose, refused)) [[unlikely]]
+      return fitError(object, refused, request.to[indexOf(refused)]);
   }
-  return purpose == Purpose::Place ? checkReferences(objects_[requests.front().object]) : Error::success();
+  if (purpose == Purpose::Place)
+    if (Error error = checkReferences(objects_[requests.front().object]))
+      return error;
+  return claimed_ == pieces_.size() ? Error::success() : exchange(purpose);
 }
 
 bool Mover::isReady(const MoveRequest &request, Purpose purpose) const {
@@ -152,42 +148,47 @@ Error Mover::checkReferences(const CodeObject &object) const {
   return Error::success();
 }
 
-Error Mover::addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose) {
-  for (SegmentKind kind : segmentKinds) {
-    const Segment &segment = object.segment(kind);
-    if (!segment.exists())
-      continue;
-    std::int32_t offset = request.to[indexOf(kind)];
-    if (offset == MoveRequest::stays) {
-      if (purpose == Purpose::Place)
-        return fail(ErrorCode::Placement, "no place for the " + Twine(segment.size) + " bytes of " + segmentOf(object, kind));
-      continue;
+// False if a segment can't go where it is to: `refused` is the one.
+inline bool Mover::addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose, SegmentKind &refused) {
+  for (SegmentKind kind : segmentKinds)
+    if (object.segment(kind).exists() && !addPiece(object, kind, request.to[indexOf(kind)], purpose)) [[unlikely]] {
+      refused = kind;
+      return false;
     }
-    Address to = ranges_[indexOf(kind)].base.shifted(offset);
-    if (to == segment.base && purpose == Purpose::Relocate)
-      continue;
-    if (!fits(segment, kind, to)) [[unlikely]]
-      return fitError(object, kind, to);
-    if (object.stackUse.isPinned(kind)) [[unlikely]]
-      return pinError(object, kind);
-    pieces_.push_back({&object, segment.base, to, segment.size, kind});
-    object.isMoving = true;
-  }
-  return Error::success();
+  return true;
 }
 
-bool Mover::fits(const Segment &segment, SegmentKind kind, Address to) const {
-  return ranges_[indexOf(kind)].contains(Range::at(to, segment.size)) && to.isAligned(segment.alignment());
-}
-
-Error Mover::fitError(const CodeObject &object, SegmentKind kind, Address to) const {
+// Claims the new place while all old ones are still taken. If all such claims succeed, no new place meets any old one.
+inline bool Mover::addPiece(CodeObject &object, SegmentKind kind, std::int32_t offset, Purpose purpose) {
   const Segment &segment = object.segment(kind);
+  if (offset == MoveRequest::stays)
+    return purpose == Purpose::Relocate;
+  Address to = ranges_[indexOf(kind)].base.shifted(offset);
+  if (to == segment.base && purpose == Purpose::Relocate)
+    return true;
+  Range place = Range::at(to, segment.size);
+  if (!ranges_[indexOf(kind)].contains(place) || !to.isAligned(segment.alignment()) || object.stackUse.isPinned(kind)) [[unlikely]]
+    return false;
+  if (claimed_ == pieces_.size() && arena_.occupancy(kind).claim(place))
+    ++claimed_;
+  pieces_.push_back({&object, segment.base, to, segment.size, kind});
+  object.isMoving = true;
+  return true;
+}
+
+Error Mover::fitError(const CodeObject &object, SegmentKind kind, std::int32_t offset) const {
+  const Segment &segment = object.segment(kind);
+  if (offset == MoveRequest::stays)
+    return fail(ErrorCode::Placement, "no place for the " + Twine(segment.size) + " bytes of " + segmentOf(object, kind));
   Range range = ranges_[indexOf(kind)];
-  std::string offset = offsetIn(range, to);
+  Address to = range.base.shifted(offset);
+  std::string at = offsetIn(range, to);
   if (!to.isAligned(segment.alignment()))
-    return fail(ErrorCode::Placement, segmentOf(object, kind) + ": offset " + offset + " is not a multiple of its alignment " +
-                                          Twine(segment.alignment()));
-  return fail(ErrorCode::Placement, segmentOf(object, kind) + ": " + Twine(segment.size) + " bytes at offset " + offset +
+    return fail(ErrorCode::Placement,
+                segmentOf(object, kind) + ": offset " + at + " is not a multiple of its alignment " + Twine(segment.alignment()));
+  if (range.contains(Range::at(to, segment.size)))
+    return pinError(object, kind);
+  return fail(ErrorCode::Placement, segmentOf(object, kind) + ": " + Twine(segment.size) + " bytes at offset " + at +
                                         " do not lie in the arena's " + Twine(range.size()) + " bytes of " + segmentName(kind));
 }
 
@@ -200,20 +201,26 @@ Error Mover::pinError(const CodeObject &object, SegmentKind kind) const {
 
 // ---- claim: the new places, or none of them ----
 
-Error Mover::claim(Purpose purpose) {
-  if (purpose == Purpose::Relocate)
+// Somebody has a new place. If it is one who moves too: all leave, then the rest is claimed.
+Error Mover::exchange(Purpose purpose) {
+  overlaps_ = purpose == Purpose::Relocate;
+  if (overlaps_)
     for (const Piece &piece : pieces_)
       arena_.occupancy(piece.kind).vacate(piece.oldRange());
-  auto isClaimed = [&](const Piece &piece) { return arena_.occupancy(piece.kind).claim(piece.newRange()); };
-  auto refused = llvm::find_if_not(pieces_, isClaimed);
-  if (refused == pieces_.end())
-    return Error::success();
-  for (auto piece = pieces_.begin(); piece != refused; ++piece)
-    arena_.occupancy(piece->kind).vacate(piece->newRange());
-  if (purpose == Purpose::Relocate)
-    for (const Piece &piece : pieces_)
+  for (; claimed_ < pieces_.size(); ++claimed_)
+    if (const Piece &piece = pieces_[claimed_]; !arena_.occupancy(piece.kind).claim(piece.newRange()))
+      return overlapError(piece);
+  return Error::success();
+}
+
+void Mover::undo() {
+  for (const Piece &piece : Pieces(pieces_).take_front(claimed_))
+    arena_.occupancy(piece.kind).vacate(piece.newRange());
+  for (const Piece &piece : pieces_) {
+    piece.object->isMoving = false;
+    if (overlaps_)
       arena_.occupancy(piece.kind).claim(piece.oldRange());
-  return overlapError(*refused);
+  }
 }
 
 Error Mover::overlapError(const Piece &piece) const {
@@ -231,29 +238,26 @@ Error Mover::overlapError(const Piece &piece) const {
 
 // ---- copy, relocate, publish (I13) ----
 
-// Compares the smallest ranges around all old and all new places, not each with each.
-bool Mover::mayOverlap(Purpose purpose) const {
-  std::array<Extent, 3> oldPlaces, newPlaces;
-  if (purpose == Purpose::Place)
-    return false;
-  for (const Piece &piece : pieces_) {
-    oldPlaces[indexOf(piece.kind)].add(piece.oldRange());
-    newPlaces[indexOf(piece.kind)].add(piece.newRange());
-  }
-  return llvm::any_of(segmentKinds, [&](SegmentKind kind) { return oldPlaces[indexOf(kind)].meets(newPlaces[indexOf(kind)]); });
+// What the next iterations read and write.
+inline void Mover::fetch(const Piece &piece) {
+  constexpr size_t line = 64;
+  __builtin_prefetch(piece.object, 1);
+  __builtin_prefetch(reinterpret_cast<const std::byte *>(piece.object) + line, 1);
 }
 
-void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose) {
-  std::byte *to = scope.writable(piece.to);
-  if (purpose == Purpose::Relocate) {
-    if (piece.kind == SegmentKind::Code)
-      unwind_.remove(*piece.object);
-    std::memcpy(to, scope.writable(piece.from), piece.size);
-    return;
-  }
+inline void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose) {
+  if (purpose == Purpose::Place)
+    return copyImage(scope, piece);
+  if (piece.kind == SegmentKind::Code)
+    unwind_.remove(*piece.object);
+  std::memcpy(scope.writable(piece.to), scope.writable(piece.from), piece.size);
+  arena_.occupancy(piece.kind).vacate(piece.oldRange());
+}
+
+void Mover::copyImage(const WriteScope &scope, const Piece &piece) {
   const Image &image = *piece.object->image;
   std::uint32_t stored = image.storedBytes[indexOf(piece.kind)];
-  std::memcpy(to, image.bytes[indexOf(piece.kind)].get(), stored);
+  std::memcpy(scope.writable(piece.to), image.bytes[indexOf(piece.kind)].get(), stored);
   if (stored < piece.size)
     zeroPrivate({piece.to + stored, piece.to + piece.size}); // data only: what else there is, is stored whole
 }
@@ -285,15 +289,13 @@ void Mover::copyOverlapping(const WriteScope &scope) {
 
 std::uint32_t Mover::relocateSites(const WriteScope &scope, Pieces pieces) const {
   const CodeObject &object = *pieces.front().object;
-  if (object.relocations.bytes() == 0)
-    return 0;
   SegmentMoves moves = unmoved(object, scope);
   for (const Piece &piece : pieces)
     moves[indexOf(piece.kind)] = {scope.writable(piece.to), piece.from, piece.to, piece.size};
   return object.relocations.applyMove(moves);
 }
 
-void Mover::publish(Pieces pieces) {
+inline void Mover::publish(Pieces pieces) {
   CodeObject &object = *pieces.front().object;
   for (const Piece &piece : pieces) {
     leaves(piece);

@@ -65,30 +65,24 @@ private:
   };
   using Pieces = llvm::ArrayRef<Piece>;
 
-  /// The smallest range around some places: if two are disjoint, so are all places in them.
-  struct Extent {
-    Address base = Address::of(~std::uint64_t{0});
-    Address limit;
-    void add(Range place);
-    bool meets(const Extent &other) const { return base < other.limit && other.base < limit; }
-  };
-
   llvm::Expected<MoveReport> run(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
   llvm::Error check(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
   bool isReady(const MoveRequest &request, Purpose purpose) const;
   llvm::Error stateError(const MoveRequest &request, Purpose purpose) const;
   llvm::Error checkReferences(const CodeObject &object) const;
-  llvm::Error addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose);
-  bool fits(const Segment &segment, SegmentKind kind, Address to) const;
+  bool addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose, SegmentKind &refused);
+  bool addPiece(CodeObject &object, SegmentKind kind, std::int32_t offset, Purpose purpose);
+  llvm::Error fitError(const CodeObject &object, SegmentKind kind, std::int32_t offset) const;
+  llvm::Error exchange(Purpose purpose);
+  void undo();
   llvm::Error pinError(const CodeObject &object, SegmentKind kind) const;
   void leaves(const Piece &piece);
   void arrived(const Piece &piece);
-  llvm::Error fitError(const CodeObject &object, SegmentKind kind, Address to) const;
-  llvm::Error claim(Purpose purpose);
   llvm::Error overlapError(const Piece &piece) const;
-  bool mayOverlap(Purpose purpose) const;
+  static void fetch(const Piece &piece);
   void copyOverlapping(const WriteScope &scope);
   void copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose);
+  static void copyImage(const WriteScope &scope, const Piece &piece);
   std::uint32_t relocateSites(const WriteScope &scope, Pieces pieces) const;
   void publish(Pieces pieces);
   static void moveExitArguments(Teardown &teardown, Pieces pieces);
@@ -103,6 +97,8 @@ private:
 
   // The batch that runs; kept for its memory.
   std::vector<Piece> pieces_;
+  size_t claimed_ = 0;              // pieces, from the first on, whose new places are claimed
+  bool overlaps_ = false;           // a new place is where some segment of the batch was
   std::vector<Piece> movedCallees_; // code that others call directly
 };
 

@@ -1,7 +1,5 @@
 #include "move/unwind.h"
 
-#include "base/assert.h"
-
 extern "C" {
 // libgcc's: an array of pointers to .eh_frame sections, with null at its end.
 void __register_frame_table(void *tables);
@@ -18,73 +16,55 @@ UnwindRegistry::~UnwindRegistry() {
       unregister(*window);
 }
 
-UnwindRegistry::Window &UnwindRegistry::windowOf(const CodeObject &object) {
-  auto index = static_cast<Size>(object.segment(SegmentKind::Code).base - code_.base) / windowBytes;
-  if (!windows_[index])
-    windows_[index] = std::make_unique<Window>();
-  return *windows_[index];
-}
-
 void UnwindRegistry::unregister(Window &window) {
-  if (!window.isRegistered)
+  if (window.tables.empty())
     return;
   __deregister_frame(window.tables.data());
-  window.tables.pop_back();
-  window.isRegistered = false;
+  window.tables.clear();
 }
 
-void UnwindRegistry::markStale(Window &window) {
-  if (window.isStale)
-    return;
+UnwindRegistry::Window &UnwindRegistry::makeStale(Size index) {
+  if (!windows_[index])
+    windows_[index] = std::make_unique<Window>();
+  Window &window = *windows_[index];
   unregister(window);
-  staleWindows_.push_back(&window);
   window.isStale = true;
+  staleWindows_.push_back(&window);
   stale_ = 1;
+  return window;
 }
 
-void UnwindRegistry::removeTable(CodeObject &object) {
-  Window &window = windowOf(object);
-  markStale(window);
-  NOMAD_ASSERT(window.owners[object.unwindSlot] == &object, "a placed code object with unwind records is in its window");
-  window.tables[object.unwindSlot] = nullptr;
-  ++window.left;
-}
-
-void UnwindRegistry::addTable(CodeObject &object) {
-  constexpr Size fewLeft = 64;
-  Window &window = windowOf(object);
-  markStale(window);
-  if (window.left > window.tables.size() / 2 + fewLeft)
-    compact(window);
-  object.unwindSlot = static_cast<std::uint32_t>(window.tables.size());
-  window.tables.push_back((object.segment(SegmentKind::Code).base + object.unwind).pointer<void>());
-  window.owners.push_back(&object);
+bool UnwindRegistry::isIn(const Window &window, size_t slot) const {
+  const CodeObject &owner = *window.owners[slot];
+  return owner.unwindSlot == slot && windows_[indexOfWindow(owner)].get() == &window;
 }
 
 void UnwindRegistry::compact(Window &window) {
   size_t kept = 0;
-  for (size_t slot = 0; slot < window.tables.size(); ++slot) {
-    if (!window.tables[slot])
-      continue;
-    window.tables[kept] = window.tables[slot];
-    window.owners[kept] = window.owners[slot];
-    window.owners[kept]->unwindSlot = static_cast<std::uint32_t>(kept);
-    ++kept;
-  }
-  window.tables.resize(kept);
+  if (window.left < window.owners.size())
+    for (size_t slot = 0; slot < window.owners.size(); ++slot)
+      if (isIn(window, slot)) {
+        window.owners[slot]->unwindSlot = static_cast<std::uint32_t>(kept);
+        window.owners[kept++] = window.owners[slot];
+      }
   window.owners.resize(kept);
   window.left = 0;
+}
+
+void UnwindRegistry::registerTables(Window &window) {
+  if (window.owners.empty())
+    return;
+  for (const CodeObject *owner : window.owners)
+    window.tables.push_back((owner->segment(SegmentKind::Code).base + owner->unwind).pointer<void>());
+  window.tables.push_back(nullptr);
+  __register_frame_table(window.tables.data());
 }
 
 void UnwindRegistry::refresh() {
   for (Window *window : staleWindows_) {
     window->isStale = false;
     compact(*window);
-    if (window->tables.empty())
-      continue;
-    window->tables.push_back(nullptr);
-    window->isRegistered = true;
-    __register_frame_table(window->tables.data());
+    registerTables(*window);
   }
   staleWindows_.clear();
   stale_ = 0;

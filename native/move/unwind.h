@@ -22,13 +22,20 @@ public:
 
   /// Before the bytes of a placed code object change or go.
   void remove(CodeObject &object) {
-    if (object.unwind != noOffset)
-      removeTable(object);
+    if (object.unwind == noOffset)
+      return;
+    ++staleWindowOf(object).left;
+    object.unwindSlot = noOffset;
   }
   /// After they are in place.
   void add(CodeObject &object) {
-    if (object.unwind != noOffset)
-      addTable(object);
+    if (object.unwind == noOffset)
+      return;
+    Window &window = staleWindowOf(object);
+    if (window.left > window.owners.size() / 2 + fewLeft) [[unlikely]]
+      compact(window);
+    object.unwindSlot = static_cast<std::uint32_t>(window.owners.size());
+    window.owners.push_back(&object);
   }
   /// Registers what has changed. Call before code runs, if stale.
   void refresh();
@@ -39,21 +46,30 @@ public:
 private:
   static constexpr Size windowBytes = 256 * 1024;
 
+  static constexpr Size fewLeft = 64;
+
   struct Window {
-    // .eh_frame sections. While registered the list ends in null and must not change; else a null is one that has left.
-    std::vector<const void *> tables;
-    std::vector<CodeObject *> owners; // of the table at the same index; CodeObject::unwindSlot is that index
+    // Code objects that have come. One has left again unless its code is here and its `unwindSlot` is its index: leaving costs
+    // no look at this list.
+    std::vector<CodeObject *> owners;
     Size left = 0;
-    bool isRegistered = false;
+    std::vector<const void *> tables; // their .eh_frame sections while registered, then null; else empty
     bool isStale = false;
   };
 
-  void removeTable(CodeObject &object);
-  void addTable(CodeObject &object);
-  Window &windowOf(const CodeObject &object);
+  Size indexOfWindow(const CodeObject &object) const {
+    return static_cast<Size>(object.segment(SegmentKind::Code).base - code_.base) / windowBytes;
+  }
+  /// The window that has the object's code, or had it; no longer registered.
+  Window &staleWindowOf(const CodeObject &object) {
+    Window *window = windows_[indexOfWindow(object)].get();
+    return window && window->isStale ? *window : makeStale(indexOfWindow(object));
+  }
+  Window &makeStale(Size index);
   void unregister(Window &window);
-  void markStale(Window &window);
-  static void compact(Window &window);
+  void registerTables(Window &window);
+  bool isIn(const Window &window, size_t slot) const;
+  void compact(Window &window);
 
   Range code_;
   std::vector<std::unique_ptr<Window>> windows_;
