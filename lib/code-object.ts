@@ -86,6 +86,8 @@ export let stageMove: (
 ) => void;
 /** Places or relocates at offsets in the arena's ranges, which have been taken; -1: stays, or has no such segment. Throws what `place` throws. */
 export let moveTo: (object: CodeObject, code: number, constants: number, data: number) => void;
+/** Notes what its code refers to now. */
+export let setReferences: (object: CodeObject, references: readonly Entry[]) => void;
 /** Notes that the native half is gone. */
 export let markFreed: (object: CodeObject) => void;
 
@@ -126,6 +128,9 @@ export class CodeObject {
         if (offsets.some((offset) => offset >= 0)) object.#status = statusOf(object.#status, 'placed');
         throw error;
       }
+    };
+    setReferences = (object, references) => {
+      object.#details = { ...object.#details, references: Object.freeze([...references]) };
     };
     markFreed = (object) => {
       object.#status = statusOf(object.#status, 'freed');

@@ -8,7 +8,7 @@ import type { JitCore } from './core';
 import type { HostFunction } from './host-function';
 import { HostEntrances, type HostEntrance } from './call/host';
 import type { Handle } from './native';
-import { nextId } from './object-table';
+import { nextId, type Entry } from './object-table';
 
 /** A host function in one Jit: to native code, a code object that never moves. */
 export class HostEntry {
@@ -16,6 +16,8 @@ export class HostEntry {
   readonly handle: Handle;
   /** Keeps the user's object, so that the Jit finds this entry as long as code refers to it. */
   readonly host: HostFunction;
+  /** What those who were linked to it call instead, if it was a declaration. */
+  references: readonly Entry[] = [];
 
   constructor(handle: Handle, host: HostFunction) {
     this.handle = handle;

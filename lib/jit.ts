@@ -4,15 +4,16 @@
  * In: IR and options. Out: code objects, spaces, reports. Always true: a failed call has changed nothing; after `dispose` every
  * method throws StateError, and every code object and callable of the Jit is freed.
  */
-import type { AnyFunction, Callable } from './callable';
+import { isCallable, type AnyFunction, type Callable } from './callable';
 import { nonEmptyString, show } from './check';
-import { CodeObject, createCodeObject, markFreed } from './code-object';
+import { CodeObject, createCodeObject, handleIn, markFreed, setReferences } from './code-object';
 import { CopyingCollector } from './collector/copying-collector';
 import { isZealous } from './collector/zeal';
 import { JitCore, setCore } from './core';
 import { makeError, StateError } from './errors';
 import { MoveBatch, type Move, type MoveReport } from './move-batch';
 import { hostFunction, type HostFunction } from './host-function';
+import { HostEntry } from './host-table';
 import { loadAddon, type ErrorFactory, type Handle } from './native';
 import type { Entry } from './object-table';
 import {
@@ -24,6 +25,7 @@ import {
   spaceSettings,
   type CompileOptions,
   type CompileRequest,
+  type Importable,
   type JitOptions,
   type OptLevel,
   type SpaceOptions,
@@ -58,6 +60,8 @@ export class Jit {
   readonly #defined = new Map<string, Entry>();
   /** Rejects the compiles that are under way. */
   readonly #pending = new Set<(reason: Error) => void>();
+  /** Names that are only declared. */
+  readonly #declared = new Map<string, HostEntry>();
   #defaultSpace: CodeSpace | undefined;
   /** Has what `load` places, in zeal. */
   #collector: CopyingCollector | undefined;
@@ -137,10 +141,40 @@ export class Jit {
   /** A symbol for all later compiles, in place of an earlier one of that name. Keeps a callable's code object alive. Throws TypeError, StateError. */
   define<F extends AnyFunction>(name: string, value: Callable<F> | HostFunction | bigint): void {
     this.#core.requireLive('define');
-    this.#core.native.define(nativeImport(this.#core, 'definition', nonEmptyString('name', name), value));
+    const definition = nativeImport(this.#core, 'definition', nonEmptyString('name', name), value);
     const entry = entryOf(this.#core, value);
+    this.#settleDeclaration(name, value, entry);
+    this.#core.native.define(definition);
     if (entry === undefined) this.#defined.delete(name);
     else this.#defined.set(name, entry);
+  }
+
+  /**
+   * A name for all later compiles whose function comes later: until `define` gives it one, calls of it throw StateError. Then all code that has
+   * been linked to it calls that function. Throws SignatureError, TypeError, StateError.
+   */
+  declare(name: string, type: string): void {
+    this.#core.requireLive('declare');
+    const missing = (): never => {
+      throw new StateError(`'${name}' is called, but only declared: jit.define gives it a function`);
+    };
+    const host = hostFunction(type, missing);
+    this.define(name, host);
+    this.#declared.set(name, this.#core.hosts.entry(host));
+  }
+
+  /**
+   * Whoever calls `from` calls `to` from now on: code that was linked to it, the callable itself, and whoever has its address. Calls inside
+   * the code object of `from`, and of `to`, stay what they are. Throws SignatureError for different types, StateError (freed, not placed, or
+   * `to` has been redirected itself), TypeError; then nothing has changed.
+   */
+  redirect<F extends AnyFunction, G extends AnyFunction>(from: Callable<F>, to: Callable<G>): void {
+    this.#core.requireLive('redirect');
+    const [source, target] = [from, to].map((callable) => {
+      if (!isCallable(callable)) throw new TypeError(`redirect: not a Callable but ${show(callable)}`);
+      return [handleIn(this.#core, callable.codeObject, 'redirect'), callable.symbol] as const;
+    });
+    if (source !== undefined && target !== undefined) this.#redirect(source, target);
   }
 
   /** A host function of type `void ()` that runs the safepoint listeners: for code that wants to be moved there. */
@@ -193,6 +227,27 @@ export class Jit {
   /** As `dispose`. */
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Leads those who have been linked to a declared name to what it is now. */
+  #settleDeclaration(name: string, value: Importable, entry: Entry | undefined): void {
+    const declared = this.#declared.get(name);
+    if (declared === undefined) return;
+    if (typeof value === 'bigint') this.#core.native.redirectHost(declared.handle, value);
+    else if (entry instanceof HostEntry) this.#redirect([declared.handle, declared.host.name], [entry.handle, entry.host.name]);
+    else if (isCallable(value) && entry !== undefined)
+      this.#redirect([declared.handle, declared.host.name], [handleIn(this.#core, value.codeObject, 'define'), value.symbol]);
+    this.#declared.delete(name);
+  }
+
+  #redirect([from, symbol]: readonly [Handle, string], [to, toSymbol]: readonly [Handle, string]): void {
+    const { native, objects } = this.#core;
+    for (const handle of native.redirect(from, symbol, to, toSymbol)) {
+      const changed = objects.get(handle);
+      const references = native.references(handle).map((each) => objects.get(each)).filter((each) => each !== undefined);
+      if (changed instanceof CodeObject) setReferences(changed, references);
+      else if (changed !== undefined) changed.references = references;
+    }
   }
 
   #reachSafepoint(): void {

@@ -82,6 +82,13 @@ export interface NativeJit {
   ): void;
   /** A name for all later compiles. */
   define(definition: NativeImport): void;
+  /**
+   * Who calls `symbol` of `from` calls `toSymbol` of `to` from now on. Returns the handles whose references have changed. Throws STATE,
+   * SIGNATURE; then nothing has changed.
+   */
+  redirect(from: Handle, symbol: string, to: Handle, toSymbol: string): Handle[];
+  /** Who calls a host function calls what is at `target` from now on. */
+  redirectHost(host: Handle, target: bigint): void;
   describe(object: Handle): NativeDescription;
   functions(object: Handle): Array<[name: string, signature: number, parameterNames: string[]]>;
   globals(object: Handle): NativeGlobal[];

@@ -66,11 +66,20 @@ struct Image {
   std::vector<CodeExtent> returnsTwice;
 };
 
+/// A function that has been redirected: who asks for it gets another.
+struct Forward {
+  Offset from; // in code
+  Handle object;
+  Offset to; // in that one's code
+};
+
 /// References between code objects (I9). `references[i]` is what relocations with reference index i call.
 struct Links {
   std::vector<Handle> references;
   /// Who has this one among its references, and under which index.
   llvm::SmallDenseMap<Handle, std::uint32_t, 4> dependents;
+  std::vector<Forward> forwards;
+  std::vector<EntryUse> forwardedEntries; // entry stubs of forwarded functions: they don't follow this one's moves
 };
 
 /// What has to happen before a code object is freed. Its address is the module's `__dso_handle`: C++ says with it whose exit

@@ -111,11 +111,16 @@ Expected<Resolution> Engine::resolveImport(const Import &import) {
     return found.takeError();
   if (objects_[import.object].isEnding)
     return fail(ErrorCode::State, "code object " + Twine(quoted(objects_[import.object])) + " is being freed");
-  auto stub = entry(objects_[import.object], found->place.offset);
+  Handle object = import.object;
+  SymbolPlace place = found->place;
+  while (const Forward *forward = forwardOf(objects_[object], place.offset)) {
+    object = forward->object;
+    place.offset = forward->to;
+  }
+  auto stub = entry(objects_[object], place.offset);
   if (!stub)
     return stub.takeError();
-  Address present = objects_[import.object].addressOf(found->place);
-  return Resolution{Resolution::Kind::Function, present, entries_.stub(*stub), import.object};
+  return Resolution{Resolution::Kind::Function, objects_[object].addressOf(place), entries_.stub(*stub), object};
 }
 
 // ---- place ----
@@ -207,12 +212,29 @@ Expected<EntryIndex> Engine::entry(CodeObject &object, Offset offset) {
   for (const EntryUse &entry : object.entries)
     if (entry.offset == offset)
       return entry.index;
+  if (const Forward *forward = forwardOf(object, offset))
+    return forwardedEntry(object, offset, *forward);
   auto index = entries_.take();
   if (!index)
     return index;
   object.entries.push_back({*index, offset});
   if (object.state == State::Placed)
     entries_.redirect(*index, object.segment(SegmentKind::Code).base + offset);
+  return index;
+}
+
+Expected<EntryIndex> Engine::forwardedEntry(CodeObject &object, Offset offset, const Forward &forward) {
+  for (const EntryUse &entry : object.links->forwardedEntries)
+    if (entry.offset == offset)
+      return entry.index;
+  auto target = entry(objects_[forward.object], forward.to);
+  if (!target)
+    return target;
+  auto index = entries_.take();
+  if (!index)
+    return index;
+  object.links->forwardedEntries.push_back({*index, offset});
+  entries_.redirect(*index, entries_.stub(*target));
   return index;
 }
 

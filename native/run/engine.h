@@ -31,6 +31,12 @@ struct Import {
   std::string symbol;
 };
 
+/// An exported function of a code object.
+struct FunctionPlace {
+  Handle object;
+  std::string symbol;
+};
+
 struct CompileOptions {
   std::string name;
   OptLevel level = OptLevel::O2;
@@ -105,6 +111,12 @@ public:
   /// The address of a signature's call thunk; generates it at the first call.
   llvm::Expected<Address> thunk(SignatureIndex signature, ThunkStyle style);
 
+  /// Who calls `from` calls `to` from now on. Returns the code objects whose references have changed. Errors: State, Signature,
+  /// UnresolvedSymbol; then nothing has changed.
+  llvm::Expected<std::vector<Handle>> redirect(const FunctionPlace &from, const FunctionPlace &to);
+  /// Who calls this host function calls what is at `target`.
+  llvm::Error redirectHost(Handle handle, Address target);
+
   // ---- host functions and the stack ----
 
   /// A host function as a code object, which never moves: its one function is `name`.
@@ -136,6 +148,7 @@ private:
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
   llvm::Expected<Resolution> resolveImport(const Import &import);
   llvm::Expected<EntryIndex> entry(CodeObject &object, Offset offset);
+  llvm::Expected<EntryIndex> forwardedEntry(CodeObject &object, Offset offset, const Forward &forward);
   void enterDependents(Handle handle);
   llvm::Error checkFree(Handle handle);
   void spareReferred(llvm::SmallVectorImpl<Handle> &ending);
@@ -147,6 +160,12 @@ private:
   llvm::Error addHostBlock();
   llvm::Error checkIdle(Handle handle);
   void forgetStackRoots();
+  llvm::Error checkRedirect(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to,
+                            const FunctionPlace &fromPlace, const FunctionPlace &toPlace);
+  const Forward *forwardOf(const CodeObject &object, Offset offset) const;
+  bool redirectCalls(const WriteScope &scope, Handle caller, Handle from, Offset function, Handle to, Address target);
+  std::uint32_t addReference(Handle from, Handle to);
+  void forwardEntries(Handle from, Offset function, Handle to, Offset target, EntryIndex stub);
   llvm::Error verifySegments(CodeObject &object);
   llvm::Error verifyLinks(Handle handle);
   bool mayReturnTwice(const StackRoot &root) const;

@@ -63,7 +63,7 @@ Error Engine::verifyLinks(Handle handle) {
   if (!object.links)
     return Error::success();
   for (Handle reference : object.links->references)
-    if (!objects_.isLive(reference) || !objects_[reference].links->dependents.contains(handle))
+    if (!objects_.isLive(reference) || !objects_[reference].links || !objects_[reference].links->dependents.contains(handle))
       return damaged(object, "what it refers to does not know of it");
   for (const Relocation &relocation : object.relocations.decode()) {
     if (relocation.target != TargetKind::Reference)

@@ -33,6 +33,6 @@ void HostTable::addBlock(Arena &arena, Address code, Address slots) {
 HostIndex HostTable::take(Address thunk) {
   HostIndex index = vacant_.back();
   vacant_.pop_back();
-  (blocks_[index / blockLength].slots + index % blockLength * 8).pointer<std::uint64_t>()[0] = thunk.value();
+  redirect(index, thunk);
   return index;
 }

@@ -22,6 +22,7 @@ public:
   void addBlock(Arena &arena, Address code, Address slots);
   /// A stub that leads to `thunk`. There must be room.
   HostIndex take(Address thunk);
+  void redirect(HostIndex index, Address target) { slot(index) = target.value(); }
   void giveBack(HostIndex index) { vacant_.push_back(index); }
 
   Address stub(HostIndex index) const { return blocks_[index / blockLength].code + index % blockLength * stubBytes; }
@@ -31,6 +32,10 @@ private:
     Address code;
     Address slots;
   };
+  std::uint64_t &slot(HostIndex index) {
+    return *(blocks_[index / blockLength].slots + index % blockLength * 8).pointer<std::uint64_t>();
+  }
+
   std::vector<Block> blocks_;
   std::vector<HostIndex> vacant_;
 };

@@ -1,4 +1,4 @@
-// compile, compileAsync, define.
+// compile, compileAsync, define, redirect, redirectHost.
 #include "wrap/call.h"
 
 using namespace nomad;
@@ -47,6 +47,23 @@ Result compile(Call &call) {
 
 Result define(Call &call) {
   if (Error error = call.engine().define(readImport(call.js, call.argument(0))))
+    return error;
+  return call.js.undefined();
+}
+
+// redirect(from, symbol, to, symbol): handles of the code objects whose references have changed.
+Result redirect(Call &call) {
+  auto changed = call.engine().redirect({call.uint32(0), call.text(1)}, {call.uint32(2), call.text(3)});
+  if (!changed)
+    return changed.takeError();
+  napi_value result = call.js.array(changed->size());
+  for (size_t i = 0; i < changed->size(); ++i)
+    call.js.setElement(result, i, call.js.number((*changed)[i]));
+  return result;
+}
+
+Result redirectHost(Call &call) {
+  if (Error error = call.engine().redirectHost(call.uint32(0), Address::of(call.js.bigint(call.argument(1)))))
     return error;
   return call.js.undefined();
 }
@@ -129,4 +146,6 @@ void nomad::wrap::addCompile(const Js &js, napi_value target, Jit &jit) {
   bind<compile>(js, target, "compile", jit);
   bind<compileAsync>(js, target, "compileAsync", jit);
   bind<define>(js, target, "define", jit);
+  bind<redirect>(js, target, "redirect", jit);
+  bind<redirectHost>(js, target, "redirectHost", jit);
 }
