@@ -7,7 +7,6 @@
 import { isCallable, type AnyFunction, type Callable } from './callable';
 import { nonEmptyString, show } from './check';
 import { CodeObject, createCodeObject, handleIn, markFreed, setReferences } from './code-object';
-import { CopyingCollector } from './collector/copying-collector';
 import { isZealous } from './collector/zeal';
 import { JitCore, setCore } from './core';
 import { makeError, StateError } from './errors';
@@ -32,6 +31,7 @@ import {
 } from './options';
 import { perSegment, type PerSegment } from './segments';
 import { createSpace, type CodeSpace } from './space/space';
+import { ZealousSpaces } from './space/zealous-spaces';
 import { pinsOf, stackRoots, type StackRoots } from './stack-roots';
 
 /** What a Jit holds. All sizes in bytes. */
@@ -63,8 +63,6 @@ export class Jit {
   /** Names that are only declared. */
   readonly #declared = new Map<string, HostEntry>();
   #defaultSpace: CodeSpace | undefined;
-  /** Has what `load` places, in zeal. */
-  #collector: CopyingCollector | undefined;
   readonly #listeners = new Set<() => void>();
   #safepoint: HostFunction | undefined;
 
@@ -80,6 +78,7 @@ export class Jit {
     setCore(this, this.#core);
     this.#batch = new MoveBatch(this.#core);
     this.#optLevel = optLevel;
+    if (isZealous()) new ZealousSpaces(this.#core, this.#batch);
   }
 
   /** Version of the LLVM inside, such as '22.1.8'. */
@@ -116,7 +115,6 @@ export class Jit {
     this.#core.requireLive('load');
     const object = this.compile(source, options);
     try {
-      if (isZealous() && object.retain !== 'none') return (this.#collector ??= new CopyingCollector(this)).adopt(object);
       this.#defaultSpace ??= createSpace(this.#core, halfOfArena(this.#core), 'free-list');
       return object.place(this.#defaultSpace.allocate(object));
     } catch (error) {

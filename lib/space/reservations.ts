@@ -51,6 +51,15 @@ export class Reservations {
     this.#heads[object] = record;
   }
 
+  /** Whether `object` has something at `offset` of an allocator. */
+  has(object: Handle, allocator: number, offset: number): boolean {
+    for (let record = this.#heads[object] ?? 0; record !== 0; record = this.#next(record)) {
+      const at = record * recordLength;
+      if (this.#records[at] === allocator && this.#records[at + 1] === offset) return true;
+    }
+    return false;
+  }
+
   /** Releases what `object` has at `offset` of an allocator; nothing if it has nothing there. */
   release(object: Handle, allocator: number, offset: number): void {
     let previous = 0;

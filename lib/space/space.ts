@@ -144,6 +144,18 @@ export class CodeSpace {
     return this.#known(this.#handles());
   }
 
+  /** Movable code objects that are where `allocate` has put their code, with their placements; without those in `except`. */
+  *reserved(except: ReadonlySet<number>): IterableIterator<[CodeObject, Placement]> {
+    if (this.#allocators.code.usedBytes === 0) return;
+    for (const object of this.objects()) {
+      const { placement } = object;
+      if (placement?.space !== this || object.retain === 'none' || bytesOf(object, 'code') === 0) continue;
+      const handle = handleIn(this.#core, object, 'reserved');
+      const isReserved = this.#core.reservations.has(handle, this.#numbers.code, placement.code);
+      if (isReserved && !except.has(handle)) yield [object, placement];
+    }
+  }
+
   /** Returns its ranges to the arena. Throws StateError unless it is empty; does nothing if it is disposed. */
   dispose(): void {
     if (this.isDisposed) return;

@@ -1,0 +1,57 @@
+/**
+ * Zeal for spaces: at every host function call, every code object that lives where its space has put it moves elsewhere in that space.
+ *
+ * In: a Jit's spaces. Out: moves. Always true: a vacated place is filled with traps, and handed out again only after the next call; code
+ * objects that somebody has placed by hand are left alone, for their owner counts on where they are.
+ */
+import { bytesOf, type CodeObject } from '../code-object';
+import { Zeal } from '../collector/zeal';
+import type { JitCore } from '../core';
+import { SpaceFullError } from '../errors';
+import type { Move, MoveBatch } from '../move-batch';
+import type { Placement } from '../segments';
+import { wholeGranules } from './allocator';
+
+/** Moves what is in the free-list spaces of one Jit. */
+export class ZealousSpaces {
+  readonly #core: JitCore;
+  readonly #batch: MoveBatch;
+  /** Places that were left at the last call. */
+  #quarantine: Array<{ readonly object: CodeObject; readonly from: Placement }> = [];
+
+  constructor(core: JitCore, batch: MoveBatch) {
+    this.#core = core;
+    this.#batch = batch;
+    new Zeal(core, () => this.#moveAll());
+  }
+
+  #moveAll(): void {
+    const { native, spaces } = this.#core;
+    for (const { object, from } of this.#quarantine) if (!from.space.isDisposed) from.space.release(from, object);
+    this.#quarantine = [];
+    const pins = new Set(native.pins());
+    const moves: Move[] = [];
+    for (const space of spaces.keys())
+      for (const [object, from] of space.reserved(pins)) {
+        const to = allocate(object, from);
+        if (to === undefined) continue;
+        moves.push([object, to]);
+        this.#quarantine.push({ object, from: { space, code: from.code } });
+      }
+    this.#batch.relocate(moves);
+    for (const { object, from } of this.#quarantine) {
+      const base = (spaces.get(from.space)?.code.base ?? 0) + from.code;
+      native.poison(base, base + wholeGranules(bytesOf(object, 'code')));
+    }
+    native.verify();
+  }
+}
+
+function allocate(object: CodeObject, { space }: Placement): Placement | undefined {
+  try {
+    return { space, code: space.allocate(object).code };
+  } catch (error) {
+    if (error instanceof SpaceFullError) return undefined;
+    throw error;
+  }
+}
