@@ -12,6 +12,16 @@ import { makeCallable, type AnyFunction, type Callable } from './callable';
 import { callKind } from './call/kind';
 import type { JitCore } from './core';
 import { hex } from './check';
+import {
+  layoutOf,
+  noDetails,
+  noReferences,
+  statusOf,
+  type CodeObjectState,
+  type Details,
+  type MoveModes,
+  type Status,
+} from './code-object-facts';
 import { PlacementError, SignatureError, StateError } from './errors';
 import { functionType, globalType, type FunctionType, type GlobalType } from './function-type';
 import { globalValue, notExported, readable, writable } from './globals';
@@ -28,15 +38,6 @@ import {
 } from './segments';
 import { granuleBytes } from './space/allocator';
 
-/** Not yet placed, placed, or freed for good. */
-export type CodeObjectState = 'unplaced' | 'placed' | 'freed';
-
-/** How a code object was compiled to move; few different ones exist, and code objects share them. */
-export interface MoveModes {
-  readonly moves: 'code' | 'all';
-  readonly retain: 'relocations' | 'none';
-}
-
 /** What a code object is made of. */
 export interface CodeObjectParts {
   readonly core: JitCore;
@@ -46,26 +47,6 @@ export interface CodeObjectParts {
   readonly modes: MoveModes;
   readonly references: readonly Entry[];
 }
-
-/** Sizes and alignments of a code object that has more than code of ordinary alignment. */
-type Layout = PerSegment<{ readonly bytes: number; readonly alignment: number }>;
-
-/** Modes and state in one. Few different ones exist, and code objects share them. */
-interface Status extends MoveModes {
-  readonly state: CodeObjectState;
-  readonly isMovable: boolean;
-}
-
-/** What most code objects have nothing of, and so share. */
-interface Details {
-  readonly name: string | undefined;
-  readonly layout: Layout | undefined;
-  readonly references: readonly Entry[];
-}
-
-const noReferences: readonly Entry[] = Object.freeze([]);
-const noDetails: Details = Object.freeze({ name: undefined, layout: undefined, references: noReferences });
-const statuses: Status[] = [];
 
 /** Makes a code object of a handle that has none, and enters it in the tables of its Jit. */
 export let createCodeObject: (parts: CodeObjectParts) => CodeObject;
@@ -373,15 +354,6 @@ export class CodeObject {
   }
 }
 
-/** The shared Status of these modes and this state. */
-function statusOf({ moves, retain }: MoveModes, state: CodeObjectState): Status {
-  const found = statuses.find((each) => each.state === state && each.moves === moves && each.retain === retain);
-  if (found !== undefined) return found;
-  const status: Status = Object.freeze({ moves, retain, state, isMovable: state === 'placed' && retain === 'relocations' });
-  statuses.push(status);
-  return status;
-}
-
 /** An offset in a space's range as one in the arena's; -1 if there is no such segment. Throws PlacementError. */
 function offsetOf(object: CodeObject, name: SegmentName, value: number, ranges: PerSegment<OffsetRange>): number {
   const bytes = bytesOf(object, name);
@@ -407,12 +379,6 @@ function isInt32(value: unknown): value is number {
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
-}
-
-/** Most code objects have only code that any allocator aligns well enough: they need no layout. */
-function layoutOf({ sizes, alignments }: NativeDescription): Layout | undefined {
-  const isPlain = sizes[1] === 0 && sizes[2] === 0 && alignments[0] <= granuleBytes;
-  return isPlain ? undefined : perSegment((_, i) => ({ bytes: sizes[i] ?? 0, alignment: alignments[i] ?? 1 }));
 }
 
 /** An arena offset as an offset in `range`, or undefined if it lies outside. */

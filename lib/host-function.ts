@@ -57,7 +57,8 @@ export class HostFunction {
  */
 export function hostFunction(type: string, callback: HostCallback): HostFunction {
   if (typeof (type as unknown) !== 'string') throw new TypeError(`a host function's type must be a string, not ${show(type)}`);
-  if (typeof (callback as unknown) !== 'function') throw new TypeError(`a host function must be a function, not ${show(callback)}`);
+  if (typeof (callback as unknown) !== 'function')
+    throw new TypeError(`a host function must be a function, not ${show(callback)}`);
   const signature = loadAddon().functionType(type);
   if (typeof signature === 'string') throw new SignatureError(signature);
   if (signature.refusal !== undefined)

@@ -2,7 +2,8 @@
  * What users may import.
  */
 export { isCallable, type AnyFunction, type Callable, type CallableProperties } from './callable';
-export { CodeObject, type CodeObjectState } from './code-object';
+export { CodeObject } from './code-object';
+export type { CodeObjectState } from './code-object-facts';
 export { CopyingCollector, type CollectorOptions } from './collector/copying-collector';
 export type { Collection, CollectionKind } from './collector/report';
 export {

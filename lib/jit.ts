@@ -242,7 +242,10 @@ export class Jit {
     const { native, objects } = this.#core;
     for (const handle of native.redirect(from, symbol, to, toSymbol)) {
       const changed = objects.get(handle);
-      const references = native.references(handle).map((each) => objects.get(each)).filter((each) => each !== undefined);
+      const references = native
+        .references(handle)
+        .map((each) => objects.get(each))
+        .filter((each) => each !== undefined);
       if (changed instanceof CodeObject) setReferences(changed, references);
       else if (changed !== undefined) changed.references = references;
     }

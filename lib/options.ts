@@ -6,7 +6,8 @@
  */
 import { belongsTo, isCallable, type Callable } from './callable';
 import { address, integerBetween, nonEmptyString, oneOf, optionsObject, show } from './check';
-import { handleIn, type MoveModes } from './code-object';
+import { handleIn } from './code-object';
+import type { MoveModes } from './code-object-facts';
 import type { JitCore } from './core';
 import { UnsupportedError } from './errors';
 import { HostFunction } from './host-function';

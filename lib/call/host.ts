@@ -56,7 +56,9 @@ export class HostEntrances {
       const r = callback(${parameters.map((_, i) => `a${i}`).join(', ')});
       ${writes[result]}\n};\n};`;
     // eslint-disable-next-line @typescript-eslint/no-implied-eval -- built from the signature's kinds alone
-    const make = new Function(...Object.keys(names), source) as (...values: unknown[]) => (host: HostFunction, callback: unknown) => HostEntrance;
+    const make = new Function(...Object.keys(names), source) as (
+      ...values: unknown[]
+    ) => (host: HostFunction, callback: unknown) => HostEntrance;
     return make(...Object.values(names));
   }
 }
@@ -119,7 +121,9 @@ const expectations: Readonly<Record<ValueKind, string>> = {
 };
 
 function refuseResult({ name, type, signature }: HostFunction, value: unknown): never {
-  throw new TypeError(`${name}: the result of a host function of type ${type} must be ${expectations[signature.result]}, not ${show(value)}`);
+  throw new TypeError(
+    `${name}: the result of a host function of type ${type} must be ${expectations[signature.result]}, not ${show(value)}`,
+  );
 }
 
 /** A buffer has an address for the time of a call only, and this one ends now. */

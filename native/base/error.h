@@ -38,7 +38,7 @@ struct ErrorDetails {
   std::optional<unsigned> column;
   std::optional<std::string> sourceLine;
   std::vector<std::string> symbols;
-  std::optional<std::string> kind; // of a trap
+  std::optional<std::string> kind;     // of a trap
   std::optional<std::uint32_t> object; // handle of the code object that is pinned
 };
 

@@ -330,8 +330,7 @@ void JITLinkCapture::captureSymbols(LinkGraph &graph) {
     object_.image->initializer = place->offset;
   for (const std::string &name : exports_.returnsTwice)
     if (auto place = placeOfName(name))
-      object_.image->returnsTwice.push_back(
-          {place->offset, place->offset + static_cast<Offset>(defined_[name]->getSize())});
+      object_.image->returnsTwice.push_back({place->offset, place->offset + static_cast<Offset>(defined_[name]->getSize())});
   if (auto place = placeOfName(finalizerName))
     object_.ensureTeardown().finalizer = place->offset;
   for (auto &entry : defined_)

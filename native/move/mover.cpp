@@ -167,7 +167,8 @@ inline bool Mover::addPiece(CodeObject &object, SegmentKind kind, std::int32_t o
   if (to == segment.base && purpose == Purpose::Relocate)
     return true;
   Range place = Range::at(to, segment.size);
-  if (!ranges_[indexOf(kind)].contains(place) || !to.isAligned(segment.alignment()) || object.stackUse.isPinned(kind)) [[unlikely]]
+  if (!ranges_[indexOf(kind)].contains(place) || !to.isAligned(segment.alignment()) || object.stackUse.isPinned(kind))
+      [[unlikely]]
     return false;
   if (claimed_ == pieces_.size() && arena_.occupancy(kind).claim(place))
     ++claimed_;

@@ -93,7 +93,7 @@ private:
   CodeObjectTable &objects_;
   UnwindRegistry &unwind_;
   std::array<OwnerIndex, 2> owners_; // code, data
-  Ranges ranges_; // where the batch that runs may go
+  Ranges ranges_;                    // where the batch that runs may go
 
   // The batch that runs; kept for its memory.
   std::vector<Piece> pieces_;

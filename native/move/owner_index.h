@@ -1,7 +1,7 @@
 // Address -> the code object that has a segment there.
 //
-// A collection moves thousands of code objects and asks for the owners of a few words on the stack. So an arrival is one entry at the
-// end of its window's list, leaving is a mark, and a window's list is put in order when somebody asks for an address in it.
+// A collection moves thousands of code objects and asks for the owners of a few words on the stack. So an arrival is one entry at
+// the end of its window's list, leaving is a mark, and a window's list is put in order when somebody asks for an address in it.
 #pragma once
 
 #include "link/code_object.h"

@@ -39,7 +39,8 @@ Error Engine::checkIdle(Handle handle) {
     return Error::success();
   stackRoots();
   if (object.stackUse.isUsed())
-    return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is still running, or the stack may have its address");
+    return fail(ErrorCode::State,
+                "code object " + Twine(quoted(object)) + " is still running, or the stack may have its address");
   return Error::success();
 }
 

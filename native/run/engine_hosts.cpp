@@ -28,7 +28,8 @@ Error Engine::addHostBlock() {
   Address code = Address::of(roundUp(nextThunk_[indexOf(SegmentKind::Code)].value(), HostTable::stubBytes));
   Address slots = Address::of(roundUp(nextThunk_[indexOf(SegmentKind::Data)].value(), HostTable::stubBytes));
   Range codeRange = Range::at(code, HostTable::blockCodeBytes), slotRange = Range::at(slots, HostTable::blockSlotBytes);
-  if (!thunkSpace_[indexOf(SegmentKind::Code)].contains(codeRange) || !thunkSpace_[indexOf(SegmentKind::Data)].contains(slotRange))
+  if (!thunkSpace_[indexOf(SegmentKind::Code)].contains(codeRange) ||
+      !thunkSpace_[indexOf(SegmentKind::Data)].contains(slotRange))
     return fail(ErrorCode::SpaceFull, "no room for more host functions");
   bool isClaimed = arena_->occupancy(SegmentKind::Code).claim(codeRange) && arena_->occupancy(SegmentKind::Data).claim(slotRange);
   NOMAD_ASSERT(isClaimed, "nobody but the engine places anything in the thunk space");
@@ -107,9 +108,8 @@ bool Engine::mayReturnTwice(const StackRoot &root) const {
   if (returnsTwice_.empty())
     return false;
   auto found = returnsTwice_.find(handleOf(*root.object));
-  return found != returnsTwice_.end() && any_of(found->second, [&](CodeExtent extent) {
-           return extent.base < root.offset && root.offset <= extent.limit;
-         });
+  return found != returnsTwice_.end() &&
+         any_of(found->second, [&](CodeExtent extent) { return extent.base < root.offset && root.offset <= extent.limit; });
 }
 
 void Engine::forgetStackRoots() {

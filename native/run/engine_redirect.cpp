@@ -1,9 +1,9 @@
 // Redefinition: who calls one function calls another from now on.
 //
-// Direct calls are relocations, and each site says where it leads now: those that lead to the old function become references to the
-// new one's code object. Entry stubs of the old function lead to the new one's stub, so whoever has stored the address follows too.
-// The old function's own code object is left alone: what calls itself goes on doing so. So is the new one's, that it may call the old
-// function, as a wrapper does.
+// Direct calls are relocations, and each site says where it leads now: those that lead to the old function become references to
+// the new one's code object. Entry stubs of the old function lead to the new one's stub, so whoever has stored the address
+// follows too. The old function's own code object is left alone: what calls itself goes on doing so. So is the new one's, that it
+// may call the old function, as a wrapper does.
 #include "run/engine.h"
 
 #include "base/error.h"
@@ -103,8 +103,8 @@ bool Engine::redirectCalls(const WriteScope &scope, Handle caller, Handle from, 
   return isChanged;
 }
 
-// References are numbered for good. One that no call needs any more still keeps its code object alive: the caller may have its entry
-// stub.
+// References are numbered for good. One that no call needs any more still keeps its code object alive: the caller may have its
+// entry stub.
 std::uint32_t Engine::addReference(Handle from, Handle to) {
   auto &references = objects_[from].ensureLinks().references;
   auto found = find(references, to);

@@ -121,8 +121,9 @@ void Engine::reportUncaught(EntryIndex entry) {
   std::string name = nameOf(entry);
   details.symbols = {name};
   if (host_)
-    host_->uncaught(fail(ErrorCode::Trap, name + ": C++ exception that compiled code did not catch: " + describeCurrentException(),
-                   std::move(details)));
+    host_->uncaught(fail(ErrorCode::Trap,
+                         name + ": C++ exception that compiled code did not catch: " + describeCurrentException(),
+                         std::move(details)));
 }
 
 // The type is C's void (*)(void *); code that takes no argument does not see it.

@@ -1,5 +1,5 @@
-// Host stubs: the addresses of host functions in code. Stub i puts i in r10 and jumps to the host thunk in slot i; 16 bytes, never
-// rewritten. Stubs come in blocks that the engine takes from where its thunks are.
+// Host stubs: the addresses of host functions in code. Stub i puts i in r10 and jumps to the host thunk in slot i; 16 bytes,
+// never rewritten. Stubs come in blocks that the engine takes from where its thunks are.
 #pragma once
 
 #include "memory/write_scope.h"

@@ -16,13 +16,12 @@ _Unwind_Reason_Code passHostException(int version, _Unwind_Action actions, _Unwi
   if ((actions & _UA_SEARCH_PHASE) != 0)
     return _URC_CONTINUE_UNWIND;
   // Who would catch it can't be entered for its destructors alone: the same landing pad leads to both.
-  bool wouldCatch =
-      __gxx_personality_v0(version, _UA_SEARCH_PHASE, type, exception, context) == _URC_HANDLER_FOUND;
+  bool wouldCatch = __gxx_personality_v0(version, _UA_SEARCH_PHASE, type, exception, context) == _URC_HANDLER_FOUND;
   return wouldCatch ? _URC_CONTINUE_UNWIND : __gxx_personality_v0(version, actions, type, exception, context);
 }
 
-// Between finding a handler and entering it destructors run, and may move code. libstdc++ remembers the landing pad's address from the
-// search, so the handler's frame is searched again where its code is now.
+// Between finding a handler and entering it destructors run, and may move code. libstdc++ remembers the landing pad's address
+// from the search, so the handler's frame is searched again where its code is now.
 _Unwind_Reason_Code personality(int version, _Unwind_Action actions, _Unwind_Exception_Class type, _Unwind_Exception *exception,
                                 _Unwind_Context *context) {
   if (type == hostExceptionClass)

@@ -1,11 +1,12 @@
-// What on the stack refers to code objects (I12): return slots that the walk of the frames identifies, which can be rewritten, and
-// every other word, which can't.
+// What on the stack refers to code objects (I12): return slots that the walk of the frames identifies, which can be rewritten,
+// and every other word, which can't.
 //
-// In: activations. Out: roots. Always true: a slot is exact only if the frame that it returns from is known; when in doubt a word is
-// ambiguous, and its segment stays.
+// In: activations. Out: roots. Always true: a slot is exact only if the frame that it returns from is known; when in doubt a word
+// is ambiguous, and its segment stays.
 //
-// Code keeps frame pointers, so its frames are a chain from the exit to the call thunk. Where the chain meets a return address that
-// is not code's (libc calls a comparator), frame pointers say nothing beyond it, and the activation is walked by unwind records instead.
+// Code keeps frame pointers, so its frames are a chain from the exit to the call thunk. Where the chain meets a return address
+// that is not code's (libc calls a comparator), frame pointers say nothing beyond it, and the activation is walked by unwind
+// records instead.
 #pragma once
 
 #include "move/owner_index.h"

@@ -5,9 +5,9 @@
 
 using namespace nomad;
 
-// libgcc walks from where it is called. This function's own unwind record says that its caller is the frame at a FrameContext, whose
-// address is in rbx: from the call on, the frame address is what the context has for the stack pointer, and each register is
-// "saved" in the context.
+// libgcc walks from where it is called. This function's own unwind record says that its caller is the frame at a FrameContext,
+// whose address is in rbx: from the call on, the frame address is what the context has for the stack pointer, and each register
+// is "saved" in the context.
 //
 //   DW_CFA_def_cfa_expression (0x0f): *(rbx + 8)             0x73: DW_OP_breg3, the value of rbx plus ...; 0x06: DW_OP_deref
 //   DW_CFA_expression (0x10) register: at rbx + offset

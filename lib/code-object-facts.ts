@@ -1,0 +1,53 @@
+/**
+ * What code objects share, so that each of 100,000 has only a few fields of its own.
+ *
+ * In: modes, states, native descriptions. Out: frozen records, the same one for the same facts where that is likely.
+ */
+import type { NativeDescription } from './native';
+import type { Entry } from './object-table';
+import { perSegment, type PerSegment } from './segments';
+import { granuleBytes } from './space/allocator';
+
+/** Not yet placed, placed, or freed for good. */
+export type CodeObjectState = 'unplaced' | 'placed' | 'freed';
+
+/** How a code object was compiled to move; few different ones exist, and code objects share them. */
+export interface MoveModes {
+  readonly moves: 'code' | 'all';
+  readonly retain: 'relocations' | 'none';
+}
+
+/** Sizes and alignments of a code object that has more than code of ordinary alignment. */
+export type Layout = PerSegment<{ readonly bytes: number; readonly alignment: number }>;
+
+/** Modes and state in one. Few different ones exist, and code objects share them. */
+export interface Status extends MoveModes {
+  readonly state: CodeObjectState;
+  readonly isMovable: boolean;
+}
+
+/** What most code objects have nothing of, and so share. */
+export interface Details {
+  readonly name: string | undefined;
+  readonly layout: Layout | undefined;
+  readonly references: readonly Entry[];
+}
+
+export const noReferences: readonly Entry[] = Object.freeze([]);
+export const noDetails: Details = Object.freeze({ name: undefined, layout: undefined, references: noReferences });
+const statuses: Status[] = [];
+
+/** The shared Status of these modes and this state. */
+export function statusOf({ moves, retain }: MoveModes, state: CodeObjectState): Status {
+  const found = statuses.find((each) => each.state === state && each.moves === moves && each.retain === retain);
+  if (found !== undefined) return found;
+  const status: Status = Object.freeze({ moves, retain, state, isMovable: state === 'placed' && retain === 'relocations' });
+  statuses.push(status);
+  return status;
+}
+
+/** Most code objects have only code that any allocator aligns well enough: they need no layout. */
+export function layoutOf({ sizes, alignments }: NativeDescription): Layout | undefined {
+  const isPlain = sizes[1] === 0 && sizes[2] === 0 && alignments[0] <= granuleBytes;
+  return isPlain ? undefined : perSegment((_, i) => ({ bytes: sizes[i] ?? 0, alignment: alignments[i] ?? 1 }));
+}
