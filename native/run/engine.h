@@ -124,8 +124,8 @@ public:
   std::optional<HostIndex> hostIndex(Handle handle) const;
   /// Code calls a host function; called by the exit only. Does not return normally if that throws.
   void callHost(HostIndex index, const Activation::Registers &registers);
-  /// Has code been left to a host function that has not returned?
-  bool isRunning() const { return activations_.innermost != nullptr; }
+  /// Is code on the stack?
+  bool isRunning() const { return activations_.entryFrame != Address(); }
   /// What waiting frames have of code objects.
   const StackRoots &stackRoots();
   /// Overwrites code that belongs to nobody with traps. `part` is in the placeable code range.
@@ -144,6 +144,18 @@ public:
 private:
   class Resolver;
 
+  // While it lives, code objects know what the stack has of them.
+  class StackUseScope {
+  public:
+    explicit StackUseScope(Engine &engine);
+    ~StackUseScope();
+    StackUseScope(const StackUseScope &) = delete;
+    StackUseScope &operator=(const StackUseScope &) = delete;
+
+  private:
+    Engine &engine_;
+  };
+
   static Mover::Ranges thunkSpaceIn(const Arena &arena);
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
   llvm::Expected<Resolution> resolveImport(const Import &import);
@@ -151,6 +163,7 @@ private:
   llvm::Expected<EntryIndex> forwardedEntry(CodeObject &object, Offset offset, const Forward &forward);
   void enterDependents(Handle handle);
   llvm::Error checkFree(Handle handle);
+  llvm::SmallVector<Handle> idleOf(llvm::ArrayRef<Handle> handles);
   void spareReferred(llvm::SmallVectorImpl<Handle> &ending);
   void tearDown(CodeObject &object);
   void discard(Handle handle);
@@ -160,6 +173,7 @@ private:
   llvm::Error addHostBlock();
   llvm::Error checkIdle(Handle handle);
   void forgetStackRoots();
+  bool hasUnknownFrames() const;
   llvm::Error checkRedirect(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to,
                             const FunctionPlace &fromPlace, const FunctionPlace &toPlace);
   const Forward *forwardOf(const CodeObject &object, Offset offset) const;
@@ -201,6 +215,7 @@ private:
   StackWalk stackWalk_;
   StackRoots stackRoots_;
   bool areStackRootsCurrent_ = false;
+  bool areRootsUnknown_ = false; // they were taken with unknown frames
 };
 
 } // namespace nomad

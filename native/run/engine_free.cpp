@@ -35,9 +35,7 @@ Error Engine::checkIdle(Handle handle) {
   const CodeObject &object = objects_[handle];
   if (object.isEnding)
     return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is being freed");
-  if (!isRunning())
-    return Error::success();
-  stackRoots();
+  StackUseScope scope(*this);
   if (object.stackUse.isUsed())
     return fail(ErrorCode::State,
                 "code object " + Twine(quoted(object)) + " is still running, or the stack may have its address");
@@ -45,13 +43,7 @@ Error Engine::checkIdle(Handle handle) {
 }
 
 void Engine::freeMany(MutableArrayRef<Handle> handles) {
-  stackRoots();
-  SmallVector<Handle> ending;
-  for (Handle handle : handles)
-    if (objects_.isLive(handle) && !objects_[handle].isEnding && !objects_[handle].stackUse.isUsed()) {
-      objects_[handle].isEnding = true;
-      ending.push_back(handle);
-    }
+  SmallVector<Handle> ending = idleOf(handles);
   spareReferred(ending);
   for (Handle handle : ending)
     tearDown(objects_[handle]);
@@ -60,6 +52,17 @@ void Engine::freeMany(MutableArrayRef<Handle> handles) {
   for (Handle &handle : handles)
     if (!objects_.isLive(handle))
       handle = noHandle;
+}
+
+SmallVector<Handle> Engine::idleOf(ArrayRef<Handle> handles) {
+  StackUseScope scope(*this);
+  SmallVector<Handle> idle;
+  for (Handle handle : handles)
+    if (objects_.isLive(handle) && !objects_[handle].isEnding && !objects_[handle].stackUse.isUsed()) {
+      objects_[handle].isEnding = true;
+      idle.push_back(handle);
+    }
+  return idle;
 }
 
 // What somebody outside refers to stays, and so does what that refers to.

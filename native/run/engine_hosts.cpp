@@ -85,11 +85,22 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
 
 // ---- the stack ----
 
+// Code that has called JS in another way than through a host function (another addon's callback, code of another Jit) has left no
+// activation.
+bool Engine::hasUnknownFrames() const {
+  return activations_.entryFrame != (activations_.innermost ? activations_.innermost->entryFrame : Address());
+}
+
 const StackRoots &Engine::stackRoots() {
+  if (hasUnknownFrames() || areRootsUnknown_)
+    forgetStackRoots(); // nobody says when such frames change
+  areRootsUnknown_ = hasUnknownFrames();
   if (areStackRootsCurrent_)
     return stackRoots_;
   if (activations_.innermost && *unwind_.stale())
     unwind_.refresh();
+  if (hasUnknownFrames())
+    stackWalk_.scanAll(activations_.entryFrame, stackRoots_);
   for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)
     stackWalk_.walk(*activation, stackRoots_);
   for (const StackRoot &root : stackRoots_.exact)
@@ -123,9 +134,17 @@ void Engine::forgetStackRoots() {
   areStackRootsCurrent_ = false;
 }
 
+Engine::StackUseScope::StackUseScope(Engine &engine) : engine_(engine) {
+  engine.stackRoots();
+}
+
+Engine::StackUseScope::~StackUseScope() {
+  if (engine_.hasUnknownFrames())
+    engine_.forgetStackRoots();
+}
+
 Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
-  if (isRunning())
-    stackRoots();
+  StackUseScope scope(*this);
   auto report = mover_.relocate(requests, placeable_);
   if (report)
     for (const StackRoot &root : stackRoots_.exact)

@@ -22,7 +22,18 @@ void StackWalk::walk(const Activation &activation, StackRoots &roots) {
   std::sort(slots_.begin(), slots_.end());
   for (Address slot : slots_)
     addExact(slot, roots);
-  scan(activation, roots);
+  scan(Address::of(activation.registers), activation.entryFrame, roots);
+}
+
+// Registers that callees have not saved yet are ours to save.
+void StackWalk::scanAll(Address entryFrame, StackRoots &roots) {
+  Activation::Registers registers{};
+  asm volatile("movq %%rbx, 0(%0)\n\tmovq %%r12, 8(%0)\n\tmovq %%r13, 16(%0)\n\tmovq %%r14, 24(%0)\n\tmovq %%r15, 32(%0)"
+               :
+               : "r"(registers.data())
+               : "memory");
+  slots_.clear();
+  scan(Address::of(registers.data()), entryFrame, roots);
 }
 
 // The host thunk's frame, its caller's, and so on; false where the chain ends before the call thunk.
@@ -71,10 +82,9 @@ void StackWalk::addExact(Address slot, StackRoots &roots) {
 }
 
 // From the saved registers up to the call thunk's frame.
-void StackWalk::scan(const Activation &activation, StackRoots &roots) {
-  Address registers = Address::of(activation.registers);
+void StackWalk::scan(Address registers, Address entryFrame, StackRoots &roots) {
   auto exact = slots_.begin();
-  for (Address word = registers; word < activation.entryFrame; word = word + 8) {
+  for (Address word = registers; word < entryFrame; word = word + 8) {
     if (exact != slots_.end() && *exact == word) {
       ++exact;
       continue;

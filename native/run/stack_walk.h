@@ -38,12 +38,14 @@ public:
       : arena_(arena), thunks_(thunks), code_(code), data_(data) {}
 
   void walk(const Activation &activation, StackRoots &roots);
+  /// Everything from here to a call thunk's frame: for frames that have left no activation.
+  void scanAll(Address entryFrame, StackRoots &roots);
 
 private:
   bool followFrames(const Activation &activation);
   bool followUnwindRecords(const Activation &activation);
   void addExact(Address slot, StackRoots &roots);
-  void scan(const Activation &activation, StackRoots &roots);
+  void scan(Address registers, Address entryFrame, StackRoots &roots);
   void addAmbiguous(StackRoot::Kind kind, Address slot, StackRoots &roots);
   static void addPin(StackRoot root, std::uint64_t value, StackRoots &roots);
 
