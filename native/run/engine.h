@@ -181,7 +181,6 @@ private:
   ActivationChain activations_;
   StackWalk stackWalk_;
   StackRoots stackRoots_;
-  bool areStackRootsCurrent_ = false;
 };
 
 } // namespace nomad

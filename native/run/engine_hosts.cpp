@@ -84,9 +84,9 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
 
 // ---- the stack ----
 
+// Looked for anew each time: what the host function calls in between may write to frames that wait.
 const StackRoots &Engine::stackRoots() {
-  if (areStackRootsCurrent_)
-    return stackRoots_;
+  forgetStackRoots();
   if (activations_.innermost && *unwind_.stale())
     unwind_.refresh();
   for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)
@@ -98,7 +98,6 @@ const StackRoots &Engine::stackRoots() {
   for (const StackRoot &root : stackRoots_.exact)
     if (hasShadowStack() || mayReturnTwice(root))
       root.object->stackUse.pinned |= 1 << indexOf(SegmentKind::Code);
-  areStackRootsCurrent_ = true;
   return stackRoots_;
 }
 
@@ -113,14 +112,11 @@ bool Engine::mayReturnTwice(const StackRoot &root) const {
 }
 
 void Engine::forgetStackRoots() {
-  if (!areStackRootsCurrent_)
-    return;
   for (auto *roots : {&stackRoots_.exact, &stackRoots_.ambiguous}) {
     for (const StackRoot &root : *roots)
       root.object->stackUse = {};
     roots->clear();
   }
-  areStackRootsCurrent_ = false;
 }
 
 Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
