@@ -83,15 +83,11 @@ export class JitCore {
 
   /** Frees a code object natively, with all that it has reserved. Throws StateError with nothing changed, or what its destructors throw. */
   free(handle: Handle): void {
-    let thrown: unknown;
     try {
       this.native.free(handle);
-    } catch (error) {
-      if (this.native.isLive(handle)) throw error;
-      thrown = error;
+    } finally {
+      if (!this.native.isLive(handle)) this.#forget(handle);
     }
-    this.#forget(handle);
-    if (thrown !== undefined) throw thrown;
   }
 
   #forget(handle: Handle): void {

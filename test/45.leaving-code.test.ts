@@ -67,7 +67,7 @@ describe.each(['0', '1'])('what is thrown arrives at the JS caller as it is, NOM
       expect(f(0)).toBe(8);
       expect(Object.is(thrownBy(() => descend(30)).value, value)).toBe(true);
       expect(Object.is(thrownBy(() => sort(Int32Array.of(3, 1, 2, 9, 8), 5)).value, value)).toBe(true);
-      expect(sort(Int32Array.of(-3, -1), 2)).toBeUndefined();
+      expect(sort(Int32Array.of(-3, -1), 2)).toBe(5);
     }
     expect(calls).toEqual([1, 0, 1, 3, -3, 1, 0, 1, 3, -3, 1, 0, 1, 3, -3]);
     expectWorking(jit);

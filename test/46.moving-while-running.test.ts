@@ -75,19 +75,23 @@ describe.each(optLevels)('under its own feet, optLevel %d', (optLevel) => {
     for (let i = 0; i < 10; i++) expect([outer.get('outer')(i), bystander.get('add')(i, 1)]).toEqual([i * 10 + 3, i + 1]);
   });
 
-  test(`through libc's qsort: the frames on both sides of it are known, and move (seed ${seed})`, () => {
+  // libc's own frames have words that nobody has written since other functions had that part of the stack: they may pin.
+  test(`through libc's qsort: the frames on both sides of it are known, and move unless pinned (seed ${seed})`, () => {
     const { jit, add, nextCode } = makeGround();
     const counts = new Set<number>();
     const host = hostFunction('i32 (i32, i32)', (a: number, b: number) => {
-      counts.add(jit.stackRoots().exact.length);
-      object.relocate(nextCode());
-      return a - b;
+      const { exact, ambiguous } = jit.stackRoots();
+      counts.add(exact.length);
+      const move = (): unknown => object.relocate(nextCode());
+      if (ambiguous.length === 0) move();
+      else expect(errorOf(move)).toBeInstanceOf(PinnedError);
+      return a < b ? -1 : a > b ? 1 : 0;
     });
-    const object: CodeObject = add(sortingByHost, { optLevel, imports: { host }, moves: 'code' });
+    const object: CodeObject = add(sortingByHost, { optLevel, imports: { host } });
     const random = randomIntegers();
     const values = Int32Array.from({ length: 64 }, () => random(1000));
     const expected = Array.from(values).sort((a, b) => a - b);
-    object.get('sort')(values, 64);
+    expect(object.get('sort')(values, 64)).toBe(5);
     expect(Array.from(values)).toEqual(expected);
     expect([...counts]).toEqual([2]); // compare's return slot, and sort's
   });

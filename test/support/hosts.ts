@@ -45,19 +45,19 @@ more:
   ret i32 %sum
 }`;
 
-/** `void sort(ptr, i64)` with libc's qsort and a comparator in code that asks the host function `i32 host(i32, i32)`. */
+/** `i32 sort(ptr, i64)` gives 5: libc's qsort, with a comparator in code that asks the host function `i32 host(i32, i32)`. */
 export const sortingByHost = `declare void @qsort(ptr, i64, i64, ptr)
 declare i32 @host(i32, i32)
 define internal i32 @compare(ptr %a, ptr %b) {
   %x = load i32, ptr %a
   %y = load i32, ptr %b
   %r = call i32 @host(i32 %x, i32 %y)
-  %s = add i32 %r, 0
+  %s = mul i32 %r, 3
   ret i32 %s
 }
-define void @sort(ptr %values, i64 %count) {
+define i32 @sort(ptr %values, i64 %count) {
   call void @qsort(ptr %values, i64 %count, i64 4, ptr @compare)
-  ret void
+  ret i32 5
 }`;
 
 /** `ptr` values as JS numbers would have them: `i32 (i32)` of the host. */
