@@ -158,8 +158,8 @@ TEST_CASE("host: code that runs can be moved, and not freed") {
 }
 
 TEST_CASE("host: types that can't cross are refused, and the text of a type alone is no function's") {
-  for (const char *type : {"", "i32", "foo", "i32 (", "{i32} ()", "i32 (i32) x"})
+  for (const char *type : {"", "i32", "foo", "i32 (", "i32 (i32) x"})
     CHECK(failureOf(parseSignature(type)).code == "ERR_SIGNATURE");
-  for (const char *type : {"void (...)", "i128 ()", "void ([2 x i8])", "<4 x i32> ()"})
+  for (const char *type : {"void (...)", "i128 ()", "void ([2 x i8])", "{i32} ()", "<4 x i32> ()"})
     CHECK_FALSE(need(parseSignature(type)).refusal.empty());
 }

@@ -125,10 +125,13 @@ TEST_CASE("stack walk: frames on both sides of libc's qsort are known") {
     })",
                           hosting(host, "i32 (i32, i32)", OptLevel::O0));
   host.onCall = [&](HostIndex) {
-    CHECK(jit.engine().stackRoots().exact.size() == 2);
+    const StackRoots &roots = jit.engine().stackRoots();
+    CHECK(roots.exact.size() == 2);
+    bool isPinned = !roots.ambiguous.empty(); // by words that nobody has written in libc's frames
     std::int32_t x = jit.result<int>(), y = 0;
     std::memcpy(&y, jit.block() + 8, 4);
-    jit.moveCodeOn(handle);
+    if (!isPinned)
+      jit.moveCodeOn(handle);
     jit.setParameter(0, x < y ? -1 : x > y ? 1 : 0);
     return true;
   };
