@@ -10,7 +10,7 @@ import type { CallKind } from './call/kind';
 import { HostTable } from './host-table';
 import type { Jit } from './jit';
 import type { Handle, NativeJit } from './native';
-import { ObjectTable, type Entry } from './object-table';
+import { ObjectTable } from './object-table';
 import { perSegment, type OffsetRange, type PerSegment, type Placement, type SegmentName } from './segments';
 import { FreeListAllocator } from './space/free-list';
 import { Reservations } from './space/reservations';
@@ -85,11 +85,9 @@ export class JitCore {
   free(handle: Handle): void {
     try {
       this.native.free(handle);
-    } catch (error) {
+    } finally {
       if (!this.native.isLive(handle)) this.#forget(handle);
-      throw error;
     }
-    this.#forget(handle);
   }
 
   #forget(handle: Handle): void {
@@ -114,12 +112,23 @@ export class JitCore {
     });
   }
 
-  /** Frees everything natively. Returns what JS still knows; nothing if it was disposed before. Throws StateError while code is running. */
-  dispose(): Entry[] {
-    if (this.#isDisposed) return [];
-    this.native.dispose();
-    this.#isDisposed = true;
-    this.spaces.clear();
-    return this.objects.clear();
+  /** Frees everything natively. Throws StateError, with nothing changed, while code is running; what destructors throw comes when all is freed. */
+  dispose(): void {
+    if (this.#isDisposed) return;
+    try {
+      this.native.dispose();
+    } finally {
+      this.#isDisposed = !this.#isNativeLive();
+      if (this.#isDisposed) this.spaces.clear();
+    }
+  }
+
+  #isNativeLive(): boolean {
+    try {
+      this.native.isRunning();
+      return true;
+    } catch {
+      return false;
+    }
   }
 }

@@ -19,6 +19,7 @@ export let makeHostFunction: (signature: Signature, callback: HostCallback) => H
 export class HostFunction {
   readonly #signature: Signature;
   readonly #callback: HostCallback;
+  readonly #name: string;
 
   static {
     makeHostFunction = (signature, callback) => new HostFunction(signature, callback);
@@ -27,6 +28,9 @@ export class HostFunction {
   private constructor(signature: Signature, callback: HostCallback) {
     this.#signature = signature;
     this.#callback = callback;
+    // As it is now: code links to it by this name, and a function's name is any value that its owner likes.
+    const name: unknown = callback.name;
+    this.#name = typeof name === 'string' && name !== '' ? name : 'host function';
   }
 
   /** Its type in IR, such as `i32 (ptr, i32)`. */
@@ -41,7 +45,7 @@ export class HostFunction {
 
   /** How messages and debuggers call it. */
   get name(): string {
-    return this.#callback.name === '' ? 'host function' : this.#callback.name;
+    return this.#name;
   }
 
   /** Its type as thunks see it. */
@@ -59,9 +63,25 @@ export function hostFunction(type: string, callback: HostCallback): HostFunction
   if (typeof (type as unknown) !== 'string') throw new TypeError(`a host function's type must be a string, not ${show(type)}`);
   if (typeof (callback as unknown) !== 'function')
     throw new TypeError(`a host function must be a function, not ${show(callback)}`);
+  requireShallow(type);
   const signature = loadAddon().functionType(type);
   if (typeof signature === 'string') throw new SignatureError(signature);
   if (signature.refusal !== undefined)
     throw new SignatureError(`no host function can be of type ${signature.text}: ${signature.refusal}`);
   return makeHostFunction(signature, callback);
+}
+
+const deepestNesting = 100;
+
+/** LLVM's parser of types calls itself for each bracket, and takes a null for the end. */
+function requireShallow(type: string): void {
+  let depth = 0;
+  for (const each of type) {
+    if ('([{<'.includes(each)) depth++;
+    else if (')]}>'.includes(each)) depth--;
+    if (depth > deepestNesting || each === '\0')
+      throw new SignatureError(
+        `${show(type)} is no type in IR syntax: ${each === '\0' ? 'it has a null character' : 'it is nested too deeply'}`,
+      );
+  }
 }

@@ -213,13 +213,16 @@ export class Jit {
     return this.#core.native.trim();
   }
 
-  /** Runs destructors and frees everything. Does nothing the second time. Throws StateError while its code is running. */
+  /**
+   * Runs destructors and frees everything. Does nothing the second time. Throws StateError while its code is running; what a destructor
+   * throws is thrown too, when everything is freed.
+   */
   dispose(): void {
-    for (const entry of this.#core.dispose()) if (entry instanceof CodeObject) markFreed(entry);
-    this.#defined.clear();
-    const reason = new StateError('compileAsync: the Jit is disposed');
-    for (const reject of this.#pending) reject(reason);
-    this.#pending.clear();
+    try {
+      this.#core.dispose();
+    } finally {
+      if (this.#core.isDisposed) this.#forgetAll();
+    }
   }
 
   /** As `dispose`. */
@@ -249,6 +252,14 @@ export class Jit {
       if (changed instanceof CodeObject) setReferences(changed, references);
       else if (changed !== undefined) changed.references = references;
     }
+  }
+
+  #forgetAll(): void {
+    for (const entry of this.#core.objects.clear()) if (entry instanceof CodeObject) markFreed(entry);
+    this.#defined.clear();
+    const reason = new StateError('compileAsync: the Jit is disposed');
+    for (const reject of this.#pending) reject(reason);
+    this.#pending.clear();
   }
 
   #reachSafepoint(): void {

@@ -144,18 +144,6 @@ public:
 private:
   class Resolver;
 
-  // While it lives, code objects know what the stack has of them.
-  class StackUseScope {
-  public:
-    explicit StackUseScope(Engine &engine);
-    ~StackUseScope();
-    StackUseScope(const StackUseScope &) = delete;
-    StackUseScope &operator=(const StackUseScope &) = delete;
-
-  private:
-    Engine &engine_;
-  };
-
   static Mover::Ranges thunkSpaceIn(const Arena &arena);
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
   llvm::Expected<Resolution> resolveImport(const Import &import);
@@ -214,8 +202,6 @@ private:
   ActivationChain activations_;
   StackWalk stackWalk_;
   StackRoots stackRoots_;
-  bool areStackRootsCurrent_ = false;
-  bool areRootsUnknown_ = false; // they were taken with unknown frames
 };
 
 } // namespace nomad

@@ -35,7 +35,7 @@ Error Engine::checkIdle(Handle handle) {
   const CodeObject &object = objects_[handle];
   if (object.isEnding)
     return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is being freed");
-  StackUseScope scope(*this);
+  stackRoots();
   if (object.stackUse.isUsed())
     return fail(ErrorCode::State,
                 "code object " + Twine(quoted(object)) + " is still running, or the stack may have its address");
@@ -55,7 +55,7 @@ void Engine::freeMany(MutableArrayRef<Handle> handles) {
 }
 
 SmallVector<Handle> Engine::idleOf(ArrayRef<Handle> handles) {
-  StackUseScope scope(*this);
+  stackRoots();
   SmallVector<Handle> idle;
   for (Handle handle : handles)
     if (objects_.isLive(handle) && !objects_[handle].isEnding && !objects_[handle].stackUse.isUsed()) {

@@ -91,12 +91,9 @@ bool Engine::hasUnknownFrames() const {
   return activations_.entryFrame != (activations_.innermost ? activations_.innermost->entryFrame : Address());
 }
 
+// Looked for anew each time: what the host function calls in between may write to frames that wait.
 const StackRoots &Engine::stackRoots() {
-  if (hasUnknownFrames() || areRootsUnknown_)
-    forgetStackRoots(); // nobody says when such frames change
-  areRootsUnknown_ = hasUnknownFrames();
-  if (areStackRootsCurrent_)
-    return stackRoots_;
+  forgetStackRoots();
   if (activations_.innermost && *unwind_.stale())
     unwind_.refresh();
   if (hasUnknownFrames())
@@ -110,7 +107,6 @@ const StackRoots &Engine::stackRoots() {
   for (const StackRoot &root : stackRoots_.exact)
     if (hasShadowStack() || mayReturnTwice(root))
       root.object->stackUse.pinned |= 1 << indexOf(SegmentKind::Code);
-  areStackRootsCurrent_ = true;
   return stackRoots_;
 }
 
@@ -124,27 +120,15 @@ bool Engine::mayReturnTwice(const StackRoot &root) const {
 }
 
 void Engine::forgetStackRoots() {
-  if (!areStackRootsCurrent_)
-    return;
   for (auto *roots : {&stackRoots_.exact, &stackRoots_.ambiguous}) {
     for (const StackRoot &root : *roots)
       root.object->stackUse = {};
     roots->clear();
   }
-  areStackRootsCurrent_ = false;
-}
-
-Engine::StackUseScope::StackUseScope(Engine &engine) : engine_(engine) {
-  engine.stackRoots();
-}
-
-Engine::StackUseScope::~StackUseScope() {
-  if (engine_.hasUnknownFrames())
-    engine_.forgetStackRoots();
 }
 
 Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
-  StackUseScope scope(*this);
+  stackRoots();
   auto report = mover_.relocate(requests, placeable_);
   if (report)
     for (const StackRoot &root : stackRoots_.exact)

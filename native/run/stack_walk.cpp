@@ -75,7 +75,7 @@ bool StackWalk::followUnwindRecords(const Activation &activation) {
 void StackWalk::addExact(Address slot, StackRoots &roots) {
   Address returnsTo = Address::of(wordAt(slot));
   CodeObject *object = code_.find(returnsTo.shifted(-1));
-  if (!object || object->retain == Retain::None)
+  if (!object)
     return;
   auto offset = static_cast<Offset>(returnsTo - object->segment(SegmentKind::Code).base);
   roots.exact.push_back({object, SegmentKind::Code, StackRoot::Kind::Return, slot, offset});
@@ -108,8 +108,8 @@ void StackWalk::addAmbiguous(StackRoot::Kind kind, Address slot, StackRoots &roo
   }
 }
 
-void StackWalk::addPin(StackRoot root, std::uint64_t value, StackRoots &roots) {
-  if (!root.object || root.object->retain == Retain::None)
+void StackWalk::addPin(StackRoot root, std::uint64_t value, StackRoots &roots) const {
+  if (!root.object || thunks_.contains(root.object->segment(SegmentKind::Code).base))
     return;
   // The rest of such a code object moves only where somebody promises that nobody has its address.
   if (root.segment != SegmentKind::Code && root.object->moves == Moves::Code)

@@ -47,7 +47,7 @@ private:
   void addExact(Address slot, StackRoots &roots);
   void scan(Address registers, Address entryFrame, StackRoots &roots);
   void addAmbiguous(StackRoot::Kind kind, Address slot, StackRoots &roots);
-  static void addPin(StackRoot root, std::uint64_t value, StackRoots &roots);
+  void addPin(StackRoot root, std::uint64_t value, StackRoots &roots) const;
 
   Range arena_;
   Range thunks_;

@@ -7,12 +7,18 @@
 using namespace nomad;
 using namespace nomad::wrap;
 
+namespace {
+
+// While code is being left: an array with what the host function threw, or null if JS was ended. The last one is the innermost:
+// destructors on the way out may enter code, and leave it. One list for all Jits of a thread: code of one may call another's.
+thread_local std::vector<napi_ref> thrown;
+
+} // namespace
+
 JsHost::~JsHost() {
   for (napi_ref function : functions_)
     if (function)
       napi_delete_reference(jit_.env, function);
-  if (thrown_)
-    napi_delete_reference(jit_.env, thrown_);
 }
 
 void JsHost::add(HostIndex index, napi_value function) {
@@ -37,8 +43,10 @@ bool JsHost::call(HostIndex index) {
   }
   isBlocked_ = false;
   napi_handle_scope scope;
-  if (napi_open_handle_scope(env, &scope) != napi_ok)
+  if (napi_open_handle_scope(env, &scope) != napi_ok) {
+    thrown.push_back(nullptr);
     return false;
+  }
   napi_value function = nullptr, result = nullptr;
   napi_get_reference_value(env, functions_[index], &function);
   if (!function)
@@ -55,26 +63,28 @@ void JsHost::keepException() {
   Js js{jit_.env};
   napi_value exception = nullptr;
   bool isPending = false;
-  if (thrown_)
-    napi_delete_reference(js.env, std::exchange(thrown_, nullptr));
+  thrown.push_back(nullptr);
   if (!js.check(napi_is_exception_pending(js.env, &isPending)) || !isPending)
     return;
   if (!js.check(napi_get_and_clear_last_exception(js.env, &exception)))
     return;
   napi_value holder = js.array(1);
   js.setElement(holder, 0, exception);
-  napi_create_reference(js.env, holder, 1, &thrown_);
+  napi_create_reference(js.env, holder, 1, &thrown.back());
 }
 
 void JsHost::left() {
   isBlocked_ = true;
-  if (!thrown_)
+  napi_ref held = thrown.empty() ? nullptr : thrown.back();
+  if (!thrown.empty())
+    thrown.pop_back();
+  if (!held)
     return;
   Js js{jit_.env};
   napi_value holder = nullptr;
-  js.check(napi_get_reference_value(js.env, thrown_, &holder));
+  js.check(napi_get_reference_value(js.env, held, &holder));
   napi_throw(js.env, js.element(holder, 0));
-  napi_delete_reference(js.env, std::exchange(thrown_, nullptr));
+  napi_delete_reference(js.env, held);
 }
 
 void JsHost::uncaught(llvm::Error error) { throwError(Js{jit_.env}, jit_, std::move(error)); }

@@ -28,8 +28,7 @@ private:
 
   Jit &jit_;
   std::vector<napi_ref> functions_;
-  napi_ref thrown_ = nullptr; // an array with what a host function threw, while code is being left
-  bool isBlocked_ = false;    // code could not be left: JS has an exception pending while code runs on
+  bool isBlocked_ = false; // code could not be left: JS has an exception pending while code runs on
 };
 
 } // namespace nomad::wrap

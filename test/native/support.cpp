@@ -123,6 +123,8 @@ void Jit::enter(Handle handle, const char *name) {
   REQUIRE(returned == nullptr);
 }
 
+Handle TestHost::add(const char *name, const char *type) { return need(jit_.engine().addHost(name, need(parseSignature(type)))); }
+
 Snapshot nomad::test::snapshotOf(Jit &jit, Handle handle) {
   Snapshot snapshot;
   const CodeObject &object = jit.object(handle);

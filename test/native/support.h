@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstring>
+#include <functional>
 #include <random>
 #include <string>
 #include <type_traits>
@@ -193,6 +194,33 @@ private:
   alignas(8) std::array<std::byte, Engine::blockBytes> block_{};
   std::unique_ptr<Engine> engine_; // after the block: exit handlers run when it is destroyed
   std::array<Size, 3> next_{};
+};
+
+/// A host in C++: `onCall` is the host functions, and false leaves code. It listens to its engine as long as both live.
+class TestHost : public Host {
+public:
+  explicit TestHost(Jit &jit) : jit_(jit) { jit.engine().setHost(this); }
+  ~TestHost() override { jit_.engine().setHost(nullptr); }
+  TestHost(const TestHost &) = delete;
+  TestHost &operator=(const TestHost &) = delete;
+
+  /// A host function to be imported as `name`.
+  Handle add(const char *name, const char *type);
+
+  bool call(HostIndex index) override {
+    ++calls;
+    return onCall(index);
+  }
+  void left() override { ++lefts; }
+  void uncaught(llvm::Error error) override { failures.push_back(failureOf(std::move(error))); }
+
+  std::function<bool(HostIndex)> onCall = [](HostIndex) { return true; };
+  int calls = 0;
+  int lefts = 0;
+  std::vector<Failure> failures;
+
+private:
+  Jit &jit_;
 };
 
 /// The bytes of a code object's segments as they run, and where those are.

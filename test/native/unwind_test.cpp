@@ -124,8 +124,8 @@ const char *outOfRangeSource =
 
 TEST_CASE("unwind: an exception of libstdc++ that compiled code does not catch ends at its call thunk, as an error") {
   Jit jit;
-  std::vector<Failure> heard;
-  jit.engine().onUncaught([&](llvm::Error error) { heard.push_back(failureOf(std::move(error))); });
+  TestHost host(jit);
+  std::vector<Failure> &heard = host.failures;
   Handle handle = jit.add(outOfRangeSource), thrower = jit.add(throwerBody);
   for (size_t round = 1; round <= 3; ++round) {
     jit.call<void>(handle, "f");
