@@ -66,10 +66,9 @@ private:
     return callFunction([&] { return ir_.CreateLoad(pointer_, slot); }, entryIndex, arguments);
   }
 
-  // The frame of the thunk that code runs in is known while it runs (see run/activation.h). The function's address is loaded
-  // last, so that the call takes it from memory: one left in rax is pushed by prologues that align the stack, and would pin what
-  // it enters.
-  Value *callFunction(function_ref<Value *()> function, Value *entryIndex, ArrayRef<Value *> arguments) {
+  // `makeCallee` comes last, for a call through memory: code pushes whatever is in rax to align its frame, and the address of its own
+  // code object would pin it there. The frame of the thunk that code runs in is known while it runs (see run/activation.h).
+  Value *callFunction(function_ref<Value *()> makeCallee, Value *entryIndex, ArrayRef<Value *> arguments) {
     SmallVector<Type *> types;
     for (const Parameter &parameter : signature_.parameters)
       types.push_back(typeOf(parameter.kind));
@@ -78,7 +77,8 @@ private:
     Value *frame = ir_.CreateIntrinsic(Intrinsic::frameaddress, {pointer_}, {ir_.getInt32(0)});
     ir_.CreateStore(frame, constant(environment_.entryFrame));
     auto *returned = BasicBlock::Create(context_, "returned", thunk_);
-    InvokeInst *call = ir_.CreateInvoke(type, function(), returned, catchAll(entryIndex), arguments);
+    BasicBlock *unwound = catchAll(entryIndex);
+    InvokeInst *call = ir_.CreateInvoke(type, makeCallee(), returned, unwound, arguments);
     ir_.SetInsertPoint(returned);
     ir_.CreateStore(outerFrame_, constant(environment_.entryFrame));
     for (unsigned i = 0; i < signature_.parameters.size(); ++i)

@@ -2,6 +2,7 @@
 #include "run/engine.h"
 
 #include "base/error.h"
+#include "run/clear_stack.h"
 #include "run/host_thunk.h"
 #include "run/leave.h"
 
@@ -69,11 +70,14 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
   forgetStackRoots();
   activations_.innermost = &activation;
   bool hasReturned = host_ && host_->call(index);
+  bool hasLeftAddresses = areStackRootsCurrent_ || *unwind_.stale();
   forgetStackRoots();
   activations_.innermost = activation.previous;
   activations_.entryFrame = activation.entryFrame;
   if (*unwind_.stale())
     unwind_.refresh();
+  if (hasLeftAddresses)
+    clearStackBelow();
   if (hasReturned)
     return;
   leaveCode();

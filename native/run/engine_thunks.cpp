@@ -1,5 +1,6 @@
 // The engine's thunks: where they are, how they are made, and what ends in them.
 #include "run/engine.h"
+#include "run/clear_stack.h"
 
 #include "base/error.h"
 #include "run/leave.h"
@@ -60,7 +61,10 @@ Mover::Ranges Engine::placeableIn(const Arena &arena, const Mover::Ranges &thunk
 }
 
 ThunkEnvironment Engine::thunkEnvironment() {
-  auto refresh = [](void *engine) { static_cast<Engine *>(engine)->unwind_.refresh(); };
+  auto refresh = [](void *engine) {
+    static_cast<Engine *>(engine)->unwind_.refresh();
+    clearStackBelow(); // code's first frames will be here
+  };
   auto uncaught = [](void *engine, EntryIndex entry) { static_cast<Engine *>(engine)->reportUncaught(entry); };
   auto left = [](void *engine, void *exception) {
     endLeaving(exception);

@@ -1,32 +1,33 @@
-// Runs one corpus program in this process: corpus-child.mjs FILE OPTLEVEL once|twice. Its code moves 120 times before each run, to
-// places all over the arena; the program's constants and data stay (moves: 'code'). Prints the result as JSON on stderr, because
-// stdout is the program's.
+// Runs one corpus program in this process: corpus-child.mjs REQUEST, a JSON object { files, optLevel, runs, tickPeriod }. Its code moves at
+// every safepoint, and 120 times before each run; the program's constants and data stay (moves: 'code'). Prints the result as JSON on
+// stderr, because stdout is the program's.
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { Jit } from 'nomad-jit';
+import { hostFunction, Jit } from 'nomad-jit';
+import { loadModules } from './linked-modules.mjs';
+import { MovingProgram } from './moving-program.mjs';
 
-const [file, optLevel, runs] = process.argv.slice(2);
+const { files, optLevel, runs, tickPeriod } = JSON.parse(process.argv[2]);
 const movesBeforeRun = 120;
-const stride = 0x2_10_00 + 0x40; // neither a page nor a power of two
 
 const jit = new Jit();
 const space = jit.createSpace({ codeBytes: 256 << 20, constantBytes: 16 << 20, dataBytes: 64 << 20 });
-const safepoint = jit.load('define void @safepoint() { ret void }').get('safepoint');
-const program = jit.compile(gunzipSync(readFileSync(file)), { name: file, optLevel: Number(optLevel), imports: { safepoint } });
-program.place(space.allocate(program));
+let program;
+const safepoint = hostFunction('void ()', () => program?.move()); // constructors run while nothing moves yet
+const texts = files.map((file) => gunzipSync(readFileSync(file)).toString('latin1'));
+const objects = loadModules(jit, space, texts, { optLevel, imports: { safepoint } });
+program = new MovingProgram(jit, space, objects);
+const main = objects.find((object) => object.functions.has('run'));
+if (tickPeriod !== undefined) main.writeGlobal('corpus_tick_period', tickPeriod);
 
-const places = Math.floor(((256 << 20) - program.sizes.code) / stride);
-let moves = 0;
-function moveAround() {
-  for (let i = 0; i < movesBeforeRun; i++) {
-    moves++;
-    program.relocate({ space, code: ((moves * 7919) % places) * stride });
-  }
+const run = main.get('run');
+const results = [];
+let movesBetween = 0;
+for (let i = 0; i < runs; i++) {
+  const before = program.counts.moves;
+  for (let j = 0; j < movesBeforeRun; j++) program.move();
+  movesBetween += program.counts.moves - before;
+  results.push(run());
 }
-
-const run = program.get('run');
-moveAround();
-const returns = run();
-moveAround();
-const returnsAgain = runs === 'twice' ? run() : null;
-process.stderr.write(`\n${JSON.stringify({ returns, returnsAgain, moves })}\n`);
+const [returns, returnsAgain] = results;
+process.stderr.write(`\n${JSON.stringify({ returns, returnsAgain: returnsAgain ?? null, movesBetween, ...program.counts })}\n`);
