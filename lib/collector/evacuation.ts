@@ -18,7 +18,6 @@ const moveLength = 4;
 export interface Evacuated {
   moved: number;
   promoted: number;
-  pinned: number;
   bytes: number;
   relocations: number;
 }
@@ -32,7 +31,6 @@ export class Evacuation {
   #moves = new Int32Array(256 * moveLength);
   #places = new Uint8Array(256);
   #count = 0;
-  #pinned = 0;
 
   constructor(core: JitCore, managed: Managed, parts: FixedParts) {
     this.#core = core;
@@ -42,24 +40,20 @@ export class Evacuation {
 
   begin(atMost: number): void {
     this.#count = 0;
-    this.#pinned = 0;
     if (atMost * moveLength <= this.#moves.length) return;
     this.#moves = new Int32Array(Math.ceil(atMost * 1.5) * moveLength);
     this.#places = new Uint8Array(Math.ceil(atMost * 1.5));
   }
 
-  /** Plans moves for those of `handles` that are at `from` and not pinned; `targetOf` says to which generation. */
-  plan(handles: Int32Array, from: number, pins: ReadonlySet<Handle>, targetOf: (handle: Handle) => Generation): void {
-    const { place, bytes, alignment } = this.#managed;
+  /** Plans moves for those of `handles` that are in the half that `from` evacuates, and not pinned; `targetOf` says to which generation. */
+  plan(handles: Int32Array, from: Generation, pins: ReadonlySet<Handle>, targetOf: (handle: Handle) => Generation): void {
+    const { place, bytes } = this.#managed;
+    const fromPlace = from.otherPlace;
     for (const handle of handles) {
-      if (place[handle] !== from || bytes[handle] === 0) continue;
-      if (pins.size > 0 && pins.has(handle)) {
-        this.#pinned++;
-        continue;
-      }
+      if (place[handle] !== fromPlace || bytes[handle] === 0 || (pins.size > 0 && pins.has(handle))) continue;
       const target = targetOf(handle);
-      const offset = target.allocate(bytes[handle] ?? 0, alignment[handle] ?? 0);
-      if (offset !== undefined) this.#add(handle, offset, target.activePlace); // else it stays, as a pinned one does
+      // What finds no room where it is to go stays in its generation, and at worst where it is, as a pinned one does.
+      if (!this.#planMove(handle, target) && target !== from) this.#planMove(handle, from);
     }
   }
 
@@ -80,7 +74,7 @@ export class Evacuation {
       this.#settleData(handle, this.#moves[at + 3] ?? -1);
     }
     const [moved = 0, bytes = 0, relocations = 0] = report;
-    return { moved, promoted, pinned: this.#pinned, bytes, relocations };
+    return { moved, promoted, bytes, relocations };
   }
 
   /** After a refusal: what was taken for promotion, and for data. */
@@ -92,6 +86,13 @@ export class Evacuation {
       if (parts !== undefined && data !== -1) this.#parts.releaseData(data, parts);
       if (this.#places[i] === old.activePlace) old.release(this.#moves[i * moveLength + 1] ?? 0, this.#managed.bytes[handle] ?? 0);
     }
+  }
+
+  #planMove(handle: Handle, target: Generation): boolean {
+    const { bytes, alignment } = this.#managed;
+    const offset = target.allocate(bytes[handle] ?? 0, alignment[handle] ?? 0);
+    if (offset !== undefined) this.#add(handle, offset, target.activePlace);
+    return offset !== undefined;
   }
 
   #add(handle: Handle, code: number, place: number): void {

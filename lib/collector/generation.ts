@@ -37,7 +37,13 @@ export class Generation {
       const space = createSpace(core, { code: bytes, constants: 0, data: 0 }, 'free-list');
       return { space, base: core.spaces.get(space)?.code.base ?? 0, gaps: new GapAllocator(space.sizes.code) };
     };
-    this.#halves = [half(), half()];
+    const first = half();
+    try {
+      this.#halves = [first, half()];
+    } catch (error) {
+      first.space.dispose();
+      throw error;
+    }
     if (index === 1) this.#freeList = new FreeListAllocator(bytes);
   }
 
