@@ -77,13 +77,16 @@ describe('what moves', () => {
   test.each(['code', 'all'] as const)("constants and data stay right with moves: '%s'", (moves) => {
     const both = makeCollector({ promoteAfter: 2 });
     const held = upTo(10).map(() => both.collector.compile(threeSegments, { moves }));
-    const data = held.map((object) => object.addressOf('calls'));
+    let data = held.map((object) => object.addressOf('calls'));
     for (let round = 1; round <= 6; round++) {
       for (const [i, object] of held.entries()) expect(object.get('square')(i % 5)).toBe((i % 5) ** 2);
-      collect(both, round % 2 === 0 ? 'major' : 'minor', held);
+      const { moved } = collect(both, round % 2 === 0 ? 'major' : 'minor', held);
       expect(held.map((object) => object.readGlobal('calls'))).toEqual(held.map(() => BigInt(round)));
+      const after = held.map((object) => object.addressOf('calls'));
+      const staying = after.filter((address, i) => address === data[i]).length;
+      expect(staying).toBe(moves === 'code' || moved === 0 ? 10 : 0);
+      data = after;
     }
-    expect(held.every((object, i) => (object.addressOf('calls') === data[i]) === (moves === 'code'))).toBe(true);
   });
 });
 
@@ -336,7 +339,23 @@ describe('reports and events', () => {
   });
 });
 
-test('circles through host functions die', async () => {
+test('code that JS forgets while it waits can go on calling its host functions', () => {
+  const both = makeCollector();
+  let calls = 0;
+  const source = 'declare void @note()\ndefine i32 @f() {\n call void @note()\n call void @note()\n call void @note()\n ret i32 7\n}';
+  const make = () => {
+    const note = hostFunction('void ()', () => {
+      calls++;
+      globalThis.gc!();
+      both.collector.collect();
+    });
+    return both.collector.compile(source, { imports: { note } }).get('f');
+  };
+  expect([make()(), calls]).toEqual([7, 3]);
+});
+
+// The Jit holds the JS function of a host function as long as code refers to it, since destructors of forgotten code may call it.
+test.failing('circles through host functions die', async () => {
   const both = makeCollector();
   (() => {
     const calls: Array<(x: number) => number> = [];

@@ -49,8 +49,10 @@ export class Evacuation {
   plan(handles: Int32Array, from: Generation, pins: ReadonlySet<Handle>, targetOf: (handle: Handle) => Generation): void {
     const { place, bytes } = this.#managed;
     const fromPlace = from.otherPlace;
-    for (const handle of handles) {
-      if (place[handle] !== fromPlace || bytes[handle] === 0 || (pins.size > 0 && pins.has(handle))) continue;
+    const hasPins = pins.size > 0;
+    for (let i = 0; i < handles.length; i++) {
+      const handle = handles[i] ?? 0;
+      if (place[handle] !== fromPlace || bytes[handle] === 0 || (hasPins && pins.has(handle))) continue;
       const target = targetOf(handle);
       // What finds no room where it is to go stays in its generation, and at worst where it is, as a pinned one does.
       if (!this.#planMove(handle, target) && target !== from) this.#planMove(handle, from);
@@ -61,20 +63,28 @@ export class Evacuation {
   run(): Evacuated {
     const report = this.#report.fill(0);
     if (this.#count > 0) this.#core.native.moveBatch(this.#moves, this.#count, report);
-    let promoted = 0;
-    const { offset, place, age } = this.#managed;
-    for (let i = 0; i < this.#count; i++) {
-      const at = i * moveLength;
-      const handle = this.#moves[at] ?? 0;
-      const to = this.#places[i] ?? 0;
-      if (generationOf(to) !== generationOf(place[handle] ?? 0)) promoted++;
-      offset[handle] = this.#moves[at + 1] ?? 0;
-      place[handle] = to;
-      age[handle] = Math.min(255, (age[handle] ?? 0) + 1);
-      this.#settleData(handle, this.#moves[at + 3] ?? -1);
-    }
+    const promoted = this.#note();
     const [moved = 0, bytes = 0, relocations = 0] = report;
     return { moved, promoted, bytes, relocations };
+  }
+
+  /** Where everything is now; returns how many were promoted. */
+  #note(): number {
+    const { offset, place, age } = this.#managed;
+    const moves = this.#moves;
+    const places = this.#places;
+    const count = this.#count;
+    let promoted = 0;
+    for (let i = 0, at = 0; i < count; i++, at += moveLength) {
+      const handle = moves[at] ?? 0;
+      const to = places[i] ?? 0;
+      if (generationOf(to) !== generationOf(place[handle] ?? 0)) promoted++;
+      offset[handle] = moves[at + 1] ?? 0;
+      place[handle] = to;
+      age[handle] = Math.min(255, (age[handle] ?? 0) + 1);
+      if (moves[at + 3] !== -1) this.#settleData(handle, moves[at + 3] ?? -1);
+    }
+    return promoted;
   }
 
   /** After a refusal: what was taken for promotion, and for data. */

@@ -104,11 +104,13 @@ export class Generation {
 }
 
 function obstacles(managed: Managed, handles: Int32Array, place: Place, base: number): Extent[] {
+  const { place: places, offset, bytes } = managed;
   const found: Extent[] = [];
-  for (const handle of handles) {
-    if (managed.place[handle] !== place || managed.bytes[handle] === 0) continue;
-    const offset = (managed.offset[handle] ?? 0) - base;
-    found.push({ base: offset, limit: alignUp(offset + (managed.bytes[handle] ?? 0), granuleBytes) });
+  for (let i = 0; i < handles.length; i++) {
+    const handle = handles[i] ?? 0;
+    if (places[handle] !== place || bytes[handle] === 0) continue;
+    const start = (offset[handle] ?? 0) - base;
+    found.push({ base: start, limit: alignUp(start + (bytes[handle] ?? 0), granuleBytes) });
   }
   return found.sort((a, b) => a.base - b.base);
 }
