@@ -128,7 +128,9 @@ describe('what lives', () => {
     (() => {
       let callee = both.collector.compile(multiplying('f0', 2));
       for (let i = 1; i < 30; i++) {
-        callee = both.collector.compile(calling(`f${i}`, `f${i - 1}`, 1), { imports: { [`f${i - 1}`]: callee.get(`f${i - 1}`) } });
+        callee = both.collector.compile(calling(`f${i}`, `f${i - 1}`, 1), {
+          imports: { [`f${i - 1}`]: callee.get(`f${i - 1}`) },
+        });
         if (i % 10 === 0) both.collector.collect('minor');
       }
       last.call = callee.get('f29');
@@ -202,7 +204,12 @@ describe('under running code', () => {
       verify(both.jit);
     });
     expect(calls.at(-1)!(100)).toBe(120);
-    expect(reports.map(({ moved, pinned, liveObjects }) => moved + pinned <= 20 && liveObjects === 20)).toEqual([true, true, true, true]);
+    expect(reports.map(({ moved, pinned, liveObjects }) => moved + pinned <= 20 && liveObjects === 20)).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
     expect(reports[0]!.moved).toBeGreaterThan(0);
   });
 
@@ -342,7 +349,8 @@ describe('reports and events', () => {
 test('code that JS forgets while it waits can go on calling its host functions', () => {
   const both = makeCollector();
   let calls = 0;
-  const source = 'declare void @note()\ndefine i32 @f() {\n call void @note()\n call void @note()\n call void @note()\n ret i32 7\n}';
+  const source =
+    'declare void @note()\ndefine i32 @f() {\n call void @note()\n call void @note()\n call void @note()\n ret i32 7\n}';
   const make = () => {
     const note = hostFunction('void ()', () => {
       calls++;
@@ -372,7 +380,12 @@ test('a Jit that is disposed, and collectors of it', () => {
   const collector = new CopyingCollector(jit);
   const object = collector.compile(counter);
   jit.dispose();
-  for (const run of [() => collector.collect(), () => collector.compile(counter), () => collector.adopt(object), () => new CopyingCollector(jit)])
+  for (const run of [
+    () => collector.collect(),
+    () => collector.compile(counter),
+    () => collector.adopt(object),
+    () => new CopyingCollector(jit),
+  ])
     expect(errorOf(run)).toBeInstanceOf(StateError);
   collector.dispose();
   expect(() => makeJit()).not.toThrow();

@@ -1,7 +1,15 @@
 /**
  * CopyingCollector: full spaces, adoption, bad options, and the end of a collector.
  */
-import { CopyingCollector, hostFunction, PinnedError, PlacementError, SpaceFullError, StateError, type CodeObject } from 'nomad-jit';
+import {
+  CopyingCollector,
+  hostFunction,
+  PinnedError,
+  PlacementError,
+  SpaceFullError,
+  StateError,
+  type CodeObject,
+} from 'nomad-jit';
 import { collect, collectAll, compileHolding, expectSound, makeCollector, verify } from './support/collectors';
 import { at, collectGarbage, errorOf, makeJit } from './support/jits';
 import { returning, threeSegments } from './support/programs';
@@ -34,7 +42,10 @@ describe('full spaces', () => {
     const kinds = new Set<string>();
     both.collector.on('collection', ({ kind }) => kinds.add(kind));
     const held: CodeObject[] = [];
-    const fill = (): unknown => errorOf(() => { for (;;) held.push(both.collector.compile(returning('f', held.length + 1))); });
+    const fill = (): unknown =>
+      errorOf(() => {
+        for (;;) held.push(both.collector.compile(returning('f', held.length + 1)));
+      });
     const error = fill() as SpaceFullError;
     expect(error).toBeInstanceOf(SpaceFullError);
     expect(error.requestedBytes).toBe(held[0]!.sizes.code);
@@ -77,7 +88,9 @@ describe('full spaces', () => {
     }
     verify(jit);
     const held: CodeObject[] = [];
-    const error = errorOf(() => { for (;;) held.push(collector.compile(source)); });
+    const error = errorOf(() => {
+      for (;;) held.push(collector.compile(source));
+    });
     expect(error).toBeInstanceOf(SpaceFullError);
     expect(error.message).toMatch(/data/);
     expect(held.length).toBeGreaterThan(1);
@@ -86,11 +99,11 @@ describe('full spaces', () => {
 
   test('alignments hold through collections, and their gaps are free again', () => {
     const both = makeCollector({ nurseryBytes: 8192, oldBytes: 16384, promoteAfter: 2 });
-    const source = (i: number): string => returning('f', i).replace('()', `() align ${16 << i % 6}`);
+    const source = (i: number): string => returning('f', i).replace('()', `() align ${16 << (i % 6)}`);
     const held = upTo(12).map((i) => both.collector.compile(source(i)));
     for (const kind of ['minor', 'minor', 'major', 'major'] as const) {
       collect(both, kind, held);
-      expect(held.map((object, i) => object.addressOf('f') % BigInt(16 << i % 6))).toEqual(held.map(() => 0n));
+      expect(held.map((object, i) => object.addressOf('f') % BigInt(16 << (i % 6)))).toEqual(held.map(() => 0n));
       expect(held.map((object) => object.get('f')())).toEqual(upTo(12));
     }
   });
@@ -100,7 +113,11 @@ describe('adopt', () => {
   test('places what is not placed, moves what is, and gives its old place back', async () => {
     const both = makeCollector();
     const space = both.jit.createSpace();
-    const held = [both.jit.compile(threeSegments), both.jit.load(returning('f', 2)), both.jit.compile(threeSegments, { moves: 'all' })];
+    const held = [
+      both.jit.compile(threeSegments),
+      both.jit.load(returning('f', 2)),
+      both.jit.compile(threeSegments, { moves: 'all' }),
+    ];
     held[2]!.place(space.allocate(held[2]!)).get('square')(3);
     expect(held.map((object) => both.collector.adopt(object) === object)).toEqual([true, true, true]);
     expect(held.map((object) => both.collector.adopt(object) === object)).toEqual([true, true, true]);
@@ -165,7 +182,10 @@ define i32 @f() {
     expect(errorOf(() => both.collector.adopt(object)).message).toBe('stop');
     expect(object.state).toBe('placed');
     const counts = upTo(2).map(() => collect(both, 'major', [object]));
-    expect(counts.map(({ liveObjects, pinned }) => [liveObjects, pinned])).toEqual([[1, 0], [1, 0]]);
+    expect(counts.map(({ liveObjects, pinned }) => [liveObjects, pinned])).toEqual([
+      [1, 0],
+      [1, 0],
+    ]);
     expect(counts.some(({ moved }) => moved === 1)).toBe(true);
     expect(object.get('f')()).toBe(1);
     expect(errorOf(() => both.collector.compile(source, { imports: { stop } })).message).toBe('stop');
@@ -192,7 +212,13 @@ describe('options and the end', () => {
     const free = (): number => jit.createSpace({ codeBytes: most, constantBytes: 0, dataBytes: 0 }).sizes.code;
     for (const options of [{ nurseryBytes: '1' }, { oldBytes: {} }, { promoteAfter: null }, { zeal: 1 }, 3])
       expect(errorOf(() => new CopyingCollector(jit, options as object))).toBeInstanceOf(TypeError);
-    for (const options of [{ nurseryBytes: 0 }, { nurseryBytes: -1 }, { oldBytes: 1.5 }, { promoteAfter: 256 }, { promoteAfter: -1 }])
+    for (const options of [
+      { nurseryBytes: 0 },
+      { nurseryBytes: -1 },
+      { oldBytes: 1.5 },
+      { promoteAfter: 256 },
+      { promoteAfter: -1 },
+    ])
       expect(errorOf(() => new CopyingCollector(jit, options))).toBeInstanceOf(RangeError);
     for (const options of [{ nurseryBytes: 2 ** 31 }, { oldBytes: 2 ** 29 }, { oldBytes: 300 * 2 ** 20 }, { nurseryBytes: most }])
       expect(errorOf(() => new CopyingCollector(jit, options))).toBeInstanceOf(SpaceFullError);
@@ -209,11 +235,17 @@ describe('options and the end', () => {
       const collector = new CopyingCollector(jit, options);
       const held = { object: collector.compile(returning('f', round)) as CodeObject | undefined };
       collector.addRoot(held.object!);
-      (() => { for (let i = 0; i < 5; i++) collector.compile(threeSegments); })();
+      (() => {
+        for (let i = 0; i < 5; i++) collector.compile(threeSegments);
+      })();
       await collectGarbage();
       collector.dispose();
       collector.dispose();
-      for (const run of [() => collector.collect(), () => collector.compile(returning('f', 1)), () => collector.adopt(held.object!)])
+      for (const run of [
+        () => collector.collect(),
+        () => collector.compile(returning('f', 1)),
+        () => collector.adopt(held.object!),
+      ])
         expect(errorOf(run)).toBeInstanceOf(StateError);
       await collectGarbage();
       expect([held.object!.get('f')(), jit.stats().objects.live]).toEqual([round, 1]);
@@ -230,7 +262,8 @@ describe('options and the end', () => {
     const counts = [0, 0];
     collectors.forEach((collector, i) => collector.on('collection', () => void counts[i]!++));
     const note = hostFunction('i32 (i32)', (x: number) => x + 1);
-    const source = 'declare i32 @note(i32)\ndefine i32 @f(i32 %x) {\n %y = call i32 @note(i32 %x)\n %z = call i32 @note(i32 %y)\n ret i32 %z\n}';
+    const source =
+      'declare i32 @note(i32)\ndefine i32 @f(i32 %x) {\n %y = call i32 @note(i32 %x)\n %z = call i32 @note(i32 %y)\n ret i32 %z\n}';
     const objects = collectors.map((collector) => collector.compile(source, { imports: { note } }));
     const calls = objects.map((object) => object.get('f'));
     expect(calls.map((call) => call(1))).toEqual([3, 3]);

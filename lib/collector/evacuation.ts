@@ -94,7 +94,8 @@ export class Evacuation {
       const parts = this.#parts.get(handle);
       const data = this.#moves[i * moveLength + 3] ?? -1;
       if (parts !== undefined && data !== -1) this.#parts.releaseData(data, parts);
-      if (this.#places[i] === old.activePlace) old.release(this.#moves[i * moveLength + 1] ?? 0, this.#managed.bytes[handle] ?? 0);
+      if (this.#places[i] === old.activePlace)
+        old.release(this.#moves[i * moveLength + 1] ?? 0, this.#managed.bytes[handle] ?? 0);
     }
   }
 

@@ -48,7 +48,14 @@ export class FixedParts {
     if (constantBytes === 0 && dataBytes === 0) return undefined;
     const constants = this.#take(object, 'constants', constantBytes);
     const data = this.#takeOrUndo(object, dataBytes, () => this.#release('constants', constants, constantBytes));
-    const parts = { constants, constantBytes, data, dataBytes, dataAlignment: alignmentOf(object, 'data'), movesData: object.moves === 'all' };
+    const parts = {
+      constants,
+      constantBytes,
+      data,
+      dataBytes,
+      dataAlignment: alignmentOf(object, 'data'),
+      movesData: object.moves === 'all',
+    };
     this.#parts.set(handle, parts);
     return parts;
   }

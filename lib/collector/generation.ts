@@ -61,14 +61,17 @@ export class Generation {
   allocate(bytes: number, alignment: number): number | undefined {
     const { base, gaps } = this.#halves[this.#active];
     const offset =
-      this.#freeList === undefined ? gaps.allocate(bytes, alignment) : this.#freeList.allocate(bytes, Math.max(alignment, granuleBytes));
+      this.#freeList === undefined
+        ? gaps.allocate(bytes, alignment)
+        : this.#freeList.allocate(bytes, Math.max(alignment, granuleBytes));
     return offset === undefined ? undefined : base + offset;
   }
 
   /** Gives back what `allocate` gave, if it can be had again before the next evacuation. */
   release(offset: number, bytes: number): void {
     const { base } = this.#halves[this.#active];
-    if (this.#freeList !== undefined && offset >= base && offset < base + this.bytes) this.#freeList.release(offset - base, bytes);
+    if (this.#freeList !== undefined && offset >= base && offset < base + this.bytes)
+      this.#freeList.release(offset - base, bytes);
   }
 
   /** Makes the other half active. `managed` knows what is still there. */

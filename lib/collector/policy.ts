@@ -19,8 +19,7 @@ export interface CollectorSizes {
 export function collectorSizes(core: JitCore, nurseryBytes: unknown, oldBytes: unknown): CollectorSizes {
   const free = core.arena.code.largestFreeBytes;
   const most = 2 ** 31;
-  const pages = (name: string, bytes: unknown): number =>
-    Math.ceil(integerBetween(name, bytes, 1, most) / pageBytes) * pageBytes;
+  const pages = (name: string, bytes: unknown): number => Math.ceil(integerBetween(name, bytes, 1, most) / pageBytes) * pageBytes;
   return {
     nurseryBytes: pages('nurseryBytes', nurseryBytes ?? atLeastOnePage(Math.min(mebibyte / 4, Math.floor(free / 32)))),
     oldBytes: pages('oldBytes', oldBytes ?? atLeastOnePage(Math.min(16 * mebibyte, Math.floor(free / 8)))),

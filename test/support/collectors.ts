@@ -4,7 +4,15 @@
  * In: a collector and the code objects that a test holds. Out: collections. Always true: after each one native records agree, no two code
  * objects overlap, and exactly as many live as the test's own model says.
  */
-import { CopyingCollector, hostFunction, type Collection, type CollectorOptions, type CodeObject, type HostFunction, type Jit } from 'nomad-jit';
+import {
+  CopyingCollector,
+  hostFunction,
+  type Collection,
+  type CollectorOptions,
+  type CodeObject,
+  type HostFunction,
+  type Jit,
+} from 'nomad-jit';
 import { coreOf } from '../../lib/core';
 import { collectGarbage, makeJit } from './jits';
 
