@@ -140,9 +140,9 @@ describe('adopt', () => {
     expect(errorOf(() => collector.adopt(fixed))).toBeInstanceOf(StateError);
     expect(errorOf(() => collector.compile(returning('f', 1), { retain: 'none' }))).toBeInstanceOf(StateError);
     expect(errorOf(() => collector.adopt(freed))).toBeInstanceOf(StateError);
-    for (const call of [collector.adopt, collector.addRoot, collector.explainPin])
-      expect(errorOf(() => call.call(collector, foreign))).toBeInstanceOf(PlacementError);
-    expect(errorOf(() => collector.adopt({} as CodeObject))).toBeInstanceOf(TypeError);
+    for (const what of ['adopt', 'addRoot', 'explainPin'] as const)
+      expect(errorOf(() => collector[what](foreign))).toBeInstanceOf(PlacementError);
+    expect(errorOf(() => collector.adopt({} as never))).toBeInstanceOf(TypeError);
     expect(collector.collect()).toMatchObject({ liveObjects: 0, freed: 0 });
     expect(jit.stats().objects).toEqual({ live: 1, placed: 0 });
   });
@@ -260,7 +260,7 @@ describe('options and the end', () => {
     const jit = makeJit();
     const collectors = [new CopyingCollector(jit, { zeal: true }), new CopyingCollector(jit, { zeal: true })];
     const counts = [0, 0];
-    collectors.forEach((collector, i) => collector.on('collection', () => void counts[i]!++));
+    collectors.forEach((collector, i) => collector.on('collection', () => counts[i]!++));
     const note = hostFunction('i32 (i32)', (x: number) => x + 1);
     const source =
       'declare i32 @note(i32)\ndefine i32 @f(i32 %x) {\n %y = call i32 @note(i32 %x)\n %z = call i32 @note(i32 %y)\n ret i32 %z\n}';

@@ -16,7 +16,7 @@ test(
         if (done % betweenChecks === betweenChecks - 1) await program.check();
         program.step();
       } catch (error) {
-        throw new Error(`operation ${done} with SEED=${seed}: ${(error as Error).stack}`);
+        throw new Error(`operation ${done} with SEED=${seed}: ${(error as Error).stack}`, { cause: error });
       }
     }
     await program.check();

@@ -303,6 +303,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
   #collect(kind: CollectionKind): Collection {
     const start = performance.now();
     const fragmentationBefore = fragmentationOf(this.#old);
+    if (kind === 'major') this.#old.prepareFlip();
     const dead = this.#dead.filter((handle) => this.#core.objects.isDead(handle));
     this.#dead = dead.length === 0 ? [] : this.#core.freeMany(dead).filter((handle) => this.#isManaged(handle));
     const pins = new Set(this.#core.native.pins());

@@ -28,6 +28,8 @@ export class Generation {
   #active: 0 | 1 = 0;
   /** Of the active half of the old generation, except while it is evacuated. */
   #freeList: FreeListAllocator | undefined;
+  /** What is released now is found when everything is evacuated. */
+  #isEnding = false;
 
   /** Throws SpaceFullError if the arena has no room for it. */
   constructor(core: JitCore, index: GenerationIndex, bytes: number) {
@@ -70,8 +72,13 @@ export class Generation {
   /** Gives back what `allocate` gave, if it can be had again before the next evacuation. */
   release(offset: number, bytes: number): void {
     const { base } = this.#halves[this.#active];
-    if (this.#freeList !== undefined && offset >= base && offset < base + this.bytes)
+    if (!this.#isEnding && this.#freeList !== undefined && offset >= base && offset < base + this.bytes)
       this.#freeList.release(offset - base, bytes);
+  }
+
+  /** A `flip` will follow: until then what is released need not be had again. */
+  prepareFlip(): void {
+    this.#isEnding = true;
   }
 
   /** Makes the other half active. `managed` knows what is still there. */
@@ -85,6 +92,7 @@ export class Generation {
   /** The evacuation is over. */
   settle(): void {
     if (this.index === 0) return;
+    this.#isEnding = false;
     this.#freeList = FreeListAllocator.withFree(this.bytes, this.#halves[this.#active].gaps.freeExtents());
   }
 
@@ -109,8 +117,7 @@ export class Generation {
 function obstacles(managed: Managed, handles: Int32Array, place: Place, base: number): Extent[] {
   const { place: places, offset, bytes } = managed;
   const found: Extent[] = [];
-  for (let i = 0; i < handles.length; i++) {
-    const handle = handles[i] ?? 0;
+  for (const handle of handles) {
     if (places[handle] !== place || bytes[handle] === 0) continue;
     const start = (offset[handle] ?? 0) - base;
     found.push({ base: start, limit: alignUp(start + (bytes[handle] ?? 0), granuleBytes) });

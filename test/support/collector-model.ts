@@ -93,13 +93,20 @@ export class ModelledProgram {
 
   #do(what: string, run: () => void): void {
     this.counts[what] = (this.counts[what] ?? 0) + 1;
-    if (this.#depth > 0) return run();
+    if (this.#depth > 0) {
+      run();
+      return;
+    }
     this.#mayStop = false;
     try {
       run();
     } catch (error) {
-      if (!(error instanceof Stop) || !this.#mayStop) throw error;
+      if (!(error instanceof Stop && this.#mayHaveStopped())) throw error;
     }
+  }
+
+  #mayHaveStopped(): boolean {
+    return this.#mayStop;
   }
 
   /** What the host function does: some operations, and sometimes it throws. */
@@ -121,12 +128,21 @@ export class ModelledProgram {
 
   #compile(): void {
     const held = this.#heldOnes();
-    if (held.length >= most) return this.#drop();
+    if (held.length >= most) {
+      this.#drop();
+      return;
+    }
     const number = this.#number++;
     const kind = this.#random(4);
-    const callee = held[this.#random(held.length)];
-    if (kind > 0 && callee !== undefined) return this.#compileCaller(number, callee);
-    if (kind === 0) return this.#compileVisitor(number);
+    const callee = held.at(this.#random(held.length));
+    if (kind > 0 && callee !== undefined) {
+      this.#compileCaller(number, callee);
+      return;
+    }
+    if (kind === 0) {
+      this.#compileVisitor(number);
+      return;
+    }
     const factor = (number % 1000) - 500;
     const source = `define i32 @f${number}(i32 %x) {\n  %y = mul i32 %x, ${factor}\n  ret i32 %y\n}`;
     this.#add(number, this.collector.compile(source), (x) => Math.imul(x, factor), []);
@@ -197,7 +213,7 @@ export class ModelledProgram {
       object.relocate({ space: this.#space, code: slot * slotBytes });
     } catch (error) {
       const isPinned = error instanceof PinnedError && this.#depth > 0 && this.collector.explainPin(object).length > 0;
-      const isTaken = [...this.#space.objects()].length > 0 && /overlap/.test(String(error));
+      const isTaken = [...this.#space.objects()].length > 0 && String(error).includes('overlap');
       demand(isPinned || isTaken, `f${one.number} can't move: ${String(error)}`);
       return;
     }
