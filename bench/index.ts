@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { array } from './array';
 import { call } from './call';
+import { collect } from './collect';
 import { compile } from './compile';
 import { relocateLarge, relocationBytes } from './large';
 import { memory } from './memory';
@@ -24,6 +25,7 @@ const figures: Readonly<Record<string, Figure>> = {
   call,
   array,
   compile,
+  collect,
 };
 
 function usage(message: string): never {

@@ -71,6 +71,12 @@ export class ObjectTable {
     return () => void this.#claims.delete(claim);
   }
 
+  /** Frees dead handles that somebody has claimed and does not want any more. */
+  forgetDead(handles: readonly Handle[]): void {
+    this.#dead.push(...handles);
+    this.#scheduleFreeing();
+  }
+
   /** Whether JS has forgotten what has this handle. */
   isDead(handle: Handle): boolean {
     const reference = this.#objects[handle];

@@ -9,7 +9,7 @@ const wanted = {
   build,
   test: [...build, 'clang-22'],
   demo: [...build, 'clang-22'],
-  bench: [...build, 'clang-22'],
+  bench: [...build, 'clang-22', 'chezscheme'],
   native: [...build, 'doctest-dev'],
   lint: ['clang-format-22'],
   tidy: [...build, 'doctest-dev', 'clang-tidy-22'],

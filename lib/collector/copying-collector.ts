@@ -6,12 +6,12 @@
  *   - live are code objects that JS can reach, roots, what the stack refers to, and what live ones refer to
  *   - what is live and not pinned moves in one batch: out of the nursery's active half, and in a major collection out of the old
  *     generation's
- *   - a pinned one stays where it is, and what is around it is used again
+ *   - a pinned one stays where it is, and what is around it is used again; the collection after that goes around it, the next one moves it
  *
  * A nursery and an old generation, two halves each. A code object is promoted when it has survived `promoteAfter` collections.
  */
 import { EventEmitter } from 'node:events';
-import { integerBetween, optionsObject, show } from '../check';
+import { integerBetween, oneOf, optionsObject, show } from '../check';
 import { alignmentOf, bytesOf, handleIn, moveTo, type CodeObject } from '../code-object';
 import { coreOf, type JitCore } from '../core';
 import { SpaceFullError, StateError } from '../errors';
@@ -20,12 +20,12 @@ import type { Handle } from '../native';
 import type { CompileOptions } from '../options';
 import { pinsOf, type StackRoot } from '../stack-roots';
 import { Evacuation } from './evacuation';
-import { FixedParts } from './fixed-parts';
+import { FixedParts, type Parts } from './fixed-parts';
 import { collectJsGarbage } from './garbage';
 import { Generation } from './generation';
 import { HandleList } from './handle-list';
 import { generationOf, Managed } from './managed';
-import { collectorSizes } from './policy';
+import { collectorSizes, type CollectorSizes } from './policy';
 import type { Collection, CollectionKind } from './report';
 import { isZealous, Zeal } from './zeal';
 
@@ -61,29 +61,40 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
   #freed = 0;
   #freedBytes = 0;
   #isCollecting = false;
+  #isDisposed = false;
+  readonly #onFreed = (handle: Handle): void => this.#noteFreed(handle);
 
   /** Takes its spaces out of the arena. Throws TypeError, RangeError, SpaceFullError, StateError. */
   constructor(jit: Jit, options?: CollectorOptions) {
     super();
     const { nurseryBytes, oldBytes, promoteAfter = 2, zeal = isZealous() } = optionsObject('options', options);
+    if (typeof zeal !== 'boolean') throw new TypeError(`zeal must be a boolean, not ${show(zeal)}`);
     const core = coreOf(jit);
     if (core === undefined) throw new TypeError(`a collector needs a Jit, not ${show(jit)}`);
     core.requireLive('CopyingCollector');
     const sizes = collectorSizes(core, nurseryBytes, oldBytes);
+    this.#promoteAfter = integerBetween('promoteAfter', promoteAfter, 0, 255);
     this.#jit = jit;
     this.#core = core;
-    this.#promoteAfter = integerBetween('promoteAfter', promoteAfter, 0, 255);
-    this.#nursery = new Generation(core, 0, sizes.nurseryBytes);
-    this.#old = new Generation(core, 1, sizes.oldBytes);
-    this.#parts = new FixedParts(core, sizes.fixed);
-    this.#evacuation = new Evacuation(core, this.#managed, this.#parts);
+    const { nursery, old, parts } = makeSpaces(core, sizes);
+    this.#nursery = nursery;
+    this.#old = old;
+    this.#parts = parts;
+    this.#evacuation = new Evacuation(core, this.#managed, parts);
     this.#stop = this.#listen();
     this.#zeal = zeal ? new Zeal(core, () => this.#collectInZeal()) : undefined;
   }
 
   /** Compiles, places in the nursery, and manages. Throws what `jit.compile` throws, and SpaceFullError if nothing more can be freed. */
   compile(source: string | Uint8Array, options?: CompileOptions): CodeObject {
-    return this.adopt(this.#jit.compile(source, options));
+    this.#requireLive('compile');
+    const object = this.#jit.compile(source, options);
+    try {
+      return this.adopt(object);
+    } catch (error) {
+      object.free();
+      throw error;
+    }
   }
 
   /**
@@ -91,20 +102,19 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
    * `retain: 'none'`), PinnedError, PlacementError (another Jit's); then nothing has changed.
    */
   adopt(object: CodeObject): CodeObject {
+    this.#requireLive('adopt');
     const handle = handleIn(this.#core, object, 'adopt');
     if (object.retain === 'none')
       throw new StateError(`adopt: code object '${object.name}' was compiled with retain: 'none' and can't move`);
     if (this.#isManaged(handle)) return object;
-    const bytes = bytesOf(object, 'code');
-    const alignment = alignmentOf(object, 'code');
     const before = object.state === 'placed' ? object.placement : undefined;
-    const parts = before === undefined ? this.#parts.add(handle, object) : undefined;
-    const [generation, code] = bytes === 0 ? [this.#nursery, -1] : this.#roomFor(object, handle, bytes, alignment);
-    this.#admit(handle, generation, code, bytes, alignment, parts !== undefined);
+    const parts = before === undefined ? this.#partsFor(object, handle) : undefined;
     try {
-      moveTo(object, code, parts?.constants ?? -1, parts?.data ?? -1);
+      this.#admit(object, handle);
+      moveTo(object, this.#managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1);
     } catch (error) {
-      if (object.state !== 'placed' || before !== undefined) this.#forget(handle);
+      // Where a constructor throws, it is placed.
+      if (object.state !== 'placed' || before !== undefined) this.#expel(handle);
       throw error;
     }
     if (before !== undefined) before.space.release({ space: before.space, code: before.code }, object);
@@ -113,6 +123,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
 
   /** Keeps a code object alive, as a reference from JS does. */
   addRoot(object: CodeObject): void {
+    this.#requireLive('addRoot');
     handleIn(this.#core, object, 'addRoot');
     this.#roots.add(object);
   }
@@ -127,8 +138,160 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
    * while a collection is under way.
    */
   collect(kind: CollectionKind = 'major'): Collection {
-    this.#core.requireLive('collect');
+    this.#requireLive('collect');
+    oneOf('kind', kind, ['minor', 'major']);
     if (this.#isCollecting) throw new StateError('collect: a collection is under way');
+    const report = this.#collectOnce(kind);
+    this.emit('collection', report);
+    return report;
+  }
+
+  /** What on the stack forbids `object` to move now. */
+  explainPin(object: CodeObject): StackRoot[] {
+    return pinsOf(this.#core, handleIn(this.#core, object, 'explainPin'));
+  }
+
+  /**
+   * Collects nothing any more, and has no roots; what it managed stays where it is until it is freed, and then its spaces go back to the arena.
+   * Does nothing the second time.
+   */
+  dispose(): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    this.#zeal?.stop();
+    this.#roots.clear();
+    for (const stop of this.#stop.splice(0)) stop();
+    if (this.#core.isDisposed) return;
+    const dead = this.#dead.splice(0);
+    this.#core.objects.forgetDead(dead.filter((handle) => this.#isManaged(handle)));
+    this.#disposeSpaces();
+  }
+
+  /** As `dispose`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #requireLive(what: string): void {
+    this.#core.requireLive(what);
+    if (this.#isDisposed) throw new StateError(`${what}: the collector is disposed`);
+  }
+
+  #listen(): Array<() => void> {
+    const { objects, onFreed } = this.#core;
+    onFreed.add(this.#onFreed);
+    return [
+      objects.onDead((handle) => {
+        if (!this.#isManaged(handle)) return false;
+        this.#dead.push(handle);
+        return true;
+      }),
+    ];
+  }
+
+  /** Once nothing is in them. */
+  #disposeSpaces(): void {
+    if (this.#count > 0) return;
+    this.#core.onFreed.delete(this.#onFreed);
+    for (const part of [this.#nursery, this.#old, this.#parts]) part.dispose();
+  }
+
+  #isManaged(handle: Handle): boolean {
+    return (this.#managed.place[handle] ?? 0) !== 0;
+  }
+
+  /** Takes room for it. From now on collections move it, which is before its constructors run. */
+  #admit(object: CodeObject, handle: Handle): void {
+    const bytes = bytesOf(object, 'code');
+    const alignment = alignmentOf(object, 'code');
+    const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#roomFor(object, bytes, alignment);
+    const managed = this.#managed;
+    managed.admit(handle);
+    managed.offset[handle] = offset;
+    managed.bytes[handle] = bytes;
+    managed.alignment[handle] = alignment;
+    managed.age[handle] = 0;
+    managed.hasParts[handle] = this.#parts.get(handle) === undefined ? 0 : 1;
+    managed.place[handle] = generation.activePlace;
+    if (generation === this.#nursery) this.#young.add(handle);
+    this.#count++;
+    this.#liveBytes += bytes;
+  }
+
+  /** Undoes what `adopt` has done so far. */
+  #expel(handle: Handle): void {
+    this.#parts.delete(handle);
+    this.#forget(handle);
+  }
+
+  /** Gives back all that a managed code object has here; returns its bytes, or undefined if it is not managed. */
+  #forget(handle: Handle): number | undefined {
+    const managed = this.#managed;
+    const place = managed.place[handle] ?? 0;
+    if (place === 0) return undefined;
+    const bytes = managed.bytes[handle] ?? 0;
+    if (place === this.#old.activePlace && bytes > 0) this.#old.release(managed.offset[handle] ?? 0, bytes);
+    if (managed.hasParts[handle] === 1) this.#parts.delete(handle);
+    managed.place[handle] = 0;
+    this.#count--;
+    this.#liveBytes -= bytes;
+    return bytes;
+  }
+
+  #noteFreed(handle: Handle): void {
+    const bytes = this.#forget(handle);
+    if (bytes === undefined) return;
+    this.#freed++;
+    this.#freedBytes += bytes;
+    if (this.#isDisposed) this.#disposeSpaces();
+  }
+
+  /** Room for constants and data; after a major collection, if there is none before. */
+  #partsFor(object: CodeObject, handle: Handle): Parts | undefined {
+    try {
+      return this.#parts.add(handle, object);
+    } catch (error) {
+      if (!this.#collectAlone('major')) throw error;
+      return this.#parts.add(handle, object);
+    }
+  }
+
+  /** Room for new code: in the nursery, else in the old generation; first as they are, then after a minor and after a major collection. */
+  #roomFor(object: CodeObject, bytes: number, alignment: number): [Generation, number] {
+    const isSmall = bytes <= this.#nursery.bytes / 2;
+    const found =
+      this.#roomIn(this.#nursery, bytes, alignment) ??
+      (isSmall && this.#collectAlone('minor') ? this.#roomIn(this.#nursery, bytes, alignment) : undefined) ??
+      this.#roomIn(this.#old, bytes, alignment) ??
+      (this.#collectAlone('major') ? this.#roomIn(this.#nursery, bytes, alignment) : undefined) ??
+      this.#roomIn(this.#old, bytes, alignment);
+    if (found !== undefined) return found;
+    const { largestFreeBytes } = this.#old.free;
+    throw new SpaceFullError(
+      `the collector has no room for code object '${object.name}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
+      { requestedBytes: bytes, largestFreeBytes },
+    );
+  }
+
+  #roomIn(generation: Generation, bytes: number, alignment: number): [Generation, number] | undefined {
+    const offset = generation.allocate(bytes, alignment);
+    return offset === undefined ? undefined : [generation, offset];
+  }
+
+  /** Collects on its own, with what V8 can know now; false while a collection is under way. */
+  #collectAlone(kind: CollectionKind): boolean {
+    if (this.#isCollecting) return false;
+    collectJsGarbage();
+    const { objects } = this.#core;
+    const scope = kind === 'minor' ? this.#listYoung() : HandleList.upTo(this.#managed.limit);
+    const dead = new Set(this.#dead);
+    for (const handle of scope) if (this.#isManaged(handle) && objects.isDead(handle)) dead.add(handle);
+    this.#dead = [...dead];
+    this.collect(kind);
+    return true;
+  }
+
+  #collectOnce(kind: CollectionKind): Collection {
     this.#isCollecting = true;
     try {
       return this.#collect(kind);
@@ -137,101 +300,15 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     }
   }
 
-  /** What on the stack forbids `object` to move now. */
-  explainPin(object: CodeObject): StackRoot[] {
-    return pinsOf(this.#core, handleIn(this.#core, object, 'explainPin'));
-  }
-
-  /** Manages nothing any more; what it managed stays where it is until it is freed. */
-  dispose(): void {
-    for (const stop of this.#stop.splice(0)) stop();
-    this.#zeal?.stop();
-  }
-
-  #listen(): Array<() => void> {
-    const { objects, onFreed } = this.#core;
-    const forget = (handle: Handle): void => this.#forget(handle);
-    onFreed.add(forget);
-    const unclaim = objects.onDead((handle) => {
-      if (!this.#isManaged(handle)) return false;
-      this.#dead.push(handle);
-      return true;
-    });
-    return [unclaim, () => onFreed.delete(forget)];
-  }
-
-  #isManaged(handle: Handle): boolean {
-    return (this.#managed.place[handle] ?? 0) !== 0;
-  }
-
-  #admit(handle: Handle, generation: Generation, code: number, bytes: number, alignment: number, hasParts: boolean): void {
-    const managed = this.#managed;
-    managed.admit(handle);
-    managed.offset[handle] = code;
-    managed.bytes[handle] = bytes;
-    managed.alignment[handle] = alignment;
-    managed.age[handle] = 0;
-    managed.hasParts[handle] = hasParts ? 1 : 0;
-    managed.place[handle] = generation.activePlace;
-    if (generation === this.#nursery) this.#young.add(handle);
-    this.#count++;
-    this.#liveBytes += bytes;
-  }
-
-  /** Of a handle that has been freed. */
-  #forget(handle: Handle): void {
-    const managed = this.#managed;
-    const place = managed.place[handle] ?? 0;
-    if (place === 0) return;
-    const bytes = managed.bytes[handle] ?? 0;
-    if (place === this.#old.activePlace && bytes > 0) this.#old.release(managed.offset[handle] ?? 0, bytes);
-    if (managed.hasParts[handle] === 1) this.#parts.delete(handle);
-    managed.place[handle] = 0;
-    this.#count--;
-    this.#liveBytes -= bytes;
-    this.#freed++;
-    this.#freedBytes += bytes;
-  }
-
-  /** Room for new code: in the nursery; else after a minor collection; else in the old generation; else after major ones. */
-  #roomFor(object: CodeObject, handle: Handle, bytes: number, alignment: number): [Generation, number] {
-    const nursery = this.#nursery;
-    const old = this.#old;
-    const isSmall = bytes <= nursery.bytes / 2;
-    let offset = nursery.allocate(bytes, alignment);
-    if (offset !== undefined) return [nursery, offset];
-    if (isSmall && this.#collectAlone('minor')) offset = nursery.allocate(bytes, alignment);
-    if (offset !== undefined) return [nursery, offset];
-    offset = old.allocate(bytes, alignment);
-    if (offset === undefined && this.#collectAlone('major')) offset = old.allocate(bytes, alignment);
-    if (offset !== undefined) return [old, offset];
-    this.#parts.delete(handle);
-    const { largestFreeBytes } = old.free;
-    throw new SpaceFullError(
-      `the collector has no room for code object '${object.name}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
-      { requestedBytes: bytes, largestFreeBytes },
-    );
-  }
-
-  /** Collects on its own, with what V8 can know now; false while a collection is under way. */
-  #collectAlone(kind: CollectionKind): boolean {
-    if (this.#isCollecting) return false;
-    collectJsGarbage();
-    const { limit, place } = this.#managed;
-    const { objects } = this.#core;
-    this.#dead = [];
-    for (let handle = 0; handle < limit; handle++) if (place[handle] !== 0 && objects.isDead(handle)) this.#dead.push(handle);
-    this.collect(kind);
-    return true;
-  }
-
   #collect(kind: CollectionKind): Collection {
     const start = performance.now();
     const fragmentationBefore = fragmentationOf(this.#old);
+    if (kind === 'major') this.#old.prepareFlip();
     const dead = this.#dead.filter((handle) => this.#core.objects.isDead(handle));
     this.#dead = dead.length === 0 ? [] : this.#core.freeMany(dead).filter((handle) => this.#isManaged(handle));
     const pins = new Set(this.#core.native.pins());
-    const { moved, promoted, pinned, bytes, relocations } = this.#evacuate(kind, pins);
+    const { moved, promoted, bytes, relocations } = this.#evacuate(kind, pins);
+    const pinned = this.#countPinned(kind, pins);
     const report: Collection = {
       ...{ kind, moved, promoted, freed: this.#freed, pinned, movedBytes: bytes, freedBytes: this.#freedBytes, relocations },
       pauseMilliseconds: performance.now() - start,
@@ -240,23 +317,33 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     };
     this.#freed = 0;
     this.#freedBytes = 0;
-    this.emit('collection', report);
     return report;
+  }
+
+  #countPinned(kind: CollectionKind, pins: ReadonlySet<Handle>): number {
+    const { place, bytes } = this.#managed;
+    const isInScope = (handle: Handle): boolean => kind === 'major' || generationOf(place[handle] ?? 0) === 0;
+    return [...pins].filter((handle) => this.#isManaged(handle) && bytes[handle] !== 0 && isInScope(handle)).length;
+  }
+
+  /** Valid until the next call. */
+  #listYoung(): Int32Array {
+    return this.#young.keep((handle) => this.#isManaged(handle) && generationOf(this.#managed.place[handle] ?? 0) === 0);
   }
 
   #evacuate(kind: CollectionKind, pins: ReadonlySet<Handle>): ReturnType<Evacuation['run']> {
     const managed = this.#managed;
     const nursery = this.#nursery;
     const old = this.#old;
-    const young = this.#young.keep((handle) => generationOf(managed.place[handle] ?? 0) === 0 && this.#isManaged(handle));
+    const young = this.#listYoung();
     this.#evacuation.begin(this.#count);
     if (kind === 'major') {
       const all = HandleList.upTo(managed.limit);
       old.flip(managed, all);
-      this.#evacuation.plan(all, old.otherPlace, pins, () => old);
+      this.#evacuation.plan(all, old, pins, () => old);
     }
     nursery.flip(managed, young);
-    this.#evacuation.plan(young, nursery.otherPlace, pins, (handle) =>
+    this.#evacuation.plan(young, nursery, pins, (handle) =>
       (managed.age[handle] ?? 0) + 1 >= this.#promoteAfter ? old : nursery,
     );
     try {
@@ -265,7 +352,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
       // Where everything still is becomes active again.
       nursery.flip(managed, young);
       if (kind === 'major') old.flip(managed, HandleList.upTo(managed.limit));
-      else this.#evacuation.giveBack(old);
+      this.#evacuation.giveBack(old);
       throw error;
     } finally {
       if (kind === 'major') old.settle();
@@ -278,6 +365,22 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     const { native } = this.#core;
     for (const { base, limit } of [this.#nursery.inactive, this.#old.inactive]) native.poison(base, limit);
     native.verify();
+  }
+}
+
+/** Takes all spaces out of the arena, or none. */
+function makeSpaces(core: JitCore, sizes: CollectorSizes): { nursery: Generation; old: Generation; parts: FixedParts } {
+  const made: Array<{ dispose(): void }> = [];
+  const noted = <T extends { dispose(): void }>(part: T): T => (made.push(part), part);
+  try {
+    return {
+      nursery: noted(new Generation(core, 0, sizes.nurseryBytes)),
+      old: noted(new Generation(core, 1, sizes.oldBytes)),
+      parts: noted(new FixedParts(core, sizes.fixed)),
+    };
+  } catch (error) {
+    for (const part of made) part.dispose();
+    throw error;
   }
 }
 

@@ -18,7 +18,6 @@ const moveLength = 4;
 export interface Evacuated {
   moved: number;
   promoted: number;
-  pinned: number;
   bytes: number;
   relocations: number;
 }
@@ -32,7 +31,6 @@ export class Evacuation {
   #moves = new Int32Array(256 * moveLength);
   #places = new Uint8Array(256);
   #count = 0;
-  #pinned = 0;
 
   constructor(core: JitCore, managed: Managed, parts: FixedParts) {
     this.#core = core;
@@ -42,24 +40,21 @@ export class Evacuation {
 
   begin(atMost: number): void {
     this.#count = 0;
-    this.#pinned = 0;
     if (atMost * moveLength <= this.#moves.length) return;
     this.#moves = new Int32Array(Math.ceil(atMost * 1.5) * moveLength);
     this.#places = new Uint8Array(Math.ceil(atMost * 1.5));
   }
 
-  /** Plans moves for those of `handles` that are at `from` and not pinned; `targetOf` says to which generation. */
-  plan(handles: Int32Array, from: number, pins: ReadonlySet<Handle>, targetOf: (handle: Handle) => Generation): void {
-    const { place, bytes, alignment } = this.#managed;
+  /** Plans moves for those of `handles` that are in the half that `from` evacuates, and not pinned; `targetOf` says to which generation. */
+  plan(handles: Int32Array, from: Generation, pins: ReadonlySet<Handle>, targetOf: (handle: Handle) => Generation): void {
+    const { place, bytes } = this.#managed;
+    const fromPlace = from.otherPlace;
+    const hasPins = pins.size > 0;
     for (const handle of handles) {
-      if (place[handle] !== from || bytes[handle] === 0) continue;
-      if (pins.size > 0 && pins.has(handle)) {
-        this.#pinned++;
-        continue;
-      }
+      if (place[handle] !== fromPlace || bytes[handle] === 0 || (hasPins && pins.has(handle))) continue;
       const target = targetOf(handle);
-      const offset = target.allocate(bytes[handle] ?? 0, alignment[handle] ?? 0);
-      if (offset !== undefined) this.#add(handle, offset, target.activePlace); // else it stays, as a pinned one does
+      // What finds no room where it is to go stays in its generation, and at worst where it is, as a pinned one does.
+      if (!this.#planMove(handle, target) && target !== from) this.#planMove(handle, from);
     }
   }
 
@@ -67,20 +62,28 @@ export class Evacuation {
   run(): Evacuated {
     const report = this.#report.fill(0);
     if (this.#count > 0) this.#core.native.moveBatch(this.#moves, this.#count, report);
-    let promoted = 0;
+    const promoted = this.#note();
+    const [moved = 0, bytes = 0, relocations = 0] = report;
+    return { moved, promoted, bytes, relocations };
+  }
+
+  /** Where everything is now; returns how many were promoted. */
+  #note(): number {
     const { offset, place, age } = this.#managed;
-    for (let i = 0; i < this.#count; i++) {
-      const at = i * moveLength;
-      const handle = this.#moves[at] ?? 0;
-      const to = this.#places[i] ?? 0;
+    const moves = this.#moves;
+    const places = this.#places;
+    const count = this.#count;
+    let promoted = 0;
+    for (let i = 0, at = 0; i < count; i++, at += moveLength) {
+      const handle = moves[at] ?? 0;
+      const to = places[i] ?? 0;
       if (generationOf(to) !== generationOf(place[handle] ?? 0)) promoted++;
-      offset[handle] = this.#moves[at + 1] ?? 0;
+      offset[handle] = moves[at + 1] ?? 0;
       place[handle] = to;
       age[handle] = Math.min(255, (age[handle] ?? 0) + 1);
-      this.#settleData(handle, this.#moves[at + 3] ?? -1);
+      if (moves[at + 3] !== -1) this.#settleData(handle, moves[at + 3] ?? -1);
     }
-    const [moved = 0, bytes = 0, relocations = 0] = report;
-    return { moved, promoted, pinned: this.#pinned, bytes, relocations };
+    return promoted;
   }
 
   /** After a refusal: what was taken for promotion, and for data. */
@@ -93,6 +96,13 @@ export class Evacuation {
       if (this.#places[i] === old.activePlace)
         old.release(this.#moves[i * moveLength + 1] ?? 0, this.#managed.bytes[handle] ?? 0);
     }
+  }
+
+  #planMove(handle: Handle, target: Generation): boolean {
+    const { bytes, alignment } = this.#managed;
+    const offset = target.allocate(bytes[handle] ?? 0, alignment[handle] ?? 0);
+    if (offset !== undefined) this.#add(handle, offset, target.activePlace);
+    return offset !== undefined;
   }
 
   #add(handle: Handle, code: number, place: number): void {

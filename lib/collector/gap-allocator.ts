@@ -40,6 +40,7 @@ export class GapAllocator {
       const offset = alignment <= granuleBytes ? this.#next : alignUp(this.#next, alignment);
       const limit = this.#gaps[this.#gap]?.limit ?? 0;
       if (offset + bytes <= limit) {
+        if (offset > this.#next) this.#skipped.push({ base: this.#next, limit: offset });
         this.#next = (offset + bytes + granuleBytes - 1) & -granuleBytes;
         return offset;
       }

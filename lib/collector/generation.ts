@@ -28,6 +28,8 @@ export class Generation {
   #active: 0 | 1 = 0;
   /** Of the active half of the old generation, except while it is evacuated. */
   #freeList: FreeListAllocator | undefined;
+  /** What is released now is found when everything is evacuated. */
+  #isEnding = false;
 
   /** Throws SpaceFullError if the arena has no room for it. */
   constructor(core: JitCore, index: GenerationIndex, bytes: number) {
@@ -37,7 +39,13 @@ export class Generation {
       const space = createSpace(core, { code: bytes, constants: 0, data: 0 }, 'free-list');
       return { space, base: core.spaces.get(space)?.code.base ?? 0, gaps: new GapAllocator(space.sizes.code) };
     };
-    this.#halves = [half(), half()];
+    const first = half();
+    try {
+      this.#halves = [first, half()];
+    } catch (error) {
+      first.space.dispose();
+      throw error;
+    }
     if (index === 1) this.#freeList = new FreeListAllocator(bytes);
   }
 
@@ -64,8 +72,13 @@ export class Generation {
   /** Gives back what `allocate` gave, if it can be had again before the next evacuation. */
   release(offset: number, bytes: number): void {
     const { base } = this.#halves[this.#active];
-    if (this.#freeList !== undefined && offset >= base && offset < base + this.bytes)
+    if (!this.#isEnding && this.#freeList !== undefined && offset >= base && offset < base + this.bytes)
       this.#freeList.release(offset - base, bytes);
+  }
+
+  /** A `flip` will follow: until then what is released need not be had again. */
+  prepareFlip(): void {
+    this.#isEnding = true;
   }
 
   /** Makes the other half active. `managed` knows what is still there. */
@@ -79,6 +92,7 @@ export class Generation {
   /** The evacuation is over. */
   settle(): void {
     if (this.index === 0) return;
+    this.#isEnding = false;
     this.#freeList = FreeListAllocator.withFree(this.bytes, this.#halves[this.#active].gaps.freeExtents());
   }
 
@@ -101,11 +115,12 @@ export class Generation {
 }
 
 function obstacles(managed: Managed, handles: Int32Array, place: Place, base: number): Extent[] {
+  const { place: places, offset, bytes } = managed;
   const found: Extent[] = [];
   for (const handle of handles) {
-    if (managed.place[handle] !== place || managed.bytes[handle] === 0) continue;
-    const offset = (managed.offset[handle] ?? 0) - base;
-    found.push({ base: offset, limit: alignUp(offset + (managed.bytes[handle] ?? 0), granuleBytes) });
+    if (places[handle] !== place || bytes[handle] === 0) continue;
+    const start = (offset[handle] ?? 0) - base;
+    found.push({ base: start, limit: alignUp(start + (bytes[handle] ?? 0), granuleBytes) });
   }
   return found.sort((a, b) => a.base - b.base);
 }

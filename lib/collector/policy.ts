@@ -21,8 +21,13 @@ export function collectorSizes(core: JitCore, nurseryBytes: unknown, oldBytes: u
   const most = 2 ** 31;
   const pages = (name: string, bytes: unknown): number => Math.ceil(integerBetween(name, bytes, 1, most) / pageBytes) * pageBytes;
   return {
-    nurseryBytes: pages('nurseryBytes', nurseryBytes ?? Math.min(mebibyte / 4, Math.floor(free / 32))),
-    oldBytes: pages('oldBytes', oldBytes ?? Math.min(16 * mebibyte, Math.floor(free / 8))),
+    nurseryBytes: pages('nurseryBytes', nurseryBytes ?? atLeastOnePage(Math.min(mebibyte / 4, Math.floor(free / 32)))),
+    oldBytes: pages('oldBytes', oldBytes ?? atLeastOnePage(Math.min(16 * mebibyte, Math.floor(free / 8)))),
     fixed: perSegment((name) => Math.floor(core.arena[name].largestFreeBytes / 4 / pageBytes) * pageBytes),
   };
+}
+
+/** Of a full arena a page is too much too, and whoever takes it says so. */
+function atLeastOnePage(bytes: number): number {
+  return Math.max(pageBytes, bytes);
 }

@@ -14,22 +14,23 @@ export function isZealous(): boolean {
 export class Zeal {
   readonly #core: JitCore;
   readonly #run: () => void;
+  readonly #before: (() => void) | undefined;
+  #isStopped = false;
 
   constructor(core: JitCore, run: () => void) {
     const before = core.atHostCall;
     this.#core = core;
-    this.#run =
-      before === undefined
-        ? run
-        : () => {
-            before();
-            run();
-          };
+    this.#before = before;
+    this.#run = () => {
+      before?.();
+      if (!this.#isStopped) run();
+    };
     core.atHostCall = this.#run;
   }
 
-  /** Ends it, and what has begun later. */
+  /** Ends it. */
   stop(): void {
-    if (this.#core.atHostCall === this.#run) this.#core.atHostCall = undefined;
+    this.#isStopped = true;
+    if (this.#core.atHostCall === this.#run) this.#core.atHostCall = this.#before;
   }
 }

@@ -38,6 +38,19 @@ bool callsSetjmp(const Function &function) {
          });
 }
 
+bool keepsCodeAddresses(const Function &function) {
+  if (any_of(function, [](const BasicBlock &block) { return block.hasAddressTaken(); }))
+    return true;
+  return any_of(instructions(function), [](const Instruction &instruction) {
+    const auto *call = dyn_cast<CallBase>(&instruction);
+    if (!call)
+      return false;
+    const auto *intrinsic = dyn_cast<IntrinsicInst>(call);
+    Intrinsic::ID id = intrinsic ? intrinsic->getIntrinsicID() : Intrinsic::not_intrinsic;
+    return call->isInlineAsm() || id == Intrinsic::returnaddress || id == Intrinsic::addressofreturnaddress;
+  });
+}
+
 void addAlias(const GlobalAlias &alias, Exports &exports) {
   const GlobalObject *object = alias.getAliaseeObject();
   if (const auto *function = dyn_cast_or_null<Function>(object))
@@ -53,9 +66,11 @@ Exports nomad::exportsOf(const llvm::Module &ir) {
   for (const Function &function : ir)
     if (isExported(function))
       exports.functions.push_back(exportOf(function, function.getName()));
-  for (const Function &function : ir)
+  for (const Function &function : ir) {
     if (callsSetjmp(function))
       exports.returnsTwice.push_back(function.getName().str());
+    exports.keepsCodeAddresses |= keepsCodeAddresses(function);
+  }
   for (const GlobalVariable &global : ir.globals())
     if (isExported(global) && !global.isThreadLocal())
       exports.globals.push_back(exportOf(global, global.getName()));

@@ -30,6 +30,8 @@ struct Exports {
   std::vector<ExportedGlobal> globals;
   /// Functions, exported or not, that call what may return twice (setjmp).
   std::vector<std::string> returnsTwice;
+  /// Code may have labels' addresses or its own return address: blockaddress, llvm.returnaddress, inline assembly.
+  bool keepsCodeAddresses = false;
 };
 
 /// Functions, globals and aliases with a definition that other modules could link to.

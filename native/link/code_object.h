@@ -64,6 +64,7 @@ struct Image {
   std::array<std::uint32_t, 3> storedBytes{};
   Offset initializer = noOffset; // in code; runs once, after the first placement
   std::vector<CodeExtent> returnsTwice;
+  std::vector<Offset> jumpTargets; // see jump_targets.h
 };
 
 /// A function that has been redirected: who asks for it gets another.
@@ -104,6 +105,7 @@ struct alignas(64) CodeObject {
   bool isDefinition = false;           // some name that later compiles may link to stands for a function of it
   StackUse stackUse;                   // while a walk of the stack is current
   bool isEnding = false;               // its exit handlers and destructors run
+  bool keepsCodeAddresses = false;     // it may have addresses in code elsewhere than in return slots
   Offset unwind = noOffset;            // of its unwind records, in code
   std::uint32_t unwindSlot = noOffset; // see unwind.h
   llvm::SmallVector<EntryUse, 1> entries;

@@ -226,6 +226,8 @@ Error JITLinkCapture::classifySections(LinkGraph &graph) {
   for (Section &section : graph.sections()) {
     if (!isAllocated(section))
       continue;
+    if ((section.getMemProt() & MemProt::Exec) != MemProt::None)
+      jumpTargets_.addText(section);
     section.setMemProt(protectionOf(segmentOf(section)));
     section.setMemLifetime(orc::MemLifetime::Standard);
   }
@@ -263,9 +265,11 @@ Error JITLinkCapture::capture(LinkGraph &graph) {
     if (isAllocated(section))
       for (Block *block : section.blocks())
         for (const Edge &edge : block->edges())
-          if (edge.isRelocation())
+          if (edge.isRelocation()) {
+            jumpTargets_.addEdge(*block, edge);
             if (Error error = captureEdge(graph, *block, edge))
               return error;
+          }
   captureSymbols(graph);
   captureUnwind(graph);
   return Error::success();
@@ -348,6 +352,10 @@ void JITLinkCapture::captureUnwind(LinkGraph &graph) {
 
 CodeObject JITLinkCapture::take() {
   object_.relocations = RelocationTable::encode(std::move(relocations_));
+  object_.keepsCodeAddresses = exports_.keepsCodeAddresses;
+  if (const Segment &code = object_.segment(SegmentKind::Code); code.exists())
+    object_.image->jumpTargets =
+        jumpTargets_.behindCalls(code.range(), object_.image->bytes[indexOf(SegmentKind::Code)].get());
   object_.moves = request_.moves;
   object_.retain = request_.retain;
   object_.state = State::Unplaced;

@@ -6,6 +6,7 @@
 //   capture            edges -> relocations, symbols -> offsets
 #pragma once
 
+#include "link/jump_targets.h"
 #include "link/linker.h"
 
 #include "llvm/ADT/DenseMap.h"
@@ -66,6 +67,7 @@ private:
 
   CodeObject object_;
   std::vector<Relocation> relocations_;
+  JumpTargets jumpTargets_;
   llvm::StringMap<Symbol *> defined_;
   llvm::DenseMap<const Symbol *, Callee> callees_; // absolute symbols that are other code objects' functions
   std::vector<std::pair<EntryIndex, Symbol *>> ownEntries_;

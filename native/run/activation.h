@@ -30,4 +30,10 @@ struct ActivationChain {
   Activation *innermost = nullptr;
 };
 
+/// One for all Jits of a thread: code of one may call another's.
+inline ActivationChain &threadActivations() {
+  static thread_local ActivationChain chain;
+  return chain;
+}
+
 } // namespace nomad

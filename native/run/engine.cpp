@@ -71,8 +71,11 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) 
     return linked.takeError();
   Handle handle = objects_.add(std::move(*linked));
   enterDependents(handle);
-  if (auto &extents = objects_[handle].image->returnsTwice; !extents.empty())
-    returnsTwice_[handle] = std::move(extents);
+  Image &image = *objects_[handle].image;
+  if (!image.returnsTwice.empty())
+    returnsTwice_[handle] = std::move(image.returnsTwice);
+  if (!image.jumpTargets.empty())
+    stackWalk_.setJumpTargets(objects_[handle], std::move(image.jumpTargets));
   if (Teardown *teardown = objects_[handle].teardown.get())
     announceTeardown(*teardown);
   return handle;

@@ -124,8 +124,8 @@ public:
   std::optional<HostIndex> hostIndex(Handle handle) const;
   /// Code calls a host function; called by the exit only. Does not return normally if that throws.
   void callHost(HostIndex index, const Activation::Registers &registers);
-  /// Is code on the stack?
-  bool isRunning() const { return activations_.entryFrame != Address(); }
+  /// Is code of this Jit on the stack?
+  bool isRunning();
   /// What waiting frames have of code objects.
   const StackRoots &stackRoots();
   /// Overwrites code that belongs to nobody with traps. `part` is in the placeable code range.
@@ -199,7 +199,8 @@ private:
   HostTable hosts_;
   llvm::DenseMap<Handle, HostIndex> hostIndices_;
   llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
-  ActivationChain activations_;
+  ActivationChain &activations_ = threadActivations();
+  Size hostCalls_ = 0; // that have not returned
   StackWalk stackWalk_;
   StackRoots stackRoots_;
 };

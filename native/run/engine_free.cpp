@@ -125,5 +125,6 @@ void Engine::discard(Handle handle) {
     mover_.vacate(object);
   }
   returnsTwice_.erase(handle);
+  stackWalk_.setJumpTargets(object, {});
   objects_.remove(handle);
 }

@@ -69,8 +69,10 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
   Activation activation{activations_.innermost, activations_.entryFrame, &registers};
   forgetStackRoots();
   activations_.innermost = &activation;
+  ++hostCalls_;
   bool hasReturned = host_ && host_->call(index);
-  bool hasLeftAddresses = areStackRootsCurrent_ || *unwind_.stale();
+  --hostCalls_;
+  bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *unwind_.stale();
   forgetStackRoots();
   activations_.innermost = activation.previous;
   activations_.entryFrame = activation.entryFrame;
@@ -89,8 +91,12 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
 
 // ---- the stack ----
 
-// Code that has called JS in another way than through a host function (another addon's callback, code of another Jit) has left no
-// activation.
+bool Engine::isRunning() {
+  const StackRoots &roots = stackRoots();
+  return hostCalls_ > 0 || !roots.exact.empty() || !roots.ambiguous.empty();
+}
+
+// Code that has called JS in another way than through a host function (another addon's callback) has left no activation.
 bool Engine::hasUnknownFrames() const {
   return activations_.entryFrame != (activations_.innermost ? activations_.innermost->entryFrame : Address());
 }

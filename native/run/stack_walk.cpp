@@ -1,5 +1,6 @@
 #include "run/stack_walk.h"
 
+#include "link/call_site.h"
 #include "run/unwind_from.h"
 
 #include <algorithm>
@@ -15,9 +16,10 @@ __attribute__((no_sanitize_address)) std::uint64_t wordAt(Address address) { ret
 
 void StackWalk::walk(const Activation &activation, StackRoots &roots) {
   slots_.clear();
-  if (!followFrames(activation)) {
+  isComplete_ = followFrames(activation);
+  if (!isComplete_) {
     slots_.clear();
-    followUnwindRecords(activation);
+    isComplete_ = followUnwindRecords(activation);
   }
   std::sort(slots_.begin(), slots_.end());
   for (Address slot : slots_)
@@ -33,6 +35,7 @@ void StackWalk::scanAll(Address entryFrame, StackRoots &roots) {
                : "r"(registers.data())
                : "memory");
   slots_.clear();
+  isComplete_ = false;
   scan(Address::of(registers.data()), entryFrame, roots);
 }
 
@@ -42,8 +45,8 @@ bool StackWalk::followFrames(const Activation &activation) {
   while (frame < activation.entryFrame && frame > activation.frame()) {
     Address slot = frame + 8, returnsTo = Address::of(wordAt(slot));
     Address outer = Address::of(wordAt(frame));
-    if (thunks_.contains(returnsTo))
-      return outer == activation.entryFrame;
+    if (outer == activation.entryFrame)
+      return true; // it returns to the call thunk
     if (!code_.find(returnsTo.shifted(-1)) || outer <= frame)
       return false;
     slots_.push_back(slot);
@@ -60,10 +63,7 @@ bool StackWalk::followUnwindRecords(const Activation &activation) {
   unwindFrom(context, [&](const WaitingFrame &frame) {
     if (frame.returnSlot >= activation.entryFrame)
       return false;
-    if (thunks_.contains(frame.instruction)) {
-      isComplete = Address::of(frame.framePointer) == activation.entryFrame;
-      return !isComplete; // the first one is the host thunk
-    }
+    isComplete = Address::of(frame.framePointer) == activation.entryFrame;
     if (code_.find(frame.instruction.shifted(-1)) && wordAt(frame.returnSlot) == frame.instruction.value())
       slots_.push_back(frame.returnSlot);
     return true;
@@ -115,5 +115,22 @@ void StackWalk::addPin(StackRoot root, std::uint64_t value, StackRoots &roots) c
   if (root.segment != SegmentKind::Code && root.object->moves == Moves::Code)
     return;
   root.offset = static_cast<Offset>(value - root.object->segment(root.segment).base.value());
-  roots.ambiguous.push_back(root);
+  if (!isFinished(root))
+    roots.ambiguous.push_back(root);
+}
+
+bool StackWalk::isFinished(StackRoot root) const {
+  if (!isComplete_ || root.kind != StackRoot::Kind::Word || root.segment != SegmentKind::Code || root.object->keepsCodeAddresses)
+    return false;
+  if (!isBehindCall(root.object->segment(root.segment).base.pointer(), root.offset))
+    return false;
+  auto found = jumpTargets_.find(root.object);
+  return found == jumpTargets_.end() || !std::binary_search(found->second.begin(), found->second.end(), root.offset);
+}
+
+void StackWalk::setJumpTargets(const CodeObject &object, std::vector<Offset> offsets) {
+  if (offsets.empty())
+    jumpTargets_.erase(&object);
+  else
+    jumpTargets_[&object] = std::move(offsets);
 }

@@ -4,6 +4,9 @@
 // In: activations. Out: roots. Always true: a slot is exact only if the frame that it returns from is known; when in doubt a word
 // is ambiguous, and its segment stays.
 //
+// A word that is the address behind a call, in an activation whose frames are all known, is left from a call that has returned: it
+// refers to nothing, unless its code object may have such addresses by other ways. There are many: code's frames lie over old ones.
+//
 // Code keeps frame pointers, so its frames are a chain from the exit to the call thunk. Where the chain meets a return address
 // that is not code's (libc calls a comparator), frame pointers say nothing beyond it, and the activation is walked by unwind
 // records instead.
@@ -38,6 +41,8 @@ public:
       : arena_(arena), thunks_(thunks), code_(code), data_(data) {}
 
   void walk(const Activation &activation, StackRoots &roots);
+  /// Where `object` may have labels' addresses that look like return addresses; nowhere, if it is not said.
+  void setJumpTargets(const CodeObject &object, std::vector<Offset> offsets);
   /// Everything from here to a call thunk's frame: for frames that have left no activation.
   void scanAll(Address entryFrame, StackRoots &roots);
 
@@ -53,7 +58,11 @@ private:
   Range thunks_;
   OwnerIndex &code_;
   OwnerIndex &data_;
+  bool isFinished(StackRoot root) const;
+
   std::vector<Address> slots_; // of one activation, in address order
+  bool isComplete_ = false;    // they are all that there are
+  llvm::DenseMap<const CodeObject *, std::vector<Offset>> jumpTargets_;
 };
 
 } // namespace nomad
