@@ -2,7 +2,8 @@
  * The host functions of one Jit.
  *
  * In: HostFunctions that code is about to link to. Out: their native halves. Always true: a native half lives as long as code refers to it
- * or something in JS holds its HostEntry; then the Jit's object table frees it.
+ * or something in JS holds its HostEntry; then the Jit's object table frees it. Code objects hold the entries that they refer to, and native
+ * code holds nothing of JS: a host function and code that refer to each other can die together.
  */
 import type { JitCore } from './core';
 import type { HostFunction } from './host-function';
@@ -16,12 +17,15 @@ export class HostEntry {
   readonly handle: Handle;
   /** Keeps the user's object, so that the Jit finds this entry as long as code refers to it. */
   readonly host: HostFunction;
+  /** What native code calls, and holds weakly. */
+  readonly entrance: HostEntrance;
   /** What those who were linked to it call instead, if it was a declaration. */
   references: readonly Entry[] = [];
 
-  constructor(handle: Handle, host: HostFunction) {
+  constructor(handle: Handle, host: HostFunction, entrance: HostEntrance) {
     this.handle = handle;
     this.host = host;
+    this.entrance = entrance;
   }
 }
 
@@ -30,8 +34,8 @@ export class HostTable {
   readonly #core: JitCore;
   readonly #entrances: HostEntrances;
   readonly #entries = new WeakMap<HostFunction, WeakRef<HostEntry>>();
-  /** What native code calls, and holds weakly. */
-  readonly #entered = new Map<Handle, HostEntrance>();
+  /** What code objects that run something when they end may call then, by their handles. */
+  readonly #lastCalls = new Map<Handle, readonly HostEntry[]>();
 
   constructor(core: JitCore) {
     this.#core = core;
@@ -44,15 +48,19 @@ export class HostTable {
     if (known !== undefined) return known;
     const entrance = this.#entrances.make(host);
     const handle = this.#core.native.addHost(host.name, host.type, entrance);
-    this.#entered.set(handle, entrance);
-    const entry = new HostEntry(handle, host);
+    const entry = new HostEntry(handle, host, entrance);
     this.#core.objects.add(handle, entry);
     this.#entries.set(host, new WeakRef(entry));
     return entry;
   }
 
-  /** Forgets a native half that is gone. */
+  /** Holds what the code object `handle` refers to until it is gone, and not only until JS has forgotten it. */
+  hold(handle: Handle, entries: readonly HostEntry[]): void {
+    this.#lastCalls.set(handle, entries);
+  }
+
+  /** Ends `hold`. */
   delete(handle: Handle): void {
-    this.#entered.delete(handle);
+    this.#lastCalls.delete(handle);
   }
 }

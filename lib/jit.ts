@@ -243,6 +243,9 @@ export class Jit {
 
   #redirect([from, symbol]: readonly [Handle, string], [to, toSymbol]: readonly [Handle, string]): void {
     const { native, objects } = this.#core;
+    // What is redirected may be running, and then lives until nothing runs: with what it calls, of which nobody else may know now.
+    const outdated = native.isRunning() ? objects.get(from) : undefined;
+    if (outdated !== undefined) queueMicrotask(() => outdated.references);
     for (const handle of native.redirect(from, symbol, to, toSymbol)) {
       const changed = objects.get(handle);
       const references = native
@@ -278,6 +281,8 @@ export class Jit {
       .references(handle)
       .map((referred) => objects.get(referred))
       .filter((object) => object !== undefined);
+    const hosts = references.filter((entry) => entry instanceof HostEntry);
+    if (hosts.length > 0 && native.hasEnding(handle)) this.#core.hosts.hold(handle, hosts);
     return createCodeObject({ core: this.#core, handle, id, name, modes, references });
   }
 }

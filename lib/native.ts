@@ -89,6 +89,8 @@ export interface NativeJit {
   redirect(from: Handle, symbol: string, to: Handle, toSymbol: string): Handle[];
   /** Who calls a host function calls what is at `target` from now on. */
   redirectHost(host: Handle, target: bigint): void;
+  /** Whether it runs something before it is freed: destructors, exit handlers. */
+  hasEnding(object: Handle): boolean;
   describe(object: Handle): NativeDescription;
   functions(object: Handle): Array<[name: string, signature: number, parameterNames: string[]]>;
   globals(object: Handle): NativeGlobal[];

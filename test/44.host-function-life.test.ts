@@ -74,7 +74,7 @@ describe('forgotten', () => {
 
   // HostTable holds each entrance, and so the JS function with all that it refers to, until the native half is freed: which the
   // code object prevents, which the JS function keeps alive.
-  test.failing('a code object and a host function that refer to each other go together, while their Jit stays', async () => {
+  test('a code object and a host function that refer to each other go together, while their Jit stays', async () => {
     const jit = makeJit();
     (() => {
       const known: { object?: CodeObject } = {};

@@ -169,8 +169,7 @@ describe('two Jits, code of one calls code of the other directly', () => {
     }
   });
 
-  // The other Jit's engine knows of no entry, and takes the stretch of stack for empty: neither patched nor pinned.
-  test.failing('what runs moves with its frames, or is pinned', () => {
+  test('what runs moves with its frames, or is pinned', () => {
     const [one, two] = [makeGround(), makeGround()];
     const seen: number[] = [];
     const host = i32Host((x) => {

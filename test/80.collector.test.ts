@@ -360,8 +360,7 @@ test('code that JS forgets while it waits can go on calling its host functions',
   expect([make()(), calls]).toEqual([7, 3]);
 });
 
-// The Jit holds the JS function of a host function as long as code refers to it, since destructors of forgotten code may call it.
-test.failing('circles through host functions die', async () => {
+test('circles through host functions die', async () => {
   const both = makeCollector();
   (() => {
     const calls: Array<(x: number) => number> = [];

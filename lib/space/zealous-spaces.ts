@@ -17,7 +17,7 @@ export class ZealousSpaces {
   readonly #core: JitCore;
   readonly #batch: MoveBatch;
   /** Places that were left at the last call. */
-  #quarantine: Array<{ readonly object: CodeObject; readonly from: Placement }> = [];
+  #quarantine: Array<{ readonly object: WeakRef<CodeObject>; readonly from: Placement; readonly bytes: number }> = [];
 
   constructor(core: JitCore, batch: MoveBatch) {
     this.#core = core;
@@ -27,8 +27,10 @@ export class ZealousSpaces {
 
   #moveAll(): void {
     const { native, spaces } = this.#core;
-    for (const { object, from } of this.#quarantine) if (!from.space.isDisposed) from.space.release(from, object);
-    this.#quarantine = [];
+    for (const { object, from } of this.#quarantine.splice(0)) {
+      const left = object.deref(); // a dead one's places are given back when it is freed
+      if (left !== undefined && !from.space.isDisposed) from.space.release(from, left);
+    }
     const pins = new Set(native.pins());
     const moves: Move[] = [];
     for (const space of spaces.keys())
@@ -36,12 +38,12 @@ export class ZealousSpaces {
         const to = allocate(object, from);
         if (to === undefined) continue;
         moves.push([object, to]);
-        this.#quarantine.push({ object, from: { space, code: from.code } });
+        this.#quarantine.push({ object: new WeakRef(object), from: { space, code: from.code }, bytes: bytesOf(object, 'code') });
       }
     this.#batch.relocate(moves);
-    for (const { object, from } of this.#quarantine) {
+    for (const { from, bytes } of this.#quarantine) {
       const base = (spaces.get(from.space)?.code.base ?? 0) + from.code;
-      native.poison(base, base + wholeGranules(bytesOf(object, 'code')));
+      native.poison(base, base + wholeGranules(bytes));
     }
     native.verify();
   }

@@ -1,8 +1,8 @@
 // Labels that jump tables lead to and that lie behind a call, so that they look like return addresses.
 //
-// Code may load such an address, keep it in its frame while it calls something, and jump to it afterwards. Any other word there that
-// is the address behind a call is the return address of a call that is over: nothing in code has it by another way, unless the
-// module takes labels' addresses itself.
+// Code may load such an address, keep it in its frame while it calls something, and jump to it afterwards. Any other word there
+// that is the address behind a call is the return address of a call that is over: nothing in code has it by another way, unless
+// the module takes labels' addresses itself.
 //
 // An entry of a jump table is its label's distance from the table's base. The bases are what code refers to outside of itself.
 #pragma once

@@ -66,8 +66,8 @@ private:
     return callFunction([&] { return ir_.CreateLoad(pointer_, slot); }, entryIndex, arguments);
   }
 
-  // `makeCallee` comes last, for a call through memory: code pushes whatever is in rax to align its frame, and the address of its own
-  // code object would pin it there. The frame of the thunk that code runs in is known while it runs (see run/activation.h).
+  // `makeCallee` comes last, for a call through memory: code pushes whatever is in rax to align its frame, and the address of its
+  // own code object would pin it there. The frame of the thunk that code runs in is known while it runs (see run/activation.h).
   Value *callFunction(function_ref<Value *()> makeCallee, Value *entryIndex, ArrayRef<Value *> arguments) {
     SmallVector<Type *> types;
     for (const Parameter &parameter : signature_.parameters)

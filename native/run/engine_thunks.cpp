@@ -1,6 +1,6 @@
 // The engine's thunks: where they are, how they are made, and what ends in them.
-#include "run/engine.h"
 #include "run/clear_stack.h"
+#include "run/engine.h"
 
 #include "base/error.h"
 #include "run/leave.h"

@@ -4,8 +4,9 @@
 // In: activations. Out: roots. Always true: a slot is exact only if the frame that it returns from is known; when in doubt a word
 // is ambiguous, and its segment stays.
 //
-// A word that is the address behind a call, in an activation whose frames are all known, is left from a call that has returned: it
-// refers to nothing, unless its code object may have such addresses by other ways. There are many: code's frames lie over old ones.
+// A word that is the address behind a call, in an activation whose frames are all known, is left from a call that has returned:
+// it refers to nothing, unless its code object may have such addresses by other ways. There are many: code's frames lie over old
+// ones.
 //
 // Code keeps frame pointers, so its frames are a chain from the exit to the call thunk. Where the chain meets a return address
 // that is not code's (libc calls a comparator), frame pointers say nothing beyond it, and the activation is walked by unwind

@@ -1,4 +1,4 @@
-// describe, functions, globals, references, signature, addressOf, objectsIn, readGlobal, writeGlobal.
+// describe, hasEnding, functions, globals, references, signature, addressOf, objectsIn, readGlobal, writeGlobal.
 #include "wrap/call.h"
 
 #include <cstring>
@@ -35,6 +35,13 @@ Result describe(Call &call) {
   js.set(result, "relocationCount", js.number(object->relocations.count()));
   js.set(result, "relocationBytes", js.number(object->relocations.bytes()));
   return result;
+}
+
+Result hasEnding(Call &call) {
+  auto object = call.engine().object(call.uint32(0));
+  if (!object)
+    return object.takeError();
+  return call.js.boolean(object->teardown != nullptr);
 }
 
 Result functions(Call &call) {
@@ -232,6 +239,7 @@ void nomad::wrap::addLookup(const Js &js, napi_value target, Jit &jit) {
   bind<globals>(js, target, "globals", jit);
   bind<references>(js, target, "references", jit);
   bind<objectsIn>(js, target, "objectsIn", jit);
+  bind<hasEnding>(js, target, "hasEnding", jit);
   bind<signature>(js, target, "signature", jit);
   bind<addressOf>(js, target, "addressOf", jit);
   bind<readGlobal>(js, target, "readGlobal", jit);
