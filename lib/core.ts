@@ -115,11 +115,14 @@ export class JitCore {
   /** Frees everything natively. Throws StateError, with nothing changed, while code is running; what destructors throw comes when all is freed. */
   dispose(): void {
     if (this.#isDisposed) return;
+    const { atHostCall } = this;
+    this.atHostCall = undefined; // destructors call host functions
     try {
       this.native.dispose();
     } finally {
       this.#isDisposed = !this.#isNativeLive();
       if (this.#isDisposed) this.spaces.clear();
+      else this.atHostCall = atHostCall;
     }
   }
 

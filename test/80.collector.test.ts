@@ -197,7 +197,7 @@ describe('under running code', () => {
   }
 
   test('a collection in a host function moves the code that waits, which returns into its new place', () => {
-    const both = makeCollector();
+    const both = makeCollector({ zeal: false });
     const reports: Collection[] = [];
     const calls = nest(both.collector, 20, () => {
       for (const kind of ['minor', 'major', 'minor', 'major'] as const) reports.push(both.collector.collect(kind));
@@ -214,7 +214,7 @@ describe('under running code', () => {
   });
 
   test('pinned code stays, its neighbours move away, and their space is used again', () => {
-    const both = makeCollector({ nurseryBytes: 4096, oldBytes: 65536, promoteAfter: 9 });
+    const both = makeCollector({ nurseryBytes: 4096, oldBytes: 65536, promoteAfter: 9, zeal: false });
     const { jit, collector } = both;
     const left = compileMany(collector, 4);
     const steps: string[] = [];
