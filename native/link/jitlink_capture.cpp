@@ -98,7 +98,7 @@ void JITLinkCapture::addPasses(PassConfiguration &passes) {
   passes.PostFixupPasses.push_back([this](LinkGraph &graph) { return capture(graph); });
 }
 
-// A function that only its entry stub leads to is alive all the same.
+// A function that only its entry stub leads to is alive all the same, and so is a name that we need afterwards.
 Error JITLinkCapture::keepAddressTaken(LinkGraph &graph) {
   for (Symbol *symbol : graph.defined_symbols())
     if (symbol->hasName())
@@ -110,6 +110,9 @@ Error JITLinkCapture::keepAddressTaken(LinkGraph &graph) {
     if (auto found = defined_.find(name); found != defined_.end())
       found->second->setLive(true);
   }
+  for (const std::string &name : exports_.returnsTwice)
+    if (auto found = defined_.find(name); found != defined_.end())
+      found->second->setLive(true);
   return Error::success();
 }
 
