@@ -34,7 +34,8 @@ const char *descending = R"(
     ret i32 %sum
   })";
 
-int descendModel(int n) { return n == 0 ? 1 : 3 * descendModel(n - 1) ^ n; }
+// Wraps, as the IR does.
+int descendModel(int n) { return n == 0 ? 1 : static_cast<int>(3u * static_cast<unsigned>(descendModel(n - 1))) ^ n; }
 
 // Keeps a word in its frame while the host runs.
 const char *holding = R"(
