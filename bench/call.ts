@@ -5,7 +5,7 @@
  * loops compute the same sums.
  */
 import koffi from 'koffi';
-import { Jit } from 'nomad-jit';
+import { hostFunction, Jit } from 'nomad-jit';
 import { collectGarbage, interleave, nanoseconds, requireEqual, type Sample } from './measure';
 import { buildPeers, loadNapiPeer, napiPeerFile } from './peers';
 import type { Row } from './report';
@@ -119,4 +119,47 @@ export async function call(): Promise<Row[]> {
     rows.push(row('Node-API', sample.napi, 0.5), row('koffi', sample.koffi, 0.35), row('WebAssembly', sample.wasm, 4));
   }
   return rows;
+}
+
+const hostLoop = `declare i32 @add(i32, i32)
+define i32 @sum(i32 %count) {
+  br label %head
+head:
+  %i = phi i32 [ 0, %0 ], [ %i1, %body ]
+  %s = phi i32 [ 0, %0 ], [ %s1, %body ]
+  %more = icmp ult i32 %i, %count
+  br i1 %more, label %body, label %end
+body:
+  %r = call i32 @add(i32 %i, i32 3)
+  %s1 = add i32 %s, %r
+  %i1 = add i32 %i, 1
+  br label %head
+end:
+  ret i32 %s
+}`;
+
+/** Code that calls JS that returns to code: both contenders call a function of their own, from a loop in native code. */
+export async function hostCall(): Promise<Row[]> {
+  buildPeers();
+  using jit = new Jit();
+  const { callJs } = loadNapiPeer();
+  const add = hostFunction('i32 (i32, i32)', (a: number, b: number) => (a + b) | 0);
+  const sum = jit.load(hostLoop, { imports: { add } }).get<(count: number) => number>('sum');
+  const theirs = (a: number, b: number): number => (a + b) | 0;
+  requireEqual('sum', sum(calls), callJs(theirs, calls));
+  collectGarbage();
+  const sample = await interleave(
+    {
+      ours: () => nanoseconds(() => sum(calls)) / calls,
+      napi: () => nanoseconds(() => callJs(theirs, calls)) / calls,
+    },
+    rounds,
+  );
+  return [
+    {
+      figure: 'host function call, code -> JS -> code, i32 (i32, i32)',
+      ...{ unit: 'ns', ours: sample.ours, peer: { name: 'napi_call_function', sample: sample.napi } },
+      reach: { of: 'ratio', most: 1.3 },
+    },
+  ];
 }

@@ -8,7 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { array } from './array';
-import { call } from './call';
+import { call, hostCall } from './call';
 import { collect } from './collect';
 import { compile } from './compile';
 import { relocateLarge, relocationBytes } from './large';
@@ -23,6 +23,7 @@ const figures: Readonly<Record<string, Figure>> = {
   'relocation-bytes': relocationBytes,
   memory,
   call,
+  'host-call': hostCall,
   array,
   compile,
   collect,

@@ -25,6 +25,8 @@ export interface NapiPeer {
   readonly addI64: (a: bigint, b: bigint) => bigint;
   /** Copies bytes from one area to another, the next time back. */
   readonly copy: (bytes: number) => void;
+  /** The sum of `f(i, 3)` over i below `count`. */
+  readonly callJs: (f: (a: number, b: number) => number, count: number) => number;
 }
 
 let isBuilt = false;

@@ -267,43 +267,6 @@ define i32 @f(i32 %x) {
   });
 });
 
-const jumping = `
-typedef long jmp_buf_like[25];
-int _setjmp(void *) __attribute__((returns_twice));
-void longjmp(void *, int) __attribute__((noreturn));
-int host(int);
-static jmp_buf_like buffer;
-__attribute__((noinline)) LINKAGE int jump(int x) {
-  volatile int times = 0;
-  int code = _setjmp(buffer);
-  times++;
-  if (code == 0) { host(x); longjmp(buffer, 5); }
-  return code * 100 + times;
-}
-int jumper(int x) { return jump(x); }
-int plain(int x) { return host(x) + 1; }
-`;
-
-test.each(['', 'static'])(
-  'setjmp: pinned while the %s function that called it is active, movable while only others are',
-  (linkage) => {
-    const { add, nextCode } = makeGround();
-    const outcomes: string[] = [];
-    const host = i32Host((x) => {
-      try {
-        object.relocate(nextCode());
-        outcomes.push('moved');
-      } catch (error) {
-        outcomes.push((error as Error).name);
-      }
-      return x;
-    });
-    const object: CodeObject = add(compileC('c', jumping.replace('LINKAGE', linkage)), { imports: { host } });
-    for (let i = 0; i < 3; i++) expect([object.get('plain')(i), object.get('jumper')(i)]).toEqual([i + 1, 502]);
-    expect(outcomes).toEqual(['moved', 'PinnedError', 'moved', 'PinnedError', 'moved', 'PinnedError']);
-  },
-);
-
 describe('what runs can not go', () => {
   test('free, dispose and the space: StateError, nothing changed; afterwards they can', () => {
     const { jit, space, add } = makeGround();

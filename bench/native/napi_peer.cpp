@@ -84,9 +84,33 @@ napi_value copy(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// callJs(f, count): the sum of f(i, 3) over i below count, as native code calls JS by hand.
+napi_value callJs(napi_env env, napi_callback_info info) {
+  napi_value values[2], receiver = nullptr, result = nullptr;
+  std::uint32_t count = 0, sum = 0;
+  if (!isPair(env, info, values) || napi_get_value_uint32(env, values[1], &count) != napi_ok ||
+      napi_get_undefined(env, &receiver) != napi_ok)
+    return refuse(env);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    napi_handle_scope scope = nullptr;
+    napi_value arguments[2], returned = nullptr;
+    std::int32_t value = 0;
+    if (napi_open_handle_scope(env, &scope) != napi_ok ||
+        napi_create_int32(env, static_cast<std::int32_t>(i), &arguments[0]) != napi_ok ||
+        napi_create_int32(env, 3, &arguments[1]) != napi_ok ||
+        napi_call_function(env, receiver, values[0], 2, arguments, &returned) != napi_ok ||
+        napi_get_value_int32(env, returned, &value) != napi_ok)
+      return nullptr; // JS has thrown
+    napi_close_handle_scope(env, scope);
+    sum += static_cast<std::uint32_t>(value);
+  }
+  napi_create_int32(env, static_cast<std::int32_t>(sum), &result);
+  return result;
+}
+
 napi_value initialise(napi_env env, napi_value exports) {
   const std::pair<const char *, napi_callback> functions[] = {
-      {"addI32", addI32}, {"addF64", addF64}, {"addI64", addI64}, {"copy", copy}};
+      {"addI32", addI32}, {"addF64", addF64}, {"addI64", addI64}, {"copy", copy}, {"callJs", callJs}};
   for (auto [name, callback] : functions) {
     napi_value function = nullptr;
     napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);

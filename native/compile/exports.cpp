@@ -31,11 +31,21 @@ ExportedGlobal exportOf(const GlobalVariable &global, StringRef name) {
   return exported;
 }
 
-bool callsSetjmp(const Function &function) {
-  return function.callsFunctionThatReturnsTwice() || any_of(instructions(function), [](const Instruction &instruction) {
-           const auto *call = dyn_cast<IntrinsicInst>(&instruction);
-           return call && call->getIntrinsicID() == Intrinsic::eh_sjlj_setjmp;
-         });
+bool mayReturnTwice(const CallBase &call) {
+  const auto *intrinsic = dyn_cast<IntrinsicInst>(&call);
+  return call.hasFnAttr(Attribute::ReturnsTwice) || (intrinsic && intrinsic->getIntrinsicID() == Intrinsic::eh_sjlj_setjmp);
+}
+
+void addReturnsTwice(const Function &function, Exports &exports) {
+  bool isSo = false, bySetjmpOnly = true;
+  for (const Instruction &instruction : instructions(function))
+    if (const auto *call = dyn_cast<CallBase>(&instruction); call && mayReturnTwice(*call)) {
+      const Function *callee = call->getCalledFunction();
+      isSo = true;
+      bySetjmpOnly &= callee && callee->isDeclaration() && isSetjmp(callee->getName());
+    }
+  if (isSo)
+    exports.returnsTwice.push_back({function.getName().str(), bySetjmpOnly});
 }
 
 bool keepsCodeAddresses(const Function &function) {
@@ -61,14 +71,15 @@ void addAlias(const GlobalAlias &alias, Exports &exports) {
 
 } // namespace
 
+bool nomad::isSetjmp(StringRef name) { return name == "setjmp" || name == "_setjmp" || name == "__sigsetjmp"; }
+
 Exports nomad::exportsOf(const llvm::Module &ir) {
   Exports exports;
   for (const Function &function : ir)
     if (isExported(function))
       exports.functions.push_back(exportOf(function, function.getName()));
   for (const Function &function : ir) {
-    if (callsSetjmp(function))
-      exports.returnsTwice.push_back(function.getName().str());
+    addReturnsTwice(function, exports);
     exports.keepsCodeAddresses |= keepsCodeAddresses(function);
   }
   for (const GlobalVariable &global : ir.globals())

@@ -25,14 +25,23 @@ struct ExportedGlobal {
   std::uint64_t size;
 };
 
+/// A function that may find itself returned to again.
+struct ReturnsTwice {
+  std::string name;
+  bool bySetjmpOnly; // of the process, if nobody defines another
+};
+
 struct Exports {
   std::vector<ExportedFunction> functions;
   std::vector<ExportedGlobal> globals;
-  /// Functions, exported or not, that call what may return twice (setjmp).
-  std::vector<std::string> returnsTwice;
+  /// Functions, exported or not, that call what may return twice.
+  std::vector<ReturnsTwice> returnsTwice;
   /// Code may have labels' addresses or its own return address: blockaddress, llvm.returnaddress, inline assembly.
   bool keepsCodeAddresses = false;
 };
+
+/// Names of glibc's functions that longjmp returns from.
+bool isSetjmp(llvm::StringRef name);
 
 /// Functions, globals and aliases with a definition that other modules could link to.
 Exports exportsOf(const llvm::Module &ir);

@@ -1,6 +1,7 @@
 #include "compile/pipeline.h"
 
 #include "base/error.h"
+#include "compile/clean_frames.h"
 
 #include "llvm/MC/MCContext.h"
 
@@ -35,7 +36,9 @@ class Pipeline::Generator {
 public:
   Error build(TargetMachine &machine) {
     MCContext *context = nullptr;
-    if (machine.addPassesToEmitMC(passes_, context, stream_, /*DisableVerify=*/true))
+    bool hasFailed = false;
+    withCleanFrames(machine, [&] { hasFailed = machine.addPassesToEmitMC(passes_, context, stream_, /*DisableVerify=*/true); });
+    if (hasFailed)
       return fail(ErrorCode::Codegen, "LLVM can't write object files for this machine");
     return Error::success();
   }

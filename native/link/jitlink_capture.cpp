@@ -110,7 +110,7 @@ Error JITLinkCapture::keepAddressTaken(LinkGraph &graph) {
     if (auto found = defined_.find(name); found != defined_.end())
       found->second->setLive(true);
   }
-  for (const std::string &name : exports_.returnsTwice)
+  for (auto &[name, bySetjmpOnly] : exports_.returnsTwice)
     if (auto found = defined_.find(name); found != defined_.end())
       found->second->setLive(true);
   return Error::success();
@@ -153,6 +153,8 @@ Error JITLinkCapture::resolveOne(LinkGraph &graph, Symbol &symbol, std::vector<s
   auto resolution = resolver_.resolve(name);
   if (!resolution)
     return resolution.takeError();
+  if (isSetjmp(name))
+    setjmpStaysValid_ &= resolution->staysValid;
   if (resolution->kind == Resolution::Kind::Missing && !symbol.isWeaklyReferenced())
     missing.push_back(name.str());
   else
@@ -211,8 +213,9 @@ void JITLinkCapture::directCall(LinkGraph &graph, Edge &edge) {
   edge.setTarget(entry);
 }
 
-// Unwind records, the compiler's own constants, and the slots for what is outside move with the code that reads them; named
-// constants stay (I11). With Moves::All there is no difference to make.
+// Unwind records, constant pools, and the slots for what is outside move with the code that reads them; named constants stay
+// (I11). So do jump tables: code keeps their addresses in registers and frames for as long as a loop runs, and would be pinned by
+// them. With Moves::All there is no difference to make.
 SegmentKind JITLinkCapture::segmentOf(const Section &section) const {
   StringRef name = section.getName();
   MemProt protection = section.getMemProt();
@@ -221,8 +224,8 @@ SegmentKind JITLinkCapture::segmentOf(const Section &section) const {
     return SegmentKind::Code;
   if ((protection & MemProt::Write) != MemProt::None && !isRelro)
     return SegmentKind::Data;
-  bool compilersOwn = name.starts_with(".rodata");
-  return request_.moves == Moves::All || compilersOwn ? SegmentKind::Code : SegmentKind::Constants;
+  bool isConstantPool = name.starts_with(".rodata.cst");
+  return request_.moves == Moves::All || isConstantPool ? SegmentKind::Code : SegmentKind::Constants;
 }
 
 Error JITLinkCapture::classifySections(LinkGraph &graph) {
@@ -335,8 +338,8 @@ void JITLinkCapture::captureSymbols(LinkGraph &graph) {
     object_.entries.push_back({index, placeOf(*symbol).offset});
   if (auto place = placeOfName(initializerName))
     object_.image->initializer = place->offset;
-  for (const std::string &name : exports_.returnsTwice)
-    if (auto place = placeOfName(name))
+  for (auto &[name, bySetjmpOnly] : exports_.returnsTwice)
+    if (auto place = placeOfName(name); place && !(bySetjmpOnly && setjmpStaysValid_))
       object_.image->returnsTwice.push_back({place->offset, place->offset + static_cast<Offset>(defined_[name]->getSize())});
   if (auto place = placeOfName(finalizerName))
     object_.ensureTeardown().finalizer = place->offset;

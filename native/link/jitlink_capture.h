@@ -68,6 +68,7 @@ private:
   CodeObject object_;
   std::vector<Relocation> relocations_;
   JumpTargets jumpTargets_;
+  bool setjmpStaysValid_ = true;
   llvm::StringMap<Symbol *> defined_;
   llvm::DenseMap<const Symbol *, Callee> callees_; // absolute symbols that are other code objects' functions
   std::vector<std::pair<EntryIndex, Symbol *>> ownEntries_;

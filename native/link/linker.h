@@ -13,8 +13,9 @@ struct Resolution {
   Address address;          // Fixed: its address. Function: where the code is at present
   Address entry;            // Function: its entry stub
   Handle object = noHandle; // Function: the code object that has it
+  bool staysValid = false;  // a setjmp whose return address follows moves
 
-  static Resolution fixed(Address address) { return {Kind::Fixed, address, address, noHandle}; }
+  static Resolution fixed(Address address) { return {Kind::Fixed, address, address, noHandle, false}; }
 };
 
 class SymbolResolver {

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "link/jitlink_linker.h"
+#include "memory/write_scope.h"
 #include "run/runtime_support.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -14,9 +15,9 @@ using namespace llvm;
 // What names in one compilation stand for: its imports, then definitions, then the process.
 class Engine::Resolver : public SymbolResolver {
 public:
-  Resolver(Engine &engine, const std::vector<Import> &imports, const ProcessSymbols &process)
-      : engine_(engine), process_(process) {
-    for (const Import &import : imports)
+  Resolver(Engine &engine, const CompileOptions &options, const ProcessSymbols &process)
+      : engine_(engine), process_(process), moves_(options.moves) {
+    for (const Import &import : options.imports)
       imports_[import.name] = &import;
   }
 
@@ -25,14 +26,25 @@ public:
       return engine_.resolveImport(*import->second);
     if (auto definition = engine_.definitions_.find(name); definition != engine_.definitions_.end())
       return engine_.resolveImport(definition->second);
-    if (auto address = process_.find(name))
-      return Resolution::fixed(*address);
-    return Resolution();
+    auto address = process_.find(name);
+    if (!address)
+      return Resolution();
+    return isSetjmp(name) ? resolveSetjmp(name, *address) : Resolution::fixed(*address);
   }
 
 private:
+  // The buffer has registers, too, and with Moves::All one of them may be the address of something that moves. And a shadow stack
+  // allows nobody to exchange return addresses.
+  Resolution resolveSetjmp(StringRef name, Address ofProcess) const {
+    auto ours = moves_ == Moves::Code && !hasShadowStack() ? findSetjmp(name) : std::nullopt;
+    Resolution resolution = Resolution::fixed(ours.value_or(ofProcess));
+    resolution.staysValid = ours.has_value();
+    return resolution;
+  }
+
   Engine &engine_;
   const ProcessSymbols &process_;
+  Moves moves_;
   StringMap<const Import *> imports_;
 };
 
@@ -65,7 +77,7 @@ Engine::~Engine() {
 // ---- compile ----
 
 Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) {
-  Resolver resolver(*this, options.imports, process_);
+  Resolver resolver(*this, options, process_);
   auto linked = linker_->link(std::move(object), {options.name, options.moves, options.retain}, resolver);
   if (!linked)
     return linked.takeError();
@@ -212,7 +224,7 @@ Expected<EntryIndex> Engine::entry(Handle handle, StringRef functionName) {
 }
 
 Expected<EntryIndex> Engine::entry(CodeObject &object, Offset offset) {
-  for (const EntryUse &entry : object.entries)
+  for (const EntryUse &entry : llvm::reverse(object.entries)) // setjmp asks again and again for what came late
     if (entry.offset == offset)
       return entry.index;
   if (const Forward *forward = forwardOf(object, offset))

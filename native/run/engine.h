@@ -8,6 +8,7 @@
 #include "run/call_thunk.h"
 #include "run/host_table.h"
 #include "run/process_symbols.h"
+#include "run/setjmp.h"
 #include "run/stack_walk.h"
 
 #include <map>
@@ -69,7 +70,7 @@ public:
 };
 
 /// Belongs to one thread (I15).
-class Engine {
+class Engine final : private Landings {
 public:
   /// Bytes of the argument block that are parameters; the entry index comes behind them.
   static constexpr Size blockParameterBytes = 8 * 1000;
@@ -171,6 +172,7 @@ private:
   llvm::Error verifySegments(CodeObject &object);
   llvm::Error verifyLinks(Handle handle);
   bool mayReturnTwice(const StackRoot &root) const;
+  std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
   void reportUncaught(EntryIndex entry);
   std::string nameOf(EntryIndex entry) const;
   llvm::Expected<Address> makeThunk(ParsedModule module, const std::string &name);

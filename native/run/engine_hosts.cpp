@@ -79,7 +79,7 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
   if (*unwind_.stale())
     unwind_.refresh();
   if (hasLeftAddresses)
-    clearStackBelow();
+    clearStackBelow(longReach);
   if (hasReturned)
     return;
   leaveCode();
@@ -120,7 +120,25 @@ const StackRoots &Engine::stackRoots() {
   return stackRoots_;
 }
 
-// glibc keeps setjmp's return address where nobody can read it, as long as the function that called setjmp is active.
+// A register that has an address in the same code goes into setjmp's buffer, where nobody can change it: then, or if there is no
+// entry stub left, code has to stay while any of it is active.
+std::optional<Address> Engine::landing(Address returnsTo, ArrayRef<std::uint64_t> registers) {
+  CodeObject *object = mover_.codeOwners().find(returnsTo.shifted(-1));
+  if (!object)
+    return std::nullopt;
+  Range code = object->segment(SegmentKind::Code).range();
+  if (none_of(registers, [=](std::uint64_t value) { return code.contains(Address::of(value)); })) {
+    auto index = entry(*object, static_cast<Offset>(returnsTo - code.base));
+    if (index)
+      return entries_.stub(*index);
+    consumeError(index.takeError());
+  }
+  returnsTwice_[handleOf(*object)] = {{0, static_cast<Offset>(code.size())}};
+  return returnsTo;
+}
+
+// What may return a second time has noted its return address where nobody can read it, for as long as the function that called it
+// is active.
 bool Engine::mayReturnTwice(const StackRoot &root) const {
   if (returnsTwice_.empty())
     return false;

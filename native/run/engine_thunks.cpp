@@ -63,7 +63,7 @@ Mover::Ranges Engine::placeableIn(const Arena &arena, const Mover::Ranges &thunk
 ThunkEnvironment Engine::thunkEnvironment() {
   auto refresh = [](void *engine) {
     static_cast<Engine *>(engine)->unwind_.refresh();
-    clearStackBelow(); // code's first frames will be here
+    clearStackBelow(longReach); // code's first frames will be here
   };
   auto uncaught = [](void *engine, EntryIndex entry) { static_cast<Engine *>(engine)->reportUncaught(entry); };
   auto left = [](void *engine, void *exception) {

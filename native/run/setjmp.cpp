@@ -1,0 +1,78 @@
+#include "run/setjmp.h"
+
+#include "run/clear_stack.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+#include <array>
+#include <dlfcn.h>
+#include <vector>
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+std::vector<Landings *> &threadLandings() {
+  static thread_local std::vector<Landings *> landings;
+  return landings;
+}
+
+} // namespace
+
+Landings::Landings() { threadLandings().push_back(this); }
+Landings::~Landings() { llvm::erase(threadLandings(), this); }
+
+extern "C" {
+
+// What setjmp saves beside the stack and frame pointers: rbx, r12, r13, r14, r15.
+__attribute__((visibility("hidden"))) std::uint64_t nomad_landing(std::uint64_t returnsTo, const std::uint64_t *registers) {
+  std::optional<Address> landing;
+  for (Landings *each : threadLandings())
+    if (!landing)
+      landing = each->landing(Address::of(returnsTo), ArrayRef(registers, 5));
+  clearStackBelow(shortReach);
+  return landing ? landing->value() : returnsTo;
+}
+
+// Where the process's functions are.
+__attribute__((visibility("hidden"))) void *nomad_glibc_setjmp = dlsym(RTLD_DEFAULT, "setjmp");
+__attribute__((visibility("hidden"))) void *nomad_glibc__setjmp = dlsym(RTLD_DEFAULT, "_setjmp");
+__attribute__((visibility("hidden"))) void *nomad_glibc___sigsetjmp = dlsym(RTLD_DEFAULT, "__sigsetjmp");
+
+void nomad_setjmp();
+void nomad__setjmp();
+void nomad___sigsetjmp();
+}
+
+// The parameters and the registers that code may have kept something in are saved (and the stack is aligned: 8 words and the
+// return address), the return address is exchanged, and glibc's setjmp goes on as if code had called it.
+#define NOMAD_SETJMP(name)                                                                                                       \
+  asm(".text\n"                                                                                                                  \
+      ".hidden nomad_" #name "\n"                                                                                                \
+      ".globl nomad_" #name "\n"                                                                                                 \
+      ".type nomad_" #name ", @function\n"                                                                                       \
+      "nomad_" #name ":\n"                                                                                                       \
+      "  pushq %rdi\n  pushq %rsi\n  pushq %r15\n  pushq %r14\n  pushq %r13\n  pushq %r12\n  pushq %rbx\n"                       \
+      "  movq 56(%rsp), %rdi\n"                                                                                                  \
+      "  movq %rsp, %rsi\n"                                                                                                      \
+      "  call nomad_landing\n"                                                                                                   \
+      "  movq %rax, 56(%rsp)\n"                                                                                                  \
+      "  addq $40, %rsp\n"                                                                                                       \
+      "  popq %rsi\n  popq %rdi\n"                                                                                               \
+      "  jmpq *nomad_glibc_" #name "(%rip)\n"                                                                                    \
+      ".size nomad_" #name ", .-nomad_" #name "\n")
+
+NOMAD_SETJMP(setjmp);
+NOMAD_SETJMP(_setjmp);
+NOMAD_SETJMP(__sigsetjmp);
+
+std::optional<Address> nomad::findSetjmp(StringRef name) {
+  if (name == "setjmp")
+    return Address::of(reinterpret_cast<const void *>(&nomad_setjmp));
+  if (name == "_setjmp")
+    return Address::of(reinterpret_cast<const void *>(&nomad__setjmp));
+  if (name == "__sigsetjmp")
+    return Address::of(reinterpret_cast<const void *>(&nomad___sigsetjmp));
+  return std::nullopt;
+}

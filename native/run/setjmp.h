@@ -1,0 +1,34 @@
+// setjmp for code that moves.
+//
+// glibc's setjmp keeps its return address, mangled, in memory that nobody but longjmp can read. So code calls it through here:
+// before glibc sees the return address, it is replaced by an entry stub (I10) that leads to where code is by then. setjmp
+// returns through the stub, and so does any longjmp; copies of the buffer are as good as the buffer.
+#pragma once
+
+#include "base/address.h"
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+
+#include <optional>
+
+namespace nomad {
+
+/// Who knows code, and a way into it that stays. One for each Jit of a thread.
+class Landings {
+public:
+  Landings();
+  Landings(const Landings &) = delete;
+  Landings &operator=(const Landings &) = delete;
+
+  /// Where to return to instead of `returnsTo`, with these registers; none for code that is not ours.
+  virtual std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) = 0;
+
+protected:
+  ~Landings();
+};
+
+/// Our way to the process's function of that name, if it is one of glibc's setjmp.
+std::optional<Address> findSetjmp(llvm::StringRef name);
+
+} // namespace nomad
