@@ -6,7 +6,6 @@ import { callingHost, descending, i32Host, makeGround, sortingByHost, type Groun
 import { collectGarbage, errorOf, expectWorking, snapshot } from './support/jits';
 import { add as adding } from './support/programs';
 import { randomIntegers, seed } from './support/random';
-import { compileC } from './support/tools';
 
 const optLevels = [0, 1, 2] as const;
 

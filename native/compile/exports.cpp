@@ -1,5 +1,6 @@
 #include "compile/exports.h"
 
+#include "compile/labels.h"
 #include "compile/movable_module.h"
 
 #include "llvm/IR/InstIterator.h"
@@ -49,8 +50,6 @@ void addReturnsTwice(const Function &function, Exports &exports) {
 }
 
 bool keepsCodeAddresses(const Function &function) {
-  if (any_of(function, [](const BasicBlock &block) { return block.hasAddressTaken(); }))
-    return true;
   return any_of(instructions(function), [](const Instruction &instruction) {
     const auto *call = dyn_cast<CallBase>(&instruction);
     if (!call)
@@ -82,6 +81,9 @@ Exports nomad::exportsOf(const llvm::Module &ir) {
     addReturnsTwice(function, exports);
     exports.keepsCodeAddresses |= keepsCodeAddresses(function);
   }
+  LabelUse labels = labelUseOf(ir);
+  exports.keepsCodeAddresses |= labels >= LabelUse::Code;
+  exports.storesLabels = labels == LabelUse::Stored;
   for (const GlobalVariable &global : ir.globals())
     if (isExported(global) && !global.isThreadLocal())
       exports.globals.push_back(exportOf(global, global.getName()));

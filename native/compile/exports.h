@@ -36,8 +36,10 @@ struct Exports {
   std::vector<ExportedGlobal> globals;
   /// Functions, exported or not, that call what may return twice.
   std::vector<ReturnsTwice> returnsTwice;
-  /// Code may have labels' addresses or its own return address: blockaddress, llvm.returnaddress, inline assembly.
+  /// Code may make addresses of its labels, or have its own return address: blockaddress, llvm.returnaddress, inline assembly.
   bool keepsCodeAddresses = false;
+  /// Labels' addresses may be in memory that a move does not know.
+  bool storesLabels = false;
 };
 
 /// Names of glibc's functions that longjmp returns from.

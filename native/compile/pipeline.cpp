@@ -1,7 +1,7 @@
 #include "compile/pipeline.h"
 
 #include "base/error.h"
-#include "compile/clean_frames.h"
+#include "compile/machine_passes.h"
 
 #include "llvm/MC/MCContext.h"
 
@@ -37,7 +37,7 @@ public:
   Error build(TargetMachine &machine) {
     MCContext *context = nullptr;
     bool hasFailed = false;
-    withCleanFrames(machine, [&] { hasFailed = machine.addPassesToEmitMC(passes_, context, stream_, /*DisableVerify=*/true); });
+    withMachinePasses(machine, [&] { hasFailed = machine.addPassesToEmitMC(passes_, context, stream_, /*DisableVerify=*/true); });
     if (hasFailed)
       return fail(ErrorCode::Codegen, "LLVM can't write object files for this machine");
     return Error::success();

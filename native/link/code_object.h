@@ -105,7 +105,8 @@ struct alignas(64) CodeObject {
   bool isDefinition = false;           // some name that later compiles may link to stands for a function of it
   StackUse stackUse;                   // while a walk of the stack is current
   bool isEnding = false;               // its exit handlers and destructors run
-  bool keepsCodeAddresses = false;     // it may have addresses in code elsewhere than in return slots
+  bool keepsCodeAddresses : 1 = false; // it may have addresses in code elsewhere than in return slots
+  bool storesLabels : 1 = false;       // and in memory that nobody knows: its code can't move
   Offset unwind = noOffset;            // of its unwind records, in code
   std::uint32_t unwindSlot = noOffset; // see unwind.h
   llvm::SmallVector<EntryUse, 1> entries;

@@ -19,17 +19,23 @@ void JumpTargets::addEdge(const Block &block, const Edge &edge) {
     bases_.push_back(edge.getKind() == x86_64::Delta32 ? value + 4 : value); // counted from the instruction's end
   if (!fromText && toText && edge.getKind() == x86_64::Delta32)
     entries_.push_back({block.getAddress().getValue() + edge.getOffset(), value});
+  if (!fromText && toText && edge.getKind() == x86_64::Pointer64)
+    labels_.push_back(Address::of(value));
+}
+
+std::vector<Address> JumpTargets::labels() const {
+  std::vector<std::uint64_t> bases = bases_;
+  llvm::sort(bases);
+  std::vector<Address> labels = labels_;
+  for (const Entry &entry : entries_)
+    if (auto base = llvm::upper_bound(bases, entry.site); base != bases.begin()) // else an unwind record's, and what code doesn't read
+      labels.push_back(Address::of(entry.value - (entry.site - *std::prev(base))));
+  return labels;
 }
 
 std::vector<Offset> JumpTargets::behindCalls(Range code, const std::byte *bytes) const {
-  std::vector<std::uint64_t> bases = bases_;
-  llvm::sort(bases);
   std::vector<Offset> found;
-  for (const Entry &entry : entries_) {
-    auto base = llvm::upper_bound(bases, entry.site);
-    if (base == bases.begin())
-      continue; // unwind records, and what else code does not read
-    Address label = Address::of(entry.value - (entry.site - *std::prev(base)));
+  for (Address label : labels()) {
     if (!code.contains(label))
       continue;
     auto offset = static_cast<Offset>(label - code.base);

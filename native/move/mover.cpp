@@ -167,8 +167,8 @@ inline bool Mover::addPiece(CodeObject &object, SegmentKind kind, std::int32_t o
   if (to == segment.base && purpose == Purpose::Relocate)
     return true;
   Range place = Range::at(to, segment.size);
-  if (!ranges_[indexOf(kind)].contains(place) || !to.isAligned(segment.alignment()) || object.stackUse.isPinned(kind))
-      [[unlikely]]
+  bool isPinned = object.stackUse.isPinned(kind) || (object.storesLabels && kind == SegmentKind::Code && purpose == Purpose::Relocate);
+  if (!ranges_[indexOf(kind)].contains(place) || !to.isAligned(segment.alignment()) || isPinned) [[unlikely]]
     return false;
   if (claimed_ == pieces_.size() && arena_.occupancy(kind).claim(place))
     ++claimed_;
@@ -196,6 +196,9 @@ Error Mover::fitError(const CodeObject &object, SegmentKind kind, std::int32_t o
 Error Mover::pinError(const CodeObject &object, SegmentKind kind) const {
   ErrorDetails details;
   details.object = objects_.handleOf(object);
+  if (object.storesLabels)
+    return fail(ErrorCode::Pinned, segmentOf(object, kind) + " can't move: the program may have stored addresses of its labels",
+                std::move(details));
   return fail(ErrorCode::Pinned, segmentOf(object, kind) + " is pinned by what runs now: the stack may have its address",
               std::move(details));
 }

@@ -86,6 +86,8 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) 
   Image &image = *objects_[handle].image;
   if (!image.returnsTwice.empty())
     returnsTwice_[handle] = std::move(image.returnsTwice);
+  if (objects_[handle].storesLabels)
+    storingLabels_.insert(handle);
   if (!image.jumpTargets.empty())
     stackWalk_.setJumpTargets(objects_[handle], std::move(image.jumpTargets));
   if (Teardown *teardown = objects_[handle].teardown.get())

@@ -11,6 +11,8 @@
 #include "run/setjmp.h"
 #include "run/stack_walk.h"
 
+#include "llvm/ADT/DenseSet.h"
+
 #include <map>
 #include <memory>
 #include <string>
@@ -129,6 +131,8 @@ public:
   bool isRunning();
   /// What waiting frames have of code objects.
   const StackRoots &stackRoots();
+  /// What some segment of can't move now.
+  llvm::DenseSet<Handle> pinned();
   /// Overwrites code that belongs to nobody with traps. `part` is in the placeable code range.
   void poison(Range part);
   /// Looks for damage in everything that is kept about code objects. Errors: State that says what.
@@ -201,6 +205,7 @@ private:
   HostTable hosts_;
   llvm::DenseMap<Handle, HostIndex> hostIndices_;
   llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
+  llvm::DenseSet<Handle> storingLabels_;
   ActivationChain &activations_ = threadActivations();
   Size hostCalls_ = 0; // that have not returned
   StackWalk stackWalk_;

@@ -120,6 +120,16 @@ const StackRoots &Engine::stackRoots() {
   return stackRoots_;
 }
 
+DenseSet<Handle> Engine::pinned() {
+  const StackRoots &roots = stackRoots();
+  DenseSet<Handle> pinned = storingLabels_;
+  for (auto *list : {&roots.exact, &roots.ambiguous})
+    for (const StackRoot &root : *list)
+      if (root.object->stackUse.pinned != 0)
+        pinned.insert(handleOf(*root.object));
+  return pinned;
+}
+
 // A register that has an address in the same code goes into setjmp's buffer, where nobody can change it: then, or if there is no
 // entry stub left, code has to stay while any of it is active.
 std::optional<Address> Engine::landing(Address returnsTo, ArrayRef<std::uint64_t> registers) {

@@ -47,12 +47,7 @@ Result stackRoots(Call &call) {
 
 // Handles of code objects that some segment of can't move now.
 Result pins(Call &call) {
-  const StackRoots &roots = call.engine().stackRoots();
-  DenseSet<Handle> pinned;
-  for (auto *list : {&roots.exact, &roots.ambiguous})
-    for (const StackRoot &root : *list)
-      if (root.object->stackUse.pinned != 0)
-        pinned.insert(call.engine().handleOf(*root.object));
+  DenseSet<Handle> pinned = call.engine().pinned();
   napi_value result = call.js.array(pinned.size());
   size_t at = 0;
   for (Handle handle : pinned)
