@@ -99,17 +99,18 @@ export class JitCore {
 
   /** Frees what is idle and what nobody else refers to; returns the rest. Destructors' exceptions are nobody's: they are dropped. */
   freeMany(handles: readonly Handle[]): Handle[] {
-    const list = Int32Array.from(handles);
+    const list = new Int32Array(handles);
     try {
       this.native.freeMany(list, list.length);
     } catch {
       if (this.#isDisposed) return [];
     }
-    return handles.filter((handle, i) => {
-      if (list[i] !== -1) return true;
-      this.#forget(handle);
-      return false;
-    });
+    const kept: Handle[] = [];
+    for (const [i, handle] of handles.entries()) {
+      if (list[i] === -1) this.#forget(handle);
+      else kept.push(handle);
+    }
+    return kept;
   }
 
   /** Frees everything natively. Throws StateError, with nothing changed, while code is running; what destructors throw comes when all is freed. */

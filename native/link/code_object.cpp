@@ -34,9 +34,23 @@ Handle CodeObjectTable::handleOf(const CodeObject &object) const {
   return chunk->second + static_cast<Handle>(&object - chunk->first);
 }
 
+// A collection frees thousands at once, so what is small goes when the record is used again.
 void CodeObjectTable::remove(Handle handle) {
-  (*this)[handle] = CodeObject();
+  CodeObject &object = (*this)[handle];
+  object.state = State::Vacant;
+  object.segments = {};
+  object.relocations.clear();
+  object.links.reset();
+  object.image.reset();
+  object.teardown.reset();
+  if (object.symbols.bytes() > mostKept)
+    object.symbols = SymbolTable();
   vacant_.push_back(handle);
+}
+
+void CodeObjectTable::trim() {
+  for (Handle handle : vacant_)
+    (*this)[handle] = CodeObject();
 }
 
 std::string nomad::quoted(const CodeObject &object) { return "'" + object.symbols.objectName().str() + "'"; }

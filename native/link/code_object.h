@@ -119,6 +119,11 @@ struct alignas(64) CodeObject {
   const Segment &segment(SegmentKind kind) const { return segments[indexOf(kind)]; }
   Segment &segment(SegmentKind kind) { return segments[indexOf(kind)]; }
   Address addressOf(SymbolPlace place) const { return segment(place.segment).base + place.offset; }
+  /// Into the cache, to be changed soon.
+  void fetch() const {
+    __builtin_prefetch(this, 1);
+    __builtin_prefetch(reinterpret_cast<const std::byte *>(this) + 64, 1);
+  }
   Links &ensureLinks();
   Teardown &ensureTeardown();
 };
@@ -128,6 +133,8 @@ class CodeObjectTable {
 public:
   Handle add(CodeObject object);
   void remove(Handle handle);
+  /// Frees what vacant records still have.
+  void trim();
 
   CodeObject &operator[](Handle handle) { return chunks_[handle / chunkLength][handle % chunkLength]; }
   const CodeObject &operator[](Handle handle) const { return chunks_[handle / chunkLength][handle % chunkLength]; }
@@ -139,6 +146,7 @@ public:
 
 private:
   static constexpr Handle chunkLength = 256;
+  static constexpr Size mostKept = 256; // bytes of names
 
   std::vector<std::unique_ptr<CodeObject[]>> chunks_;
   std::map<const CodeObject *, Handle> firstOf_; // the first handle of the chunk that begins there

@@ -110,27 +110,54 @@ Group readGroup(const std::uint8_t *at) {
   return group;
 }
 
+// Where the reading of a group's sites has come to.
+struct Position {
+  const std::uint8_t *at;
+  std::uint32_t site = beforeFirst; // the last one that was visited
+  std::uint32_t run = 0;            // so many more, each `stride` after the one before
+  std::uint32_t stride = 0;
+};
+
+// Visits the sites from `position` on that begin below `limit`.
 template <typename Visit>
-inline std::uint32_t everySite(const Group &group, Visit visit) {
-  std::uint32_t site = beforeFirst;
+inline std::uint32_t sitesBelow(Position &position, const Group &group, std::uint64_t limit, Visit visit) {
+  auto [at, site, run, stride] = position;
   std::uint32_t count = 0;
-  for (const std::uint8_t *at = group.sites; at < group.limit;) {
-    std::uint32_t distance = readNumber(at);
-    if (distance != 0) [[likely]] {
+  for (;;) {
+    std::uint32_t last = run;
+    for (; run > 0 && std::uint64_t{site} + stride < limit; --run)
+      visit(site += stride);
+    count += last - run;
+    if (run > 0 || at >= group.limit)
+      break;
+    const std::uint8_t *next = at;
+    std::uint32_t distance = readNumber(next);
+    if (distance == 0) {
+      stride = readNumber(next);
+      run = readNumber(next);
+    } else if (std::uint32_t{site + distance} < limit) {
       visit(site += distance);
       ++count;
-      continue;
+    } else {
+      break;
     }
-    std::uint32_t stride = readNumber(at);
-    std::uint32_t run = readNumber(at);
-    count += run;
-    for (; run > 0; --run)
-      visit(site += stride);
+    at = next;
   }
+  position = {at, site, run, stride};
   return count;
 }
 
+template <typename Visit>
+inline std::uint32_t everySite(const Group &group, Visit visit) {
+  Position position{group.sites};
+  return sitesBelow(position, group, ~std::uint64_t{0}, visit);
+}
+
 // ---- applying ----
+
+constexpr Size widthOf(Formula formula) {
+  return formula == Formula::Relative32 || formula == Formula::Negative32 ? sizeof(std::uint32_t) : sizeof(std::uint64_t);
+}
 
 template <typename Word>
 inline void add(std::byte *at, Delta delta) {
@@ -140,50 +167,58 @@ inline void add(std::byte *at, Delta delta) {
   std::memcpy(at, &word, sizeof word);
 }
 
-template <typename Word>
-std::uint32_t addEverywhere(const Group &group, std::byte *bytes, Delta delta) {
-  if (delta == 0)
-    return 0;
-  return everySite(group, [=](std::uint32_t site) { add<Word>(bytes + site, delta); });
-}
-
 // Linkers pad segments of code objects with pointers in data, so one past the last element is inside.
 bool pointsInto(std::uint64_t value, const SegmentMove &segment) { return value - segment.from.value() < segment.size; }
 
-std::uint32_t adjustPointers(const Group &group, const SegmentMoves &moves) {
+inline bool adjustPointer(std::byte *at, const SegmentMoves &moves) {
+  std::uint64_t value;
+  std::memcpy(&value, at, sizeof value);
+  for (const SegmentMove &segment : moves)
+    if (pointsInto(value, segment)) {
+      add<std::uint64_t>(at, segment.delta());
+      return true;
+    }
+  return false;
+}
+
+template <typename VisitSites>
+inline std::uint32_t adjustPointers(std::byte *bytes, const SegmentMoves &moves, VisitSites visitSites) {
   std::uint32_t adjusted = 0;
-  everySite(group, [&](std::uint32_t site) {
-    std::byte *at = moves[indexOf(SegmentKind::Data)].bytes + site;
-    std::uint64_t value;
-    std::memcpy(&value, at, sizeof value);
-    for (const SegmentMove &segment : moves)
-      if (pointsInto(value, segment)) {
-        add<std::uint64_t>(at, segment.delta());
-        ++adjusted;
-        return;
-      }
-  });
+  visitSites([&](std::uint32_t site) { adjusted += adjustPointer(bytes + site, moves); });
   return adjusted;
 }
 
-std::uint32_t applyGroup(const Group &group, const SegmentMoves &moves) {
+// `visitSites` calls what it is given for each site.
+template <typename Word, typename VisitSites>
+inline std::uint32_t addAt(std::byte *bytes, Delta delta, VisitSites visitSites) {
+  if (delta == 0)
+    return 0;
+  return visitSites([=](std::uint32_t site) { add<Word>(bytes + site, delta); });
+}
+
+template <typename VisitSites>
+inline std::uint32_t applyFormula(const Group &group, const SegmentMoves &moves, VisitSites visitSites) {
   const SegmentMove &site = moves[indexOf(group.segment)];
   Delta target = group.target < TargetKind::Fixed ? moves[static_cast<size_t>(group.target)].delta() : 0;
   switch (group.formula) {
   case Formula::Relative32:
-    return addEverywhere<std::uint32_t>(group, site.bytes, target - site.delta());
+    return addAt<std::uint32_t>(site.bytes, target - site.delta(), visitSites);
   case Formula::Relative64:
-    return addEverywhere<std::uint64_t>(group, site.bytes, target - site.delta());
+    return addAt<std::uint64_t>(site.bytes, target - site.delta(), visitSites);
   case Formula::Negative32:
-    return addEverywhere<std::uint32_t>(group, site.bytes, site.delta() - target);
+    return addAt<std::uint32_t>(site.bytes, site.delta() - target, visitSites);
   case Formula::Negative64:
-    return addEverywhere<std::uint64_t>(group, site.bytes, site.delta() - target);
+    return addAt<std::uint64_t>(site.bytes, site.delta() - target, visitSites);
   case Formula::Absolute64:
-    return addEverywhere<std::uint64_t>(group, site.bytes, target);
+    return addAt<std::uint64_t>(site.bytes, target, visitSites);
   case Formula::DataPointer:
-    return adjustPointers(group, moves);
+    return adjustPointers(site.bytes, moves, visitSites);
   }
   return 0;
+}
+
+std::uint32_t applyGroup(const Group &group, const SegmentMoves &moves) {
+  return applyFormula(group, moves, [&](auto visit) { return everySite(group, visit); });
 }
 
 } // namespace
@@ -247,7 +282,35 @@ std::uint32_t RelocationTable::applyReference(const SegmentMoves &segments, std:
     if (group.target != TargetKind::Reference || group.reference != reference)
       continue;
     NOMAD_ASSERT(group.formula == Formula::Relative32, "code objects refer to each other by calls only");
-    applied += addEverywhere<std::uint32_t>(group, segments[indexOf(group.segment)].bytes, delta);
+    applied += addAt<std::uint32_t>(segments[indexOf(group.segment)].bytes, delta,
+                                    [&](auto visit) { return everySite(group, visit); });
   }
+  return applied;
+}
+
+struct RelocationTable::Pass::Cursor {
+  Group group;
+  Position position;
+};
+
+RelocationTable::Pass::Pass(const RelocationTable &table, const SegmentMoves &moves) : moves_(moves) {
+  if (!table.encoded_)
+    return;
+  for (const std::uint8_t *at = table.encoded_->begin(); at < table.encoded_->end();) {
+    Group group = readGroup(at);
+    cursors_.push_back({group, {group.sites}});
+    at = group.limit;
+  }
+}
+
+RelocationTable::Pass::~Pass() = default;
+
+std::uint32_t RelocationTable::Pass::upTo(SegmentKind segment, Size limit) {
+  std::uint32_t applied = 0;
+  for (Cursor &cursor : cursors_)
+    if (const Group &group = cursor.group; group.segment == segment && limit >= widthOf(group.formula))
+      applied += applyFormula(group, moves_, [&](auto visit) {
+        return sitesBelow(cursor.position, group, limit - widthOf(group.formula) + 1, visit);
+      });
   return applied;
 }

@@ -15,6 +15,10 @@ namespace {
 // How many code objects ahead the next record is fetched: a batch is larger than a cache.
 constexpr size_t readAhead = 8;
 
+// What is larger is copied and relocated by blocks that fit the first cache twice.
+constexpr Size largeBytes = 64 << 10;
+constexpr Size blockBytes = 16 << 10;
+
 std::string segmentOf(const CodeObject &object, SegmentKind kind) {
   return std::string(segmentName(kind)) + " of code object " + quoted(object);
 }
@@ -71,18 +75,15 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
   if (overlaps_)
     copyOverlapping(scope);
   for (Pieces rest = pieces_; !rest.empty();) {
-    fetch(rest[std::min(rest.size() - 1, readAhead)]);
+    rest[std::min(rest.size() - 1, readAhead)].object->fetch();
     size_t count = 1;
     while (count < rest.size() && rest[count].object == rest.front().object)
       ++count;
     Pieces pieces = rest.take_front(count);
-    for (const Piece &piece : pieces) {
+    for (const Piece &piece : pieces)
       report.bytes += piece.size;
-      if (!overlaps_)
-        copyPiece(scope, piece, purpose);
-    }
-    if (pieces.front().object->relocations.bytes() > 0)
-      report.relocations += relocateSites(scope, pieces);
+    bool isLarge = pieces.front().size >= largeBytes && purpose == Purpose::Relocate && !overlaps_;
+    report.relocations += isLarge ? moveByBlocks(scope, pieces) : moveWhole(scope, pieces, purpose);
     publish(pieces);
     rest = rest.drop_front(count);
   }
@@ -242,19 +243,51 @@ Error Mover::overlapError(const Piece &piece) const {
 
 // ---- copy, relocate, publish (I13) ----
 
-// What the next iterations read and write.
-inline void Mover::fetch(const Piece &piece) {
-  constexpr size_t line = 64;
-  __builtin_prefetch(piece.object, 1);
-  __builtin_prefetch(reinterpret_cast<const std::byte *>(piece.object) + line, 1);
+SegmentMoves Mover::movesOf(const WriteScope &scope, Pieces pieces) {
+  SegmentMoves moves = unmoved(*pieces.front().object, scope);
+  for (const Piece &piece : pieces)
+    moves[indexOf(piece.kind)] = {scope.writable(piece.to), piece.from, piece.to, piece.size};
+  return moves;
+}
+
+inline std::uint32_t Mover::moveWhole(const WriteScope &scope, Pieces pieces, Purpose purpose) {
+  for (const Piece &piece : pieces)
+    if (!overlaps_)
+      copyPiece(scope, piece, purpose);
+  return pieces.front().object->relocations.bytes() > 0 ? relocateSites(scope, pieces) : 0;
+}
+
+// A block is still in the cache when its sites are rewritten.
+std::uint32_t Mover::moveByBlocks(const WriteScope &scope, Pieces pieces) {
+  const CodeObject &object = *pieces.front().object;
+  SegmentMoves moves = movesOf(scope, pieces);
+  RelocationTable::Pass pass(object.relocations, moves);
+  std::uint32_t relocated = 0;
+  for (const Piece &piece : pieces) {
+    leavePlace(piece);
+    const std::byte *from = scope.writable(piece.from);
+    std::byte *to = scope.writable(piece.to);
+    for (Size done = 0; done < piece.size; done += blockBytes) {
+      Size block = std::min<Size>(blockBytes, piece.size - done);
+      std::memcpy(to + done, from + done, block);
+      relocated += pass.upTo(piece.kind, done + block);
+    }
+  }
+  for (SegmentKind kind : segmentKinds) // those that stay
+    relocated += pass.upTo(kind, object.segment(kind).size);
+  return relocated;
 }
 
 inline void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose) {
   if (purpose == Purpose::Place)
     return copyImage(scope, piece);
+  leavePlace(piece);
+  std::memcpy(scope.writable(piece.to), scope.writable(piece.from), piece.size);
+}
+
+inline void Mover::leavePlace(const Piece &piece) {
   if (piece.kind == SegmentKind::Code)
     unwind_.remove(*piece.object);
-  std::memcpy(scope.writable(piece.to), scope.writable(piece.from), piece.size);
   arena_.occupancy(piece.kind).vacate(piece.oldRange());
 }
 
@@ -292,11 +325,7 @@ void Mover::copyOverlapping(const WriteScope &scope) {
 }
 
 std::uint32_t Mover::relocateSites(const WriteScope &scope, Pieces pieces) const {
-  const CodeObject &object = *pieces.front().object;
-  SegmentMoves moves = unmoved(object, scope);
-  for (const Piece &piece : pieces)
-    moves[indexOf(piece.kind)] = {scope.writable(piece.to), piece.from, piece.to, piece.size};
-  return object.relocations.applyMove(moves);
+  return pieces.front().object->relocations.applyMove(movesOf(scope, pieces));
 }
 
 inline void Mover::publish(Pieces pieces) {

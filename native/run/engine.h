@@ -143,7 +143,10 @@ public:
   Range placeable(SegmentKind kind) const { return placeable_[indexOf(kind)]; }
   const TypePool &types() const { return types_; }
   const EntryTable &entries() const { return entries_; }
-  Size trim() { return arena_->trim(); }
+  Size trim() {
+    objects_.trim();
+    return arena_->trim();
+  }
   EngineStats stats() const;
 
 private:

@@ -9,6 +9,11 @@
 using namespace nomad;
 using namespace llvm;
 
+namespace {
+// As the mover has it: how many code objects ahead the next record is fetched.
+constexpr size_t readAhead = 8;
+} // namespace
+
 Error Engine::free(Handle handle) {
   if (Error error = checkFree(handle))
     return error;
@@ -47,8 +52,10 @@ void Engine::freeMany(MutableArrayRef<Handle> handles) {
   spareReferred(ending);
   for (Handle handle : ending)
     tearDown(objects_[handle]);
-  for (Handle handle : ending)
-    discard(handle);
+  for (size_t i = 0; i < ending.size(); ++i) {
+    objects_[ending[std::min(ending.size() - 1, i + readAhead)]].fetch();
+    discard(ending[i]);
+  }
   for (Handle &handle : handles)
     if (!objects_.isLive(handle))
       handle = noHandle;

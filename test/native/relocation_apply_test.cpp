@@ -209,3 +209,43 @@ TEST_CASE("relocation formula: a call of another code object keeps its target wh
   RelocationTable::encode({{SegmentKind::Code, Formula::Relative32, TargetKind::Reference, 9, 100}}).applyMove(world.moves);
   CHECK(world.get<std::uint32_t>(0, 100) == static_cast<std::uint32_t>(callee - (world.moves[0].to + 100)));
 }
+
+namespace {
+
+// Sites of all kinds, some of them in runs; none overlap.
+std::vector<Relocation> mixedSites(Random &random) {
+  std::vector<Relocation> relocations;
+  for (std::size_t kind = 0; kind < 3; ++kind)
+    for (Offset site = random.below(8); site + 8 <= segmentBytes;) {
+      auto formula = static_cast<Formula>(random.below(kind == indexOf(SegmentKind::Data) ? 6 : 5));
+      auto target = static_cast<TargetKind>(random.below(4));
+      for (std::size_t run = random.oneIn(4) ? 1 + random.below(20) : 1; run > 0 && site + 8 <= segmentBytes; --run, site += 8)
+        relocations.push_back({static_cast<SegmentKind>(kind), formula, target, 0, site});
+      site += static_cast<Offset>(random.oneIn(3) ? random.below(600) : random.below(3));
+    }
+  return relocations;
+}
+
+} // namespace
+
+TEST_CASE("relocation formula: a pass in step with the copying does what one go does, whatever the steps") {
+  Random random;
+  for (int round = 0; round < 300; ++round) {
+    World world(random), expected(random);
+    expected.bytes = world.bytes;
+    RelocationTable table = RelocationTable::encode(mixedSites(random));
+    SegmentMoves moves = world.moves;
+    for (std::size_t kind = 0; kind < 3; ++kind)
+      moves[kind].bytes = expected.bytes[kind].data();
+    std::uint32_t count = table.applyMove(moves);
+    RelocationTable::Pass pass(table, world.moves);
+    std::uint32_t inSteps = 0;
+    for (SegmentKind kind : segmentKinds) {
+      for (Size limit = 0; limit < segmentBytes; limit += 1 + random.below(random.oneIn(2) ? 20 : 2000))
+        inSteps += pass.upTo(kind, limit);
+      inSteps += pass.upTo(kind, segmentBytes);
+    }
+    CHECK(inSteps == count);
+    CHECK(world.bytes == expected.bytes);
+  }
+}
