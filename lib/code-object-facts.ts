@@ -23,6 +23,7 @@ export type Layout = PerSegment<{ readonly bytes: number; readonly alignment: nu
 /** Modes and state in one. Few different ones exist, and code objects share them. */
 export interface Status extends MoveModes {
   readonly state: CodeObjectState;
+  readonly isFrozen: boolean;
   readonly isMovable: boolean;
 }
 
@@ -38,10 +39,13 @@ export const noDetails: Details = Object.freeze({ name: undefined, layout: undef
 const statuses: Status[] = [];
 
 /** The shared Status of these modes and this state. */
-export function statusOf({ moves, retain }: MoveModes, state: CodeObjectState): Status {
-  const found = statuses.find((each) => each.state === state && each.moves === moves && each.retain === retain);
+export function statusOf({ moves, retain }: MoveModes, state: CodeObjectState, isFrozen = false): Status {
+  const found = statuses.find(
+    (each) => each.state === state && each.moves === moves && each.retain === retain && each.isFrozen === isFrozen,
+  );
   if (found !== undefined) return found;
-  const status: Status = Object.freeze({ moves, retain, state, isMovable: state === 'placed' && retain === 'relocations' });
+  const isMovable = state === 'placed' && retain === 'relocations' && !isFrozen;
+  const status: Status = Object.freeze({ moves, retain, state, isFrozen, isMovable });
   statuses.push(status);
   return status;
 }

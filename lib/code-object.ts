@@ -10,8 +10,8 @@
  */
 import { makeCallable, type AnyFunction, type Callable } from './callable';
 import { callKind } from './call/kind';
+import { show } from './check';
 import type { JitCore } from './core';
-import { hex } from './check';
 import {
   layoutOf,
   noDetails,
@@ -36,6 +36,7 @@ import {
   type Placement,
   type SegmentName,
 } from './segments';
+import { isInt32, offsetOf, relative } from './placement-offsets';
 import { granuleBytes } from './space/allocator';
 
 /** What a code object is made of. */
@@ -106,7 +107,8 @@ export class CodeObject {
       } catch (error) {
         // It stays where it is if a constructor has thrown.
         const { offsets } = CodeObject.#describe(object, 'place');
-        if (offsets.some((offset) => offset >= 0)) object.#status = statusOf(object.#status, 'placed');
+        if (object.#status.state !== 'placed' && offsets.some((offset) => offset >= 0))
+          object.#status = statusOf(object.#status, 'placed');
         throw error;
       }
     };
@@ -154,6 +156,11 @@ export class CodeObject {
   /** What is kept for moving, as given to `compile`. */
   get retain(): 'relocations' | 'none' {
     return this.#status.retain;
+  }
+
+  /** Whether `freeze` has taken its relocations. */
+  get isFrozen(): boolean {
+    return this.#status.isFrozen;
   }
 
   /** Bytes of each segment, 0 where there is none. */
@@ -239,6 +246,27 @@ export class CodeObject {
     CodeObject.#requireAlive(this, 'relocate');
     CodeObject.#requireMovable(this);
     CodeObject.#move(this, to, this.#core.rangesFor(to));
+    return this;
+  }
+
+  /**
+   * Gives up the relocations of a code object that will not move for now, and their memory; until `thaw` it stays where it is, and collectors
+   * and spaces work around it. Code that it calls may move. Returns what `thaw` needs. Throws StateError if it is not placed, frozen already,
+   * freed, or was compiled with `retain: 'none'`.
+   */
+  freeze(): Buffer {
+    CodeObject.#requireAlive(this, 'freeze');
+    const saved = this.#core.native.freeze(this.#handle, this.#id);
+    this.#status = statusOf(this.#status, 'placed', true);
+    return saved;
+  }
+
+  /** Makes it movable again. Throws StateError, with nothing changed, if it is not frozen or `saved` is not what its `freeze` returned; TypeError. */
+  thaw(saved: Uint8Array): this {
+    CodeObject.#requireAlive(this, 'thaw');
+    if (!(saved instanceof Uint8Array)) throw new TypeError(`thaw: saved must be a Uint8Array, not ${show(saved)}`);
+    this.#core.native.thaw(this.#handle, this.#id, saved);
+    this.#status = statusOf(this.#status, 'placed');
     return this;
   }
 
@@ -337,10 +365,11 @@ export class CodeObject {
   }
 
   static #requireMovable(object: CodeObject): void {
-    const { state, retain } = object.#status;
+    const { state, retain, isFrozen } = object.#status;
     if (state !== 'placed') throw new StateError(`relocate: code object '${object.name}' is not placed (use place)`);
     if (retain === 'none')
       throw new StateError(`relocate: code object '${object.name}' was compiled with retain: 'none' and can't move`);
+    if (isFrozen) throw new StateError(`relocate: code object '${object.name}' is frozen; thaw lets it move again`);
   }
 
   static #describe(object: CodeObject, what: string): NativeDescription {
@@ -354,34 +383,6 @@ export class CodeObject {
   }
 }
 
-/** An offset in a space's range as one in the arena's; -1 if there is no such segment. Throws PlacementError. */
-function offsetOf(object: CodeObject, name: SegmentName, value: number, ranges: PerSegment<OffsetRange>): number {
-  const bytes = bytesOf(object, name);
-  const { base, limit } = ranges[name];
-  if (bytes === 0) return -1;
-  if (!Number.isInteger(value) || value < 0 || base + value + bytes > limit) throw badOffset(object, name, value, ranges);
-  return base + value;
-}
-
-function badOffset(object: CodeObject, name: SegmentName, value: unknown, ranges: PerSegment<OffsetRange>): PlacementError {
-  const subject = `the ${name} offset for code object '${object.name}'`;
-  if (!Number.isSafeInteger(value) || (value as number) < 0)
-    return new PlacementError(`${subject} must be an integer from 0 on, not ${String(value)}`);
-  const { base, limit } = ranges[name];
-  const end = `${hex(value)} + ${hex(bytesOf(object, name))} bytes`;
-  return new PlacementError(`${subject} is out of range: ${end} is more than the ${hex(limit - base)} bytes of the space`);
-}
-
-/** Offsets that are none are out of every range. */
-function isInt32(value: unknown): value is number {
-  return typeof value === 'number' && (value | 0) === value;
-}
-
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
-}
-
-/** An arena offset as an offset in `range`, or undefined if it lies outside. */
-function relative({ base, limit }: OffsetRange, offset: number): number | undefined {
-  return offset >= base && offset < limit ? offset - base : undefined;
 }

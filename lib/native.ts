@@ -115,6 +115,10 @@ export interface NativeJit {
    * What their destructors throw is thrown when they are gone.
    */
   freeMany(handles: Int32Array, count: number): void;
+  /** Takes the relocations of a placed code object; `id` ties them to it. Throws STATE. */
+  freeze(object: Handle, id: number): Buffer;
+  /** Puts them back. Throws STATE, with nothing changed. */
+  thaw(object: Handle, id: number, saved: Uint8Array): void;
   isLive(object: Handle): boolean;
   addressOf(object: Handle, symbol: string): bigint;
   /** Index of the entry stub of an exported function; makes one at the first call. */

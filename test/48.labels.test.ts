@@ -85,12 +85,13 @@ describe.each(Object.entries(dispatches))('%s', (name, body) => {
 const storing = {
   'memory that was handed in': 'void **code; int run(void **to) { *to = &&end; goto *&&end; end: return 7; }',
   'a global variable': 'void *kept; int run(void **to) { kept = &&end; *to = 0; goto *kept; end: return 7; }',
-  'a function': 'void keep(void *, void **); int run(void **to) { keep(&&end, to); goto *&&end; end: return 7; }\nvoid keep(void *l, void **to) { *to = l; }',
+  'a function':
+    'void keep(void *, void **); int run(void **to) { keep(&&end, to); goto *&&end; end: return 7; }\nvoid keep(void *l, void **to) { *to = l; }',
   'memory that it was copied to from a table': `void *memcpy(void *, const void *, unsigned long);
     int run(void **to) { static const void *const table[] = {&&end, &&other}; memcpy(to, table, 8); goto *table[1]; other: end: return 7; }`,
 };
 
-describe.each(Object.entries(storing))("labels that get into %s", (_, source) => {
+describe.each(Object.entries(storing))('labels that get into %s', (_, source) => {
   test.each([0, 2] as const)('are not left behind: the code can be placed, called, freed, and does not move, O%i', (optLevel) => {
     const { jit, add, nextCode } = makeGround();
     const object = add(compileC('c', source), { optLevel });

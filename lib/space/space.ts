@@ -149,7 +149,7 @@ export class CodeSpace {
     if (this.#allocators.code.usedBytes === 0) return;
     for (const object of this.objects()) {
       const { placement } = object;
-      if (placement?.space !== this || object.retain === 'none' || bytesOf(object, 'code') === 0) continue;
+      if (placement?.space !== this || object.retain === 'none' || object.isFrozen || bytesOf(object, 'code') === 0) continue;
       const handle = handleIn(this.#core, object, 'reserved');
       const isReserved = this.#core.reservations.has(handle, this.#numbers.code, placement.code);
       if (isReserved && !except.has(handle)) yield [object, placement];

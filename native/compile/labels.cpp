@@ -1,7 +1,7 @@
 #include "compile/labels.h"
 
-#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallPtrSet.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/Instructions.h"
 #include "llvm/IR/IntrinsicInst.h"
@@ -77,7 +77,8 @@ private:
         isa<GetElementPtrInst>(user) || isa<FreezeInst>(user))
       return follow(user);
     const auto *store = dyn_cast<StoreInst>(&user);
-    const auto *variable = store && store->getValueOperand() == &value ? dyn_cast<AllocaInst>(store->getPointerOperand()) : nullptr;
+    const auto *variable =
+        store && store->getValueOperand() == &value ? dyn_cast<AllocaInst>(store->getPointerOperand()) : nullptr;
     if (variable && isPrivate(*variable))
       return followLoads(*variable);
     found(LabelUse::Stored);

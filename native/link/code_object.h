@@ -25,7 +25,7 @@ constexpr Handle noHandle = ~Handle{0};
 constexpr Offset noOffset = ~Offset{0};
 
 enum class State : std::uint8_t { Vacant, Unplaced, Placed };
-enum class Retain : std::uint8_t { Relocations, None };
+enum class Retain : std::uint8_t { Relocations, None, Frozen };
 
 /// What the stack has of a code object: frames, and words that forbid segments to move.
 struct StackUse {

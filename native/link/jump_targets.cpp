@@ -28,7 +28,8 @@ std::vector<Address> JumpTargets::labels() const {
   llvm::sort(bases);
   std::vector<Address> labels = labels_;
   for (const Entry &entry : entries_)
-    if (auto base = llvm::upper_bound(bases, entry.site); base != bases.begin()) // else an unwind record's, and what code doesn't read
+    if (auto base = llvm::upper_bound(bases, entry.site);
+        base != bases.begin()) // else an unwind record's, and what code doesn't read
       labels.push_back(Address::of(entry.value - (entry.site - *std::prev(base))));
   return labels;
 }

@@ -258,6 +258,80 @@ std::vector<Relocation> RelocationTable::decode() const {
   return relocations;
 }
 
+namespace {
+
+// Reads bytes that may be anything.
+class Reader {
+public:
+  explicit Reader(llvm::ArrayRef<std::uint8_t> bytes) : bytes_(bytes) {}
+
+  bool isEmpty() const { return bytes_.empty(); }
+  std::optional<std::uint32_t> number() {
+    unsigned length = 0;
+    const char *error = nullptr;
+    std::uint64_t value = llvm::decodeULEB128(bytes_.begin(), &length, bytes_.end(), &error);
+    if (error || value > ~std::uint32_t{0})
+      return std::nullopt;
+    bytes_ = bytes_.drop_front(length);
+    return static_cast<std::uint32_t>(value);
+  }
+  std::optional<llvm::ArrayRef<std::uint8_t>> bytes(std::size_t count) {
+    if (count > bytes_.size())
+      return std::nullopt;
+    auto taken = bytes_.take_front(count);
+    bytes_ = bytes_.drop_front(count);
+    return taken;
+  }
+
+private:
+  llvm::ArrayRef<std::uint8_t> bytes_;
+};
+
+// Appends the sites of one group; false if they are none, or end beyond `size`.
+bool readSites(Reader sites, Relocation relocation, Size size, std::vector<Relocation> &out) {
+  std::uint64_t site = ~std::uint64_t{0}, end = size - std::min<Size>(size, widthOf(relocation.formula) - 1);
+  auto add = [&](std::uint64_t distance) {
+    site += distance;
+    relocation.site = static_cast<Offset>(site);
+    if (distance > 0 && site < end)
+      out.push_back(relocation);
+    return distance > 0 && site < end;
+  };
+  while (!sites.isEmpty()) {
+    auto distance = sites.number();
+    if (!distance || (*distance != 0 && !add(*distance)))
+      return false;
+    if (*distance != 0)
+      continue;
+    auto stride = sites.number(), run = sites.number();
+    if (!stride || !run)
+      return false;
+    for (std::uint32_t i = 0; i < *run; ++i)
+      if (!add(*stride))
+        return false;
+  }
+  return true;
+}
+
+} // namespace
+
+std::optional<std::vector<Relocation>> RelocationTable::decodeChecked(llvm::ArrayRef<std::uint8_t> groups,
+                                                                      const std::array<Size, 3> &sizes) {
+  std::vector<Relocation> relocations;
+  for (Reader reader(groups); !reader.isEmpty();) {
+    std::uint8_t head = reader.bytes(1)->front();
+    Relocation relocation{static_cast<SegmentKind>(head >> 3 & 3), static_cast<Formula>(head & 7),
+                          static_cast<TargetKind>(head >> 5), 0, 0};
+    auto length = reader.number();
+    auto sites = length ? reader.bytes(*length) : std::nullopt;
+    bool isKnown = indexOf(relocation.segment) < sizes.size() && relocation.formula <= Formula::DataPointer &&
+                   relocation.target < TargetKind::Reference;
+    if (!sites || !isKnown || !readSites(Reader(*sites), relocation, sizes[indexOf(relocation.segment)], relocations))
+      return std::nullopt;
+  }
+  return relocations;
+}
+
 void RelocationTable::keepOnlyReferences() {
   std::vector<Relocation> kept = decode();
   std::erase_if(kept, [](const Relocation &relocation) { return relocation.target != TargetKind::Reference; });
@@ -282,8 +356,8 @@ std::uint32_t RelocationTable::applyReference(const SegmentMoves &segments, std:
     if (group.target != TargetKind::Reference || group.reference != reference)
       continue;
     NOMAD_ASSERT(group.formula == Formula::Relative32, "code objects refer to each other by calls only");
-    applied += addAt<std::uint32_t>(segments[indexOf(group.segment)].bytes, delta,
-                                    [&](auto visit) { return everySite(group, visit); });
+    applied +=
+        addAt<std::uint32_t>(segments[indexOf(group.segment)].bytes, delta, [&](auto visit) { return everySite(group, visit); });
   }
   return applied;
 }

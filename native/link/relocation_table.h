@@ -23,10 +23,12 @@
 #include "memory/arena.h"
 
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/Support/Error.h"
 
 #include <array>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace nomad {
@@ -76,11 +78,18 @@ public:
   std::uint32_t count() const { return encoded_ ? encoded_->count : 0; }
   std::uint32_t bytes() const { return encoded_ ? encoded_->size : 0; }
   void clear() { encoded_.reset(); }
+  /// Takes all but the relocations towards other code objects, as bytes that `putBack` of the same `id` accepts.
+  std::vector<std::uint8_t> takeOwn(std::uint64_t id);
+  /// `sizes` of the segments. Errors: State that says what is wrong; then nothing has changed.
+  llvm::Error putBack(llvm::ArrayRef<std::uint8_t> saved, std::uint64_t id, const std::array<Size, 3> &sizes);
   /// For a code object that will not move again: others that it calls still may.
   void keepOnlyReferences();
 
 private:
   std::uint32_t applyGroups(const SegmentMoves &moves) const;
+  /// None if they are not groups of own relocations whose sites lie in segments of these sizes.
+  static std::optional<std::vector<Relocation>> decodeChecked(llvm::ArrayRef<std::uint8_t> groups,
+                                                              const std::array<Size, 3> &sizes);
 
   // One word in the code object: without relocations, that is all.
   struct Encoded {
@@ -96,8 +105,8 @@ private:
   std::unique_ptr<Encoded, Free> encoded_;
 };
 
-/// For large code objects: each site is rewritten soon after it was copied, while it is in the cache. A pass that has come to every
-/// segment's end has done what `applyMove` does.
+/// For large code objects: each site is rewritten soon after it was copied, while it is in the cache. A pass that has come to
+/// every segment's end has done what `applyMove` does.
 class RelocationTable::Pass {
 public:
   /// `moves` has to outlive it.

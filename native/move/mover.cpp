@@ -136,6 +136,8 @@ Error Mover::stateError(const MoveRequest &request, Purpose purpose) const {
     return fail(ErrorCode::State, who + " is placed already; relocate moves it");
   if (object.state != State::Placed)
     return fail(ErrorCode::State, who + " is not placed");
+  if (object.retain == Retain::Frozen)
+    return fail(ErrorCode::State, who + " is frozen; thaw lets it move again");
   return fail(ErrorCode::State, who + " was compiled with retain: 'none' and can't move again");
 }
 
@@ -168,7 +170,8 @@ inline bool Mover::addPiece(CodeObject &object, SegmentKind kind, std::int32_t o
   if (to == segment.base && purpose == Purpose::Relocate)
     return true;
   Range place = Range::at(to, segment.size);
-  bool isPinned = object.stackUse.isPinned(kind) || (object.storesLabels && kind == SegmentKind::Code && purpose == Purpose::Relocate);
+  bool isPinned =
+      object.stackUse.isPinned(kind) || (object.storesLabels && kind == SegmentKind::Code && purpose == Purpose::Relocate);
   if (!ranges_[indexOf(kind)].contains(place) || !to.isAligned(segment.alignment()) || isPinned) [[unlikely]]
     return false;
   if (claimed_ == pieces_.size() && arena_.occupancy(kind).claim(place))

@@ -87,7 +87,7 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) 
   if (!image.returnsTwice.empty())
     returnsTwice_[handle] = std::move(image.returnsTwice);
   if (objects_[handle].storesLabels)
-    storingLabels_.insert(handle);
+    immovable_.insert(handle);
   if (!image.jumpTargets.empty())
     stackWalk_.setJumpTargets(objects_[handle], std::move(image.jumpTargets));
   if (Teardown *teardown = objects_[handle].teardown.get())

@@ -99,6 +99,10 @@ public:
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests);
   /// Runs destructors and exit handlers first. Errors: State while others refer to it, or it is running.
   llvm::Error free(Handle handle);
+  /// Drops a placed code object's relocations; returns them for `thaw` of the same `id`. Errors: State.
+  llvm::Expected<std::vector<std::uint8_t>> freeze(Handle handle, std::uint64_t id);
+  /// Errors: State if it is not frozen, or `saved` is not what `freeze` returned; then nothing has changed.
+  llvm::Error thaw(Handle handle, std::uint64_t id, llvm::ArrayRef<std::uint8_t> saved);
   /// Frees those that nobody else refers to and that are idle, circles of references too; writes noHandle over them.
   void freeMany(llvm::MutableArrayRef<Handle> handles);
 
@@ -208,7 +212,7 @@ private:
   HostTable hosts_;
   llvm::DenseMap<Handle, HostIndex> hostIndices_;
   llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
-  llvm::DenseSet<Handle> storingLabels_;
+  llvm::DenseSet<Handle> immovable_; // whatever the stack has
   ActivationChain &activations_ = threadActivations();
   Size hostCalls_ = 0; // that have not returned
   StackWalk stackWalk_;

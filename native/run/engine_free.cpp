@@ -132,7 +132,7 @@ void Engine::discard(Handle handle) {
     mover_.vacate(object);
   }
   returnsTwice_.erase(handle);
-  storingLabels_.erase(handle);
+  immovable_.erase(handle);
   stackWalk_.setJumpTargets(object, {});
   objects_.remove(handle);
 }

@@ -122,7 +122,7 @@ const StackRoots &Engine::stackRoots() {
 
 DenseSet<Handle> Engine::pinned() {
   const StackRoots &roots = stackRoots();
-  DenseSet<Handle> pinned = storingLabels_;
+  DenseSet<Handle> pinned = immovable_;
   for (auto *list : {&roots.exact, &roots.ambiguous})
     for (const StackRoot &root : *list)
       if (root.object->stackUse.pinned != 0)

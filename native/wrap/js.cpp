@@ -38,6 +38,12 @@ napi_value Js::text(llvm::StringRef value) const {
   return result;
 }
 
+napi_value Js::buffer(llvm::ArrayRef<std::uint8_t> bytes) const {
+  napi_value result = nullptr;
+  check(napi_create_buffer_copy(env, bytes.size(), bytes.data(), nullptr, &result));
+  return result;
+}
+
 napi_value Js::object() const {
   napi_value result = nullptr;
   check(napi_create_object(env, &result));

@@ -2,6 +2,7 @@
 // means that the environment can't run JS any more (it is shutting down), and its result is then null.
 #pragma once
 
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 
 #include <node_api.h>
@@ -23,6 +24,8 @@ struct Js {
   napi_value signedBigint(std::int64_t value) const;
   napi_value bigint(std::uint64_t value) const;
   napi_value text(llvm::StringRef value) const;
+  /// A Buffer with a copy of `bytes`.
+  napi_value buffer(llvm::ArrayRef<std::uint8_t> bytes) const;
   napi_value object() const;
   napi_value array(size_t length = 0) const;
 

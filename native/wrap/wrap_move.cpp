@@ -1,4 +1,4 @@
-// move, moveBatch, free, freeMany, isLive.
+// move, moveBatch, free, freeMany, freeze, thaw, isLive.
 #include "wrap/call.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -69,6 +69,25 @@ Result freeMany(Call &call) {
   return nullptr;
 }
 
+// freeze(handle, id): bytes.
+Result freeze(Call &call) {
+  auto saved = call.engine().freeze(call.uint32(0), call.uint32(1));
+  if (!saved)
+    return saved.takeError();
+  return call.js.buffer(*saved);
+}
+
+// thaw(handle, id, bytes).
+Result thaw(Call &call) {
+  auto saved = call.js.bytes(call.argument(2));
+  if (!saved)
+    return nullptr;
+  ArrayRef bytes(static_cast<const std::uint8_t *>(saved->data), saved->size);
+  if (Error error = call.engine().thaw(call.uint32(0), call.uint32(1), bytes))
+    return error;
+  return nullptr;
+}
+
 Result isLive(Call &call) {
   auto object = call.engine().object(call.uint32(0));
   if (!object)
@@ -83,5 +102,7 @@ void nomad::wrap::addMove(const Js &js, napi_value target, Jit &jit) {
   bind<moveBatch>(js, target, "moveBatch", jit);
   bind<release>(js, target, "free", jit);
   bind<freeMany>(js, target, "freeMany", jit);
+  bind<freeze>(js, target, "freeze", jit);
+  bind<thaw>(js, target, "thaw", jit);
   bind<isLive>(js, target, "isLive", jit);
 }

@@ -1,0 +1,48 @@
+// The engine's end of moving: a code object that will not move for now gives up its relocations.
+#include "run/engine.h"
+
+#include "base/error.h"
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+Error notMovable(const CodeObject &object) {
+  std::string who = quoted(object);
+  if (object.state != State::Placed)
+    return fail(ErrorCode::State, "freeze: code object " + Twine(who) + " is not placed");
+  if (object.retain == Retain::Frozen)
+    return fail(ErrorCode::State, "freeze: code object " + Twine(who) + " is frozen already");
+  return fail(ErrorCode::State, "freeze: code object " + Twine(who) + " was compiled with retain: 'none' and has no relocations");
+}
+
+} // namespace
+
+Expected<std::vector<std::uint8_t>> Engine::freeze(Handle handle, std::uint64_t id) {
+  auto found = object(handle);
+  if (!found)
+    return found.takeError();
+  if (found->state != State::Placed || found->retain != Retain::Relocations)
+    return notMovable(*found);
+  found->retain = Retain::Frozen;
+  immovable_.insert(handle);
+  return found->relocations.takeOwn(id);
+}
+
+Error Engine::thaw(Handle handle, std::uint64_t id, ArrayRef<std::uint8_t> saved) {
+  auto found = object(handle);
+  if (!found)
+    return found.takeError();
+  if (found->retain != Retain::Frozen)
+    return fail(ErrorCode::State, "thaw: code object " + Twine(quoted(*found)) + " is not frozen");
+  std::array<Size, 3> sizes{};
+  for (SegmentKind kind : segmentKinds)
+    sizes[indexOf(kind)] = found->segment(kind).size;
+  if (Error error = found->relocations.putBack(saved, id, sizes))
+    return withCode(ErrorCode::State, "thaw: not what freeze() of code object " + quoted(*found) + " returned", std::move(error));
+  found->retain = Retain::Relocations;
+  if (!found->storesLabels)
+    immovable_.erase(handle);
+  return Error::success();
+}
