@@ -23,8 +23,8 @@ struct AnswerHeader {
   std::uint64_t bytes;
 };
 
-/// Processor time that a reading may take: hundreds of times what good bitcode takes, so that only an endless loop exceeds it.
-constexpr std::uint64_t secondsFor(std::uint64_t requestBytes) { return 2 + (requestBytes >> 20); }
+/// Processor time that a reading may take, 4 s per MiB beside 2 s: ten times what good bitcode takes on a slow machine.
+constexpr std::uint64_t secondsFor(std::uint64_t requestBytes) { return 2 + (requestBytes >> 18); }
 
 /// Until an answer has to be there, on a machine that is busy with other things too.
 constexpr std::uint64_t patienceSecondsFor(std::uint64_t requestBytes) { return 10 * secondsFor(requestBytes); }

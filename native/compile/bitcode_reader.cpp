@@ -70,8 +70,9 @@ std::string nomad::bitcodeReaderPath() {
 
 Expected<std::unique_ptr<MemoryBuffer>> nomad::readBitcode(StringRef bitcode, StringRef name) {
   bitcode::Reply reply = [&] {
+    std::chrono::seconds patience(bitcode::patienceSecondsFor(bitcode.size()));
     std::lock_guard lock(shared().mutex);
-    return shared().process.ask(shared().executable.c_str(), bitcode);
+    return shared().process.ask(shared().executable.c_str(), bitcode, patience);
   }();
   if (reply.end != End::Answered)
     return unanswered(reply, bitcode, name);

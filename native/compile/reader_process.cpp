@@ -48,12 +48,17 @@ public:
 
 } // namespace
 
-Reply ReaderProcess::ask(const char *executable, StringRef bitcode) {
+ReaderProcess::~ReaderProcess() {
+  if (process_ > 0)
+    stop();
+}
+
+Reply ReaderProcess::ask(const char *executable, StringRef bitcode, std::chrono::milliseconds patience) {
   // A second time, because the process may have ended since the last request: somebody killed it.
   for (int attempt = 0;; ++attempt) {
     if (int error = start(executable))
       return {End::CannotStart, {}, error, nullptr};
-    Reply reply = exchange(bitcode);
+    Reply reply = exchange(bitcode, steady_clock::now() + patience);
     if (reply.end == End::Answered)
       return reply;
     stop();
@@ -92,8 +97,7 @@ void ReaderProcess::stop() {
   process_ = socket_ = -1;
 }
 
-Reply ReaderProcess::exchange(StringRef bitcode) {
-  Time deadline = steady_clock::now() + std::chrono::seconds(patienceSecondsFor(bitcode.size()));
+Reply ReaderProcess::exchange(StringRef bitcode, Time deadline) {
   std::uint64_t size = bitcode.size();
   AnswerHeader header = {};
   End end = send(&size, sizeof size, deadline);

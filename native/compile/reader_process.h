@@ -39,15 +39,17 @@ public:
   ReaderProcess(const ReaderProcess &) = delete;
   ReaderProcess &operator=(const ReaderProcess &) = delete;
 
-  /// Starts the process if there is none. If it can't answer, ends it.
-  Reply ask(const char *executable, llvm::StringRef bitcode);
+  ~ReaderProcess();
+
+  /// Starts the process if there is none. If it does not answer in time, ends it.
+  Reply ask(const char *executable, llvm::StringRef bitcode, std::chrono::milliseconds patience);
 
 private:
   using Time = std::chrono::steady_clock::time_point;
 
   int start(const char *executable);
   void stop();
-  Reply exchange(llvm::StringRef bitcode);
+  Reply exchange(llvm::StringRef bitcode, Time deadline);
   End send(const void *data, std::size_t size, Time deadline);
   End receive(void *data, std::size_t size, Time deadline);
   End await(short event, Time deadline);

@@ -1,9 +1,9 @@
 // The helper process that reads bitcode (compile/bitcode_reader.h): in, requests on the socket that is its standard input; out,
 // answers on the same socket (compile/bitcode_protocol.h). It ends where the socket does.
 //
-// Each request is read in a child of its own, forked from a process that has read nothing but good bitcode. What bitcode does to
-// LLVM and to the heap ends with that child, and the next request finds everything as it was. The child's limits end it should it
-// loop or take too much, even when nobody waits for it any more.
+// Each request is read by a child of its own, forked beforehand from a process that never reads any. What bitcode does to LLVM
+// and to the heap ends with that child, and the next one finds everything as it was. Its limits end a child that loops or takes
+// too much, even when nobody waits for it any more.
 #include "compile/bitcode_protocol.h"
 
 #include "llvm/Bitcode/BitcodeWriter.h"
@@ -18,6 +18,7 @@
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Support/SourceMgr.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -87,10 +88,13 @@ void limit(int resource, rlim_t wanted) {
   setrlimit(static_cast<__rlimit_resource_t>(resource), &now);
 }
 
-void limitReading(size_t bytes, pid_t parent) {
+void dieWith(pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) // it died before that
     _exit(1);
+}
+
+void limitReading(size_t bytes) {
   limit(RLIMIT_AS, addressSpaceFor(bytes));
   // A loop takes processor time; what waits for something that never comes does not.
   itimerval processor = {{}, {static_cast<time_t>(secondsFor(bytes)), 0}};
@@ -141,24 +145,40 @@ SmallVector<char, 0> rewritten(Module &module) {
 
 // ---- one after the other ----
 
-void serve(StringRef bitcode) {
-  pid_t self = getpid(), child = fork();
-  if (child < 0)
-    return answer(Answer::CannotGoOn, strerror(errno));
-  if (child == 0) {
-    limitReading(bitcode.size(), self);
-    read(bitcode);
-  }
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0)
-    if (errno != EINTR)
-      _exit(1);
-  if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
-    _exit(1);
+constexpr int socketEnded = 1;
+
+[[noreturn]] void serveOne(pid_t parent) {
+  dieWith(parent);
+  std::uint64_t size = 0;
+  if (!receive(&size, sizeof size))
+    _exit(socketEnded);
+  std::unique_ptr<char[]> bitcode(new char[size]);
+  if (!receive(bitcode.get(), size))
+    _exit(socketEnded);
+  limitReading(size);
+  read(StringRef(bitcode.get(), size));
+}
+
+// What a child could not say itself. False if nobody asked it, or somebody else ended it.
+bool answerFor(int status) {
   if (!WIFSIGNALED(status))
-    return;
-  bool late = WTERMSIG(status) == SIGPROF || WTERMSIG(status) == SIGALRM;
-  answer(late ? Answer::TookTooLong : Answer::Crashed, late ? "" : strsignal(WTERMSIG(status)));
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  switch (int signal = WTERMSIG(status)) {
+  case SIGPROF:
+  case SIGALRM:
+    answer(Answer::TookTooLong, "");
+    return true;
+  case SIGSEGV:
+  case SIGBUS:
+  case SIGABRT:
+  case SIGILL:
+  case SIGFPE:
+  case SIGTRAP:
+    answer(Answer::Crashed, strsignal(signal));
+    return true;
+  default:
+    return false;
+  }
 }
 
 // Once, in the process that children are forked from: they find LLVM's code mapped and bound.
@@ -179,10 +199,17 @@ int main() {
   install_bad_alloc_error_handler(onFatalError);
   std::set_new_handler(onOutOfMemory);
   warmUp();
-  for (std::uint64_t size = 0; receive(&size, sizeof size);) {
-    std::unique_ptr<char[]> bitcode(new (std::nothrow) char[size]);
-    if (!bitcode || !receive(bitcode.get(), size))
+  for (pid_t self = getpid();;) {
+    pid_t child = fork();
+    if (child < 0)
       return 1;
-    serve(StringRef(bitcode.get(), size));
+    if (child == 0)
+      serveOne(self);
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0)
+      if (errno != EINTR)
+        return 1;
+    if (!answerFor(status))
+      return 0;
   }
 }

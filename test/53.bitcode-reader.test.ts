@@ -1,0 +1,121 @@
+/**
+ * The helper process that reads bitcode: one for the whole process, replaced when it is gone, gone when the process is.
+ */
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { childResult, prelude, runChild } from './support/child';
+import { returning } from './support/programs';
+import { running } from './support/readers';
+import { assemble } from './support/tools';
+
+const readersModule = JSON.stringify(join(__dirname, 'support/readers.ts'));
+const tsx = ['--import', 'tsx'];
+
+/** What the scripts share: bitcode by its result, a compile of it, the helpers of this process. */
+const shared = `
+  const { readersOf, addonPath } = require(${readersModule});
+  const bitcode = [0, 1].map((i) => Buffer.from(${JSON.stringify([0, 1].map((i) => assemble(returning('f', i)).toString('base64')))}[i], 'base64'));
+  const damaged = Buffer.from(bitcode[0].subarray(0, 200));
+  const jit = new nomad.Jit();
+  const result = (i) => jit.load(bitcode[i]).get('f')();
+  const readers = () => readersOf(process.pid);
+`;
+
+const inChild = <T>(script: string): Promise<T> => childResult<T>(shared + script, { nodeOptions: tsx });
+
+/** Whether all of these processes end, within 10 seconds. */
+async function end(pids: number[]): Promise<boolean> {
+  for (let i = 0; i < 100 && pids.some(running); i++) await new Promise((done) => setTimeout(done, 100));
+  return !pids.some(running);
+}
+
+test('none before the first bitcode, then the same one', async () => {
+  const { before, first, second } = await inChild<Record<string, number[]>>(`
+    jit.load(programs.add);
+    const before = readers();
+    result(0);
+    const first = readers();
+    result(1);
+    console.log(JSON.stringify({ before, first, second: readers() }));`);
+  expect(before).toEqual([]);
+  expect(first).toHaveLength(1);
+  expect(second).toEqual(first);
+});
+
+test('killed between two compiles: another takes its place', async () => {
+  const { results, readers } = await inChild<{ results: number[]; readers: number[][] }>(`
+    const results = [], all = [];
+    for (let i = 0; i < 4; i++) {
+      results.push(result(i % 2));
+      all.push(readers());
+      process.kill(readers()[0], 'SIGKILL');
+    }
+    console.log(JSON.stringify({ results, readers: all }));`);
+  expect(results).toEqual([0, 1, 0, 1]);
+  expect(readers.map((each) => each.length)).toEqual([1, 1, 1, 1]);
+  expect(new Set(readers.flat()).size).toBe(4);
+});
+
+test('compiles under way at once, good and damaged, each get their own answer', async () => {
+  const answers = await inChild<Array<number | string>>(`
+    const indices = Array.from({ length: 60 }, (_, i) => i);
+    const one = (i) => jit.compileAsync(i % 3 === 2 ? damaged : bitcode[i % 3], { optLevel: 0 });
+    Promise.allSettled(indices.map(one)).then((settled) => {
+      const space = jit.createSpace();
+      const answer = ({ value, reason }, i) => value ? value.place({ space, code: 4096 * i, constants: 4096 * i, data: 4096 * i }).get('f')() : reason.code;
+      console.log(JSON.stringify(settled.map(answer)));
+    });`);
+  expect(answers).toEqual(Array.from({ length: 60 }, (_, i) => [0, 1, 'ERR_IR_PARSE'][i % 3]));
+});
+
+test('workers share it', async () => {
+  const { sums, readers } = await inChild<{ sums: number[]; readers: number[] }>(`
+    const { Worker } = require('node:worker_threads');
+    const script = ${JSON.stringify(prelude)} + \`
+      const { parentPort, workerData } = require('node:worker_threads');
+      const jit = new nomad.Jit();
+      let sum = 0;
+      for (let i = 0; i < 30; i++) sum += jit.load(workerData[i % 2]).get('f')();
+      parentPort.postMessage(sum);\`;
+    const run = () => new Promise((done, fail) => new Worker(script, { eval: true, workerData: bitcode }).on('message', done).on('error', fail));
+    Promise.all([run(), run()]).then((sums) => console.log(JSON.stringify({ sums, readers: readers() })));`);
+  expect(sums).toEqual([15, 15]);
+  expect(readers).toHaveLength(1);
+});
+
+test.each([
+  ['at the end of the script', ''],
+  ['by process.exit', 'process.exit(0);'],
+  ['by a signal', "process.kill(process.pid, 'SIGKILL');"],
+  ['with compiles under way', 'for (let i = 0; i < 20; i++) jit.compileAsync(bitcode[0]).catch(() => 1); process.exit(0);'],
+])('it ends with the process: %s', async (_, ending) => {
+  const script = `result(0); console.log(JSON.stringify(readers())); ${ending}`;
+  const { stdout, stderr } = await runChild(prelude + shared + script, { nodeOptions: tsx });
+  expect(stderr).toBe('');
+  const pids = JSON.parse(stdout.split('\n')[0]!) as number[];
+  expect(pids).toHaveLength(1);
+  expect(await end(pids)).toBe(true);
+});
+
+test('where it is missing, IR text compiles, and bitcode is an error that names it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nomad-jit-'));
+  const copy = join(folder, 'nomad_jit.node');
+  try {
+    const { path } = await inChild<{ path: string }>('console.log(JSON.stringify({ path: addonPath() }))');
+    copyFileSync(path, copy);
+    const script = `
+      const jit = new nomad.Jit();
+      const text = jit.load(programs.add).get('add')(20, 22);
+      try { jit.compile(Buffer.from('${assemble(returning('f', 1)).toString('base64')}', 'base64'), { name: 'unread' }); } catch ({ code, message }) {
+        console.log(JSON.stringify({ text, code, message }));
+      }`;
+    expect(await childResult(script, { environment: { NOMAD_JIT_ADDON: copy } })).toEqual({
+      text: 42,
+      code: 'ERR_CODEGEN',
+      message: `unread: bitcode is read by a helper process, and '${dirname(copy)}/nomad_bitcode_reader' can't be started: No such file or directory`,
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
