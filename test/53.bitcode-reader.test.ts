@@ -1,25 +1,43 @@
 /**
  * The helper process that reads bitcode: one for the whole process, replaced when it is gone, gone when the process is.
  */
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { childResult, prelude, runChild } from './support/child';
 import { returning } from './support/programs';
 import { running } from './support/readers';
 import { assemble } from './support/tools';
+
+/** Takes a second to read; nothing but f9 is left for code generation. */
+const unused = Array.from({ length: 30_000 }, (_, i) => returning(`unused${i}`, i).replace('define', 'define internal'));
+const large = assemble([returning('f9', 9), ...unused].join('\n'));
+
+const folder = mkdtempSync(join(tmpdir(), 'nomad-jit-'));
+const largeFile = join(folder, 'large.bc');
+beforeAll(() => writeFileSync(largeFile, large));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 const readersModule = JSON.stringify(join(__dirname, 'support/readers.ts'));
 const tsx = ['--import', 'tsx'];
 
 /** What the scripts share: bitcode by its result, a compile of it, the helpers of this process. */
 const shared = `
-  const { readersOf, addonPath } = require(${readersModule});
+  const { readersOf, ticks, addonPath } = require(${readersModule});
   const bitcode = [0, 1].map((i) => Buffer.from(${JSON.stringify([0, 1].map((i) => assemble(returning('f', i)).toString('base64')))}[i], 'base64'));
   const damaged = Buffer.from(bitcode[0].subarray(0, 200));
   const jit = new nomad.Jit();
   const result = (i) => jit.load(bitcode[i]).get('f')();
   const readers = () => readersOf(process.pid);
+  const sleep = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  /** Begins to compile a large module; returns when the reader's child is at it. */
+  function startLarge() {
+    const compiled = jit.compileAsync(require('node:fs').readFileSync('${largeFile}'), { name: 'large' });
+    for (;; sleep(2)) {
+      const child = readersOf(readers()[0])[0];
+      if (child !== undefined && ticks(child) >= 3) return { child, compiled };
+    }
+  }
 `;
 
 const inChild = <T>(script: string): Promise<T> => childResult<T>(shared + script, { nodeOptions: tsx });
@@ -50,12 +68,41 @@ test('killed between two compiles: another takes its place', async () => {
       results.push(result(i % 2));
       all.push(readers());
       process.kill(readers()[0], 'SIGKILL');
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200); // the child that it has ready dies a little later
+      sleep(200); // the child that it has ready dies a little later
     }
     console.log(JSON.stringify({ results, readers: all }));`);
   expect(results).toEqual([0, 1, 0, 1]);
   expect(readers.map((each) => each.length)).toEqual([1, 1, 1, 1]);
   expect(new Set(readers.flat()).size).toBe(4);
+});
+
+test.each([
+  ['SIGSEGV', /^large: LLVM's bitcode reader crashed: Segmentation fault /],
+  ['SIGKILL', /^large: LLVM's bitcode reader crashed: Killed /],
+  ['SIGPROF', /^large: LLVM's bitcode reader took more than \d+ seconds /], // what the timer sends
+])('a reading that ends by %s is an error; the reader goes on', async (signal, expected) => {
+  const { code, message, works, readers } = await inChild<{ code: string; message: string; works: number; readers: number[][] }>(`
+    result(0);
+    const before = readers();
+    const { child, compiled } = startLarge();
+    process.kill(child, '${signal}');
+    compiled.catch(({ code, message }) => {
+      console.log(JSON.stringify({ code, message, works: result(1), readers: [before, readers()] }));
+    });`);
+  expect({ code, message, works }).toEqual({ code: 'ERR_CODEGEN', message: expect.stringMatching(expected) as string, works: 1 });
+  expect(readers[1]).toEqual(readers[0]);
+});
+
+test('a reader that is killed while it reads: the reading begins anew', async () => {
+  const works = await inChild<number>(`
+    result(0);
+    const { compiled } = startLarge();
+    process.kill(readers()[0], 'SIGKILL');
+    compiled.then((object) => {
+      object.place({ space: jit.createSpace(), code: 0, constants: 0, data: 0 });
+      console.log(object.get('f9')());
+    });`);
+  expect(works).toBe(9);
 });
 
 test('compiles under way at once, good and damaged, each get their own answer', async () => {
@@ -99,24 +146,31 @@ test.each([
   expect(await end(pids)).toBe(true);
 });
 
+test('it ends with the process while it reads, and so does its child', async () => {
+  const script = `
+    result(0);
+    const { child } = startLarge();
+    console.log(JSON.stringify([...readers(), child]));
+    process.kill(process.pid, 'SIGKILL');`;
+  const { signal, stdout } = await runChild(shared + script, { nodeOptions: tsx });
+  expect(signal).toBe('SIGKILL');
+  const pids = JSON.parse(stdout) as number[];
+  expect(pids).toHaveLength(2);
+  expect(await end(pids)).toBe(true);
+});
+
 test('where it is missing, IR text compiles, and bitcode is an error that names it', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'nomad-jit-'));
   const copy = join(folder, 'nomad_jit.node');
-  try {
-    const { path } = await inChild<{ path: string }>('console.log(JSON.stringify({ path: addonPath() }))');
-    copyFileSync(path, copy);
-    const script = `
-      const jit = new nomad.Jit();
-      const text = jit.load(programs.add).get('add')(20, 22);
-      try { jit.compile(Buffer.from('${assemble(returning('f', 1)).toString('base64')}', 'base64'), { name: 'unread' }); } catch ({ code, message }) {
-        console.log(JSON.stringify({ text, code, message }));
-      }`;
-    expect(await childResult(script, { environment: { NOMAD_JIT_ADDON: copy } })).toEqual({
-      text: 42,
-      code: 'ERR_CODEGEN',
-      message: `unread: bitcode is read by a helper process, and '${dirname(copy)}/nomad_bitcode_reader' can't be started: No such file or directory`,
-    });
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  const { path } = await inChild<{ path: string }>('console.log(JSON.stringify({ path: addonPath() }))');
+  copyFileSync(path, copy);
+  const script = `
+    const jit = new nomad.Jit();
+    const text = jit.load(programs.add).get('add')(20, 22);
+    const source = Buffer.from('${assemble(returning('f', 1)).toString('base64')}', 'base64');
+    try { jit.compile(source, { name: 'unread' }); } catch ({ code, message }) { console.log(JSON.stringify({ text, code, message })); }`;
+  expect(await childResult(script, { environment: { NOMAD_JIT_ADDON: copy } })).toEqual({
+    text: 42,
+    code: 'ERR_CODEGEN',
+    message: `unread: bitcode is read by a helper process, and '${folder}/nomad_bitcode_reader' can't be started: No such file or directory`,
+  });
 });

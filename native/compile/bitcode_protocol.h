@@ -1,7 +1,7 @@
 // What this process and its bitcode reader (native/reader) say to each other over a socket, one request after the other.
 //
-// Request: its length in bytes as 64 bits, then bitcode. Answer: an AnswerHeader, then that many bytes of bitcode or text.
-// Both run on one machine and are built together: numbers cross as they lie in memory.
+// Request: a RequestHeader, then that many bytes of bitcode. Answer: an AnswerHeader with the same number, then that many bytes
+// of bitcode or text. Both run on one machine and are built together: numbers cross as they lie in memory.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,15 @@ enum class Answer : std::uint32_t {
   TookTooLong, // nothing follows
 };
 
-struct AnswerHeader {
-  Answer kind;
-  std::uint32_t unused;
+struct RequestHeader {
+  std::uint64_t number; // from 1, never the same one again
   std::uint64_t bytes;
+};
+
+struct AnswerHeader {
+  std::uint64_t number;
+  std::uint64_t bytes;
+  Answer kind;
 };
 
 /// Processor time that a reading may take, 4 s per MiB beside 2 s: ten times what good bitcode takes on a slow machine.

@@ -98,16 +98,16 @@ void ReaderProcess::stop() {
 }
 
 Reply ReaderProcess::exchange(StringRef bitcode, Time deadline) {
-  std::uint64_t size = bitcode.size();
+  RequestHeader request = {++requests_, bitcode.size()};
   AnswerHeader header = {};
-  End end = send(&size, sizeof size, deadline);
+  End end = send(&request, sizeof request, deadline);
   if (end == End::Answered)
     end = send(bitcode.data(), bitcode.size(), deadline);
   if (end == End::Answered)
     end = receive(&header, sizeof header, deadline);
   if (end != End::Answered)
     return {end, {}, 0, nullptr};
-  if (header.kind > Answer::TookTooLong || header.bytes > answerLimitFor(size))
+  if (header.number != request.number || header.kind > Answer::TookTooLong || header.bytes > answerLimitFor(request.bytes))
     return {End::Gone, {}, 0, nullptr};
   auto content = llvm::WritableMemoryBuffer::getNewUninitMemBuffer(header.bytes);
   if (!content)

@@ -38,7 +38,6 @@ public:
   ReaderProcess() = default;
   ReaderProcess(const ReaderProcess &) = delete;
   ReaderProcess &operator=(const ReaderProcess &) = delete;
-
   ~ReaderProcess();
 
   /// Starts the process if there is none. If it does not answer in time, ends it.
@@ -54,6 +53,7 @@ private:
   End receive(void *data, std::size_t size, Time deadline);
   End await(short event, Time deadline);
 
+  std::uint64_t requests_ = 0;
   pid_t process_ = -1;
   int socket_ = -1;
 };

@@ -24,6 +24,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -38,14 +39,18 @@ namespace {
 
 constexpr int channel = 0;
 
+// The number of the request that the present child has received, 0 before that: shared with it, so that its parent can answer for
+// it.
+std::uint64_t *received;
+
 // ---- the socket ----
 
 bool receive(void *data, size_t size) {
   for (auto *next = static_cast<char *>(data), *limit = next + size; next != limit;) {
-    ssize_t received = recv(channel, next, static_cast<size_t>(limit - next), 0);
-    if (received == 0 || (received < 0 && errno != EINTR))
+    ssize_t got = recv(channel, next, static_cast<size_t>(limit - next), 0);
+    if (got == 0 || (got < 0 && errno != EINTR))
       return false;
-    next += received > 0 ? received : 0;
+    next += got > 0 ? got : 0;
   }
   return true;
 }
@@ -60,7 +65,7 @@ void send(const void *data, size_t size) {
 }
 
 void answer(Answer kind, StringRef content) {
-  AnswerHeader header = {kind, 0, content.size()};
+  AnswerHeader header = {*received, content.size(), kind};
   send(&header, sizeof header);
   send(content.data(), content.size());
 }
@@ -80,12 +85,11 @@ void answer(Answer kind, StringRef content) {
 [[noreturn]] void onFatalError(void *, const char *reason, bool) { finish(Answer::CannotGoOn, reason); }
 [[noreturn]] void onOutOfMemory() { onFatalError(nullptr, "out of memory", false); }
 
-// Never more than the limit that whoever started us has set.
-void limit(int resource, rlim_t wanted) {
+void limit(__rlimit_resource_t resource, rlim_t wanted) {
   rlimit now = {};
-  getrlimit(static_cast<__rlimit_resource_t>(resource), &now);
-  now.rlim_cur = std::min(wanted, now.rlim_max);
-  setrlimit(static_cast<__rlimit_resource_t>(resource), &now);
+  getrlimit(resource, &now);
+  now.rlim_cur = std::min(wanted, now.rlim_cur); // whoever started us may have set a lower one
+  setrlimit(resource, &now);
 }
 
 void dieWith(pid_t parent) {
@@ -145,40 +149,36 @@ SmallVector<char, 0> rewritten(Module &module) {
 
 // ---- one after the other ----
 
-constexpr int socketEnded = 1;
+constexpr int noRequest = 1;
 
 [[noreturn]] void serveOne(pid_t parent) {
   dieWith(parent);
-  std::uint64_t size = 0;
-  if (!receive(&size, sizeof size))
-    _exit(socketEnded);
-  std::unique_ptr<char[]> bitcode(new char[size]);
-  if (!receive(bitcode.get(), size))
-    _exit(socketEnded);
-  limitReading(size);
-  read(StringRef(bitcode.get(), size));
+  RequestHeader request = {};
+  if (!receive(&request, sizeof request))
+    _exit(noRequest);
+  std::unique_ptr<char[]> bitcode(new (std::nothrow) char[request.bytes]);
+  if (!bitcode || !receive(bitcode.get(), request.bytes))
+    _exit(noRequest);
+  *received = request.number;
+  install_fatal_error_handler(onFatalError);
+  install_bad_alloc_error_handler(onFatalError);
+  std::set_new_handler(onOutOfMemory);
+  limitReading(request.bytes);
+  read(StringRef(bitcode.get(), request.bytes));
 }
 
-// What a child could not say itself. False if nobody asked it, or somebody else ended it.
+// What a child could not say itself. False if it had no request, or could not answer.
 bool answerFor(int status) {
   if (!WIFSIGNALED(status))
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  switch (int signal = WTERMSIG(status)) {
-  case SIGPROF:
-  case SIGALRM:
-    answer(Answer::TookTooLong, "");
-    return true;
-  case SIGSEGV:
-  case SIGBUS:
-  case SIGABRT:
-  case SIGILL:
-  case SIGFPE:
-  case SIGTRAP:
-    answer(Answer::Crashed, strsignal(signal));
-    return true;
-  default:
+  if (*received == 0)
     return false;
-  }
+  int signal = WTERMSIG(status);
+  if (signal == SIGPROF || signal == SIGALRM)
+    answer(Answer::TookTooLong, "");
+  else
+    answer(Answer::Crashed, strsignal(signal));
+  return true;
 }
 
 // Once, in the process that children are forked from: they find LLVM's code mapped and bound.
@@ -195,11 +195,13 @@ void warmUp() {
 int main() {
   limit(RLIMIT_CORE, 0);
   prctl(PR_SET_DUMPABLE, 0); // the limit above does not count where dumps go to a program
-  install_fatal_error_handler(onFatalError);
-  install_bad_alloc_error_handler(onFatalError);
-  std::set_new_handler(onOutOfMemory);
   warmUp();
+  void *page = mmap(nullptr, sizeof *received, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED)
+    return 1;
+  received = static_cast<std::uint64_t *>(page);
   for (pid_t self = getpid();;) {
+    *received = 0;
     pid_t child = fork();
     if (child < 0)
       return 1;
