@@ -9,7 +9,7 @@
           "action_name": "cmake_build",
           "message": "Building nomad_jit.node with cmake-js",
           "inputs": ["CMakeLists.txt", "cmake/llvm.cmake", "<!@(node scripts/build-gyp.js --list-sources)"],
-          "outputs": ["<(PRODUCT_DIR)/nomad_jit.node"],
+          "outputs": ["<(PRODUCT_DIR)/nomad_jit.node", "<(PRODUCT_DIR)/nomad_bitcode_reader"],
           "action": ["node", "scripts/build-gyp.js", "<(CONFIGURATION_NAME)", "<@(_outputs)"]
         }
       ]

@@ -1,5 +1,5 @@
 /**
- * The builds. In: the sources. Out: node_modules, build-cmake/Release/nomad_jit.node, dist/.
+ * The builds. In: the sources. Out: node_modules, build-cmake/Release/nomad_jit.node and nomad_bitcode_reader, dist/.
  *
  * Always true: what is up to date is left alone, judged by content (node_modules, dist) or by ninja (native).
  */
@@ -54,6 +54,9 @@ function newestTime(file) {
   return fs.existsSync(file) ? fs.statSync(file).mtimeMs : 0;
 }
 
+/** The process that reads bitcode; the addon looks for it in its own folder. */
+const readerBeside = (addon) => path.join(path.dirname(addon), 'nomad_bitcode_reader');
+
 /** Returns the built addon's path. */
 function buildNative(variant) {
   const { folder, config, args } = variants[variant];
@@ -96,4 +99,4 @@ function buildTypeScript() {
   fs.writeFileSync(stamp, now);
 }
 
-module.exports = { inRoot, filesUnder, ensureModules, buildNative, buildTypeScript, dropForeignCache };
+module.exports = { inRoot, filesUnder, readerBeside, ensureModules, buildNative, buildTypeScript, dropForeignCache };

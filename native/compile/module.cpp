@@ -1,9 +1,10 @@
 #include "compile/module.h"
 
 #include "base/error.h"
-#include "compile/bitcode_counts.h"
+#include "compile/bitcode_reader.h"
 #include "compile/target.h"
 
+#include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/DebugInfo.h"
 #include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/DiagnosticPrinter.h"
@@ -47,6 +48,15 @@ std::string excerpt(StringRef line, int column) {
   size_t middle = column < 0 ? 0 : static_cast<size_t>(column);
   size_t begin = middle > width / 2 ? middle - width / 2 : 0;
   return line.substr(begin, width).str();
+}
+
+// IR text as it is; bitcode as LLVM's own writer would have it.
+Expected<std::unique_ptr<MemoryBuffer>> safeToParse(StringRef source, StringRef name) {
+  auto *begin = reinterpret_cast<const unsigned char *>(source.begin());
+  constexpr size_t magicBytes = 4; // isBitcode takes them for granted
+  if (source.size() >= magicBytes && isBitcode(begin, begin + source.size()))
+    return readBitcode(source, name);
+  return MemoryBuffer::getMemBufferCopy(source, name);
 }
 
 Error parseError(StringRef name, const SMDiagnostic &diagnostic) {
@@ -100,11 +110,11 @@ void ParsedModule::abandon() {
 Expected<nomad::ParsedModule> nomad::parseModule(StringRef source, StringRef name) {
   ParsedModule module{std::make_unique<LLVMContext>(), nullptr, std::make_shared<std::string>()};
   module.context->setDiagnosticHandler(std::make_unique<Collector>(module.diagnostics));
-  if (Error error = checkBitcodeCounts(source, name))
-    return error;
-  auto buffer = MemoryBuffer::getMemBufferCopy(source, name);
+  auto buffer = safeToParse(source, name);
+  if (!buffer)
+    return buffer.takeError();
   SMDiagnostic diagnostic;
-  module.ir = parseIR(buffer->getMemBufferRef(), diagnostic, *module.context);
+  module.ir = parseIR(MemoryBufferRef((*buffer)->getBuffer(), name), diagnostic, *module.context);
   if (!module.ir)
     return parseError(name, diagnostic);
   if (Error error = checkTarget(*module.ir, name))
