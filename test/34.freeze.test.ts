@@ -12,7 +12,7 @@ const source = compileC(
   'c',
   `int helper(int);
    static int counters[4] = {1, 2, 3, 4};
-   static int *kept = &counters[2];
+   int *volatile kept = &counters[2];
    static const char *const names[] = {"zero", "one", "two"};
    __attribute__((noinline)) static int pick(int op, int x) {
      switch (op) { case 0: return x + 1; case 1: return x * 2; case 2: return helper(x); case 3: return x ^ 7; case 4: return *kept + x; default: return names[op % 3][0]; }
