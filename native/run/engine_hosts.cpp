@@ -54,7 +54,8 @@ Expected<Handle> Engine::addHost(StringRef name, const Signature &signature) {
   object.retain = Retain::None;
   Exports exports;
   exports.functions.push_back({name.str(), signature, {}});
-  object.symbols = SymbolTable::encode(name, exports, types_, [](StringRef) { return SymbolPlace{SegmentKind::Code, 0}; });
+  object.symbols = SymbolTable::encode(name, exports, types_,
+                                       [](StringRef) { return SymbolExtent{{SegmentKind::Code, 0}, HostTable::stubBytes}; });
   Handle handle = objects_.add(std::move(object));
   hostIndices_[handle] = index;
   return handle;
