@@ -157,6 +157,7 @@ private:
   void enterDependents(Handle handle);
   llvm::Error checkFree(Handle handle);
   llvm::SmallVector<Handle> idleOf(llvm::ArrayRef<Handle> handles);
+  std::string typeOf(const Import &import); // empty: an address, or what is gone
   void spareReferred(llvm::SmallVectorImpl<Handle> &ending);
   void tearDown(CodeObject &object);
   void discard(Handle handle);
