@@ -15,6 +15,7 @@ import { relocateLarge, relocationBytes } from './large';
 import { memory } from './memory';
 import { LlvmPeer, root } from './peers';
 import { relocateTiny } from './relocate-tiny';
+import { repl } from './repl';
 import { isReached, machine, plain, table, type Figure, type Row } from './report';
 
 const figures: Readonly<Record<string, Figure>> = {
@@ -27,6 +28,7 @@ const figures: Readonly<Record<string, Figure>> = {
   array,
   compile,
   collect,
+  repl,
 };
 
 function usage(message: string): never {

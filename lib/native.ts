@@ -71,6 +71,8 @@ export interface NativeStats {
   mappings: number;
 }
 
+export type NativeRoots = ReadonlyArray<number | bigint | string | undefined>;
+
 /** One Jit's native half: functions bound to it, not methods (they ignore `this`). */
 export interface NativeJit {
   compile(source: string | Uint8Array, options: NativeCompileOptions): Handle;
@@ -155,8 +157,8 @@ export interface NativeJit {
    * block and leaves the result at its byte 0. Throws SIGNATURE, SPACE_FULL.
    */
   addHost(name: string, type: string, enter: () => void): Handle;
-  /** Exact and ambiguous roots of code that waits for host functions, four values each: kind, handle, address, value. */
-  stackRoots(): [exact: Array<number | bigint>, ambiguous: Array<number | bigint>];
+  /** Exact and ambiguous roots of code that waits for host functions, five values each: kind, handle, address, value, symbol (if asked for). */
+  stackRoots(withSymbols: boolean): [exact: NativeRoots, ambiguous: NativeRoots];
   /** Code objects of which some segment can't move now. */
   pins(): Handle[];
   /** Overwrites what no code object occupies between two offsets of the code range with traps. */

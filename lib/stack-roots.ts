@@ -6,7 +6,7 @@
  */
 import type { CodeObject } from './code-object';
 import type { JitCore } from './core';
-import type { Handle } from './native';
+import type { Handle, NativeRoots } from './native';
 
 /** One word that refers to a code object. */
 export interface StackRoot {
@@ -17,6 +17,8 @@ export interface StackRoot {
   readonly address: bigint;
   /** What it is. */
   readonly value: bigint;
+  /** The exported function whose code that is in; missing where it is in none (an internal function, data). */
+  readonly symbol?: string;
 }
 
 /** All of them. */
@@ -28,11 +30,11 @@ export interface StackRoots {
 }
 
 const kinds = ['return', 'word', 'register'] as const;
-const wordLength = 4;
+const wordLength = 5;
 
 /** The roots of all code that waits for host functions of this Jit. */
 export function stackRoots(core: JitCore): StackRoots {
-  const [exact, ambiguous] = core.native.stackRoots();
+  const [exact, ambiguous] = core.native.stackRoots(true);
   return { exact: unflatten(core, exact), ambiguous: unflatten(core, ambiguous) };
 }
 
@@ -42,12 +44,14 @@ export function pinsOf(core: JitCore, handle: Handle): StackRoot[] {
   return stackRoots(core).ambiguous.filter(({ codeObject }) => codeObject === object);
 }
 
-function unflatten(core: JitCore, words: ReadonlyArray<number | bigint>): StackRoot[] {
+function unflatten(core: JitCore, words: NativeRoots): StackRoot[] {
   const roots: StackRoot[] = [];
   for (let i = 0; i < words.length; i += wordLength) {
-    const [kind, handle, address, value] = words.slice(i, i + wordLength) as [number, Handle, bigint, bigint];
+    const [kind, handle, address, value, symbol] = words.slice(i, i + wordLength) as [number, Handle, bigint, bigint, string?];
     const codeObject = core.objects.get(handle) as CodeObject | undefined;
-    if (codeObject !== undefined) roots.push({ codeObject, kind: kinds[kind] ?? 'word', address, value });
+    if (codeObject === undefined) continue;
+    const root = { codeObject, kind: kinds[kind] ?? 'word', address, value };
+    roots.push(symbol === undefined ? root : { ...root, symbol });
   }
   return roots;
 }

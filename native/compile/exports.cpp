@@ -68,6 +68,13 @@ void addAlias(const GlobalAlias &alias, Exports &exports) {
     exports.globals.push_back(exportOf(*global, alias.getName()));
 }
 
+bool isCalled(const Function &function) {
+  return any_of(function.uses(), [](const Use &use) {
+    const auto *call = dyn_cast<CallBase>(use.getUser());
+    return call && call->isCallee(&use);
+  });
+}
+
 } // namespace
 
 bool nomad::isSetjmp(StringRef name) { return name == "setjmp" || name == "_setjmp" || name == "__sigsetjmp"; }
@@ -91,4 +98,16 @@ Exports nomad::exportsOf(const llvm::Module &ir) {
     if (isExported(alias))
       addAlias(alias, exports);
   return exports;
+}
+
+std::vector<DeclaredFunction> nomad::declaredFunctions(const llvm::Module &ir) {
+  std::vector<DeclaredFunction> declared;
+  for (const Function &function : ir) {
+    if (!function.isDeclaration() || function.isIntrinsic() || function.isVarArg() || !isCalled(function))
+      continue;
+    StringRef name = function.getName();
+    name.consume_front("\1");
+    declared.push_back({name.str(), typeText(function.getFunctionType())});
+  }
+  return declared;
 }

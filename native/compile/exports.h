@@ -31,6 +31,12 @@ struct ReturnsTwice {
   bool bySetjmpOnly; // of the process, if nobody defines another
 };
 
+/// A function of another module, and the type with which this one calls it.
+struct DeclaredFunction {
+  std::string name;
+  std::string type;
+};
+
 struct Exports {
   std::vector<ExportedFunction> functions;
   std::vector<ExportedGlobal> globals;
@@ -40,6 +46,8 @@ struct Exports {
   bool keepsCodeAddresses = false;
   /// Labels' addresses may be in memory that a move does not know.
   bool storesLabels = false;
+  /// See `declaredFunctions`.
+  std::vector<DeclaredFunction> declared;
 };
 
 /// Names of glibc's functions that longjmp returns from.
@@ -47,5 +55,9 @@ bool isSetjmp(llvm::StringRef name);
 
 /// Functions, globals and aliases with a definition that other modules could link to.
 Exports exportsOf(const llvm::Module &ir);
+
+/// Those that are called under their names. Not those that may be of any type: declared with variable arguments (what C makes of
+/// `int f()`), or declared only to take their addresses. Asked before anything is optimised, which calls others.
+std::vector<DeclaredFunction> declaredFunctions(const llvm::Module &ir);
 
 } // namespace nomad

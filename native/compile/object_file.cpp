@@ -39,10 +39,12 @@ struct Job {
 
   Error lower() {
     dropUnknownTargetNames(*module.ir, pipeline->machine());
+    std::vector<DeclaredFunction> declared = declaredFunctions(*module.ir);
     pipeline->optimise(*module.ir);
     if (Error error = makeMovable(*module.ir, pipeline->machine(), request.moves))
       return error;
     exports = exportsOf(*module.ir);
+    exports.declared = std::move(declared);
     return pipeline->generate(*module.ir).moveInto(bytes);
   }
 

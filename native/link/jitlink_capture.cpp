@@ -333,7 +333,12 @@ void JITLinkCapture::captureSymbols(LinkGraph &graph) {
     auto found = defined_.find(name);
     return found == defined_.end() ? std::nullopt : std::optional(placeOf(*found->second));
   };
-  object_.symbols = SymbolTable::encode(request_.name, exports_, types_, placeOfName);
+  auto extentOfName = [&](StringRef name) -> std::optional<SymbolExtent> {
+    auto found = defined_.find(name);
+    return found == defined_.end() ? std::nullopt
+                                   : std::optional(SymbolExtent{placeOf(*found->second), found->second->getSize()});
+  };
+  object_.symbols = SymbolTable::encode(request_.name, exports_, types_, extentOfName);
   for (auto &[index, symbol] : ownEntries_)
     object_.entries.push_back({index, placeOf(*symbol).offset});
   if (auto place = placeOfName(initializerName))

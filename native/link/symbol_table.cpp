@@ -1,5 +1,6 @@
 #include "link/symbol_table.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/LEB128.h"
 
 #include <algorithm>
@@ -11,7 +12,7 @@ using namespace llvm;
 // Layout:  size of all this (uint32) | object name | symbol ...
 //   name = length, bytes;  numbers are ULEB128
 //   symbol = head (1 byte: isGlobal:1 segment:2 isConstant:1 kind:4, 15 = none) | name | offset | function or global
-//   function = signature | parameter count with names | names;  global = type | size
+//   function = size | signature | parameter count with names | names;  global = type | size
 
 namespace {
 
@@ -63,10 +64,11 @@ size_t namedParameters(const std::vector<std::string> &names) {
   return count;
 }
 
-void write(Writer &writer, const ExportedFunction &function, SymbolPlace place, TypePool &types) {
-  writer.byte(headOf(place.segment, false, false, noKind));
+void write(Writer &writer, const ExportedFunction &function, const SymbolExtent &extent, TypePool &types) {
+  writer.byte(headOf(extent.place.segment, false, false, noKind));
   writer.name(function.name);
-  writer.number(place.offset);
+  writer.number(extent.place.offset);
+  writer.number(extent.size);
   writer.number(types.intern(function.signature));
   size_t named = namedParameters(function.parameterNames);
   writer.number(named);
@@ -83,7 +85,8 @@ void write(Writer &writer, const ExportedGlobal &global, SymbolPlace place, Type
 }
 
 FunctionSymbol readFunction(Reader &reader, StringRef name, SymbolPlace place) {
-  FunctionSymbol function{name, place, static_cast<SignatureIndex>(reader.number()), {}};
+  Size size = reader.number();
+  FunctionSymbol function{name, place, size, static_cast<SignatureIndex>(reader.number()), {}};
   for (std::uint64_t named = reader.number(); named > 0; --named)
     function.parameterNames.push_back(reader.name());
   return function;
@@ -113,15 +116,15 @@ std::uint32_t TypePool::internText(StringRef text) {
   return entry->second;
 }
 
-SymbolTable SymbolTable::encode(StringRef objectName, const Exports &exports, TypePool &types, PlaceOf placeOf) {
+SymbolTable SymbolTable::encode(StringRef objectName, const Exports &exports, TypePool &types, ExtentOf extentOf) {
   Writer writer;
   writer.name(objectName);
   for (const ExportedFunction &function : exports.functions)
-    if (auto place = placeOf(function.name))
-      write(writer, function, *place, types);
+    if (auto extent = extentOf(function.name))
+      write(writer, function, *extent, types);
   for (const ExportedGlobal &global : exports.globals)
-    if (auto place = placeOf(global.name))
-      write(writer, global, *place, types);
+    if (auto extent = extentOf(global.name))
+      write(writer, global, extent->place, types);
   auto size = static_cast<std::uint32_t>(sizeBytes + writer.bytes.size());
   SymbolTable table;
   table.encoded_ = std::make_unique_for_overwrite<std::uint8_t[]>(size);
@@ -180,4 +183,21 @@ std::optional<GlobalSymbol> SymbolTable::global(StringRef name) const {
       found = global;
   });
   return found;
+}
+
+FunctionFinder::FunctionFinder(const SymbolTable &symbols) {
+  symbols.everyFunction([&](const FunctionSymbol &function) {
+    Offset base = function.place.offset;
+    if (function.place.segment == SegmentKind::Code && function.size > 0)
+      extents_.push_back({base, base + static_cast<Offset>(function.size), function.name});
+  });
+  llvm::stable_sort(extents_, [](const Extent &a, const Extent &b) { return a.base < b.base; });
+  // Aliases are the same function.
+  auto isSame = [](const Extent &a, const Extent &b) { return a.base == b.base; };
+  extents_.erase(std::unique(extents_.begin(), extents_.end(), isSame), extents_.end());
+}
+
+StringRef FunctionFinder::at(Offset offset) const {
+  auto next = llvm::upper_bound(extents_, offset, [](Offset at, const Extent &extent) { return at < extent.base; });
+  return next != extents_.begin() && offset < std::prev(next)->limit ? std::prev(next)->name : StringRef();
 }

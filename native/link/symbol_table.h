@@ -41,9 +41,16 @@ struct SymbolPlace {
   Offset offset;
 };
 
+/// A symbol's place and its bytes from there on; 0 if the object file does not say how many.
+struct SymbolExtent {
+  SymbolPlace place;
+  Size size;
+};
+
 struct FunctionSymbol {
   llvm::StringRef name;
   SymbolPlace place;
+  Size size;
   SignatureIndex signature;
   std::vector<llvm::StringRef> parameterNames;
 };
@@ -59,11 +66,11 @@ struct GlobalSymbol {
 
 class SymbolTable {
 public:
-  using PlaceOf = llvm::function_ref<std::optional<SymbolPlace>(llvm::StringRef)>;
+  using ExtentOf = llvm::function_ref<std::optional<SymbolExtent>(llvm::StringRef)>;
 
   SymbolTable() = default;
-  /// `placeOf` says where the link put a name; names that it does not know are left out.
-  static SymbolTable encode(llvm::StringRef objectName, const Exports &exports, TypePool &types, PlaceOf placeOf);
+  /// `extentOf` says where the link put a name; names that it does not know are left out.
+  static SymbolTable encode(llvm::StringRef objectName, const Exports &exports, TypePool &types, ExtentOf extentOf);
 
   llvm::StringRef objectName() const;
   void everyFunction(llvm::function_ref<void(const FunctionSymbol &)> visit) const;
@@ -77,6 +84,23 @@ private:
                    llvm::function_ref<void(const GlobalSymbol &)> onGlobal) const;
 
   std::unique_ptr<std::uint8_t[]> encoded_; // begins with its own size
+};
+
+/// Finds the exported function that an offset in code belongs to. The SymbolTable has to outlive it.
+class FunctionFinder {
+public:
+  explicit FunctionFinder(const SymbolTable &symbols);
+  /// Its name, of several the first one in the module; empty if no exported function's code is there.
+  llvm::StringRef at(Offset offset) const;
+
+private:
+  struct Extent {
+    Offset base;
+    Offset limit;
+    llvm::StringRef name;
+  };
+
+  std::vector<Extent> extents_; // disjoint, in address order
 };
 
 } // namespace nomad

@@ -32,7 +32,7 @@ public:
   }
 
   ParsedModule build(ThunkStyle style) {
-    refreshIfStale();
+    callIf(environment_.staleFlag, environment_.refresh);
     if (style == ThunkStyle::Block)
       buildBlock();
     else if (style == ThunkStyle::Values)
@@ -49,21 +49,23 @@ private:
   Value *blockAt(Size offset) { return constant(environment_.argumentBlock + offset); }
   Type *typeOf(ValueKind kind) { return valueKindType(kind, context_); }
 
-  void refreshIfStale() {
-    Value *stale = ir_.CreateICmpNE(ir_.CreateLoad(ir_.getInt32Ty(), constant(environment_.staleFlag)), ir_.getInt32(0));
-    auto *refresh = BasicBlock::Create(context_, "refresh", thunk_);
+  void callIf(Address flag, Address function) {
+    Value *isSet = ir_.CreateICmpNE(ir_.CreateLoad(ir_.getInt32Ty(), constant(flag)), ir_.getInt32(0));
+    auto *rare = BasicBlock::Create(context_, "rare", thunk_);
     auto *ready = BasicBlock::Create(context_, "ready", thunk_);
-    ir_.CreateCondBr(stale, refresh, ready, MDBuilder(context_).createUnlikelyBranchWeights());
-    ir_.SetInsertPoint(refresh);
+    ir_.CreateCondBr(isSet, rare, ready, MDBuilder(context_).createUnlikelyBranchWeights());
+    ir_.SetInsertPoint(rare);
     auto *type = FunctionType::get(ir_.getVoidTy(), {pointer_}, false);
-    ir_.CreateCall(type, constant(environment_.refresh), {constant(environment_.context)});
+    ir_.CreateCall(type, constant(function), {constant(environment_.context)});
     ir_.CreateBr(ready);
     ir_.SetInsertPoint(ready);
   }
 
   Value *callEntry(Value *entryIndex, ArrayRef<Value *> arguments) {
     Value *slot = ir_.CreateGEP(pointer_, constant(environment_.entrySlots), ir_.CreateZExt(entryIndex, ir_.getInt64Ty()));
-    return callFunction([&] { return ir_.CreateLoad(pointer_, slot); }, entryIndex, arguments);
+    Value *result = callFunction([&] { return ir_.CreateLoad(pointer_, slot); }, entryIndex, arguments);
+    callIf(environment_.refusedFlag, environment_.refused); // it may throw in JS, which then takes no result
+    return result;
   }
 
   // `makeCallee` comes last, for a call through memory: code pushes whatever is in rax to align its frame, and the address of its

@@ -23,11 +23,13 @@ struct ThunkEnvironment {
   Address argumentBlock;
   Size entryOffset; // in the block
   Address entrySlots;
-  Address staleFlag;  // int32: not 0 if `refresh(context)` has to be called first
-  Address refresh;    // void (*)(void *)
-  Address uncaught;   // void (*)(void *, uint32_t entry): a C++ exception that code does not catch; called while it is handled
-  Address left;       // void (*)(void *, void *exception): code was left because a host function threw (run/leave.h)
-  Address entryFrame; // ActivationChain::entryFrame
+  Address staleFlag;   // int32: not 0 if `refresh(context)` has to be called first
+  Address refresh;     // void (*)(void *)
+  Address refusedFlag; // int32: not 0 if `refused(context)` has to be called before code returns to JS
+  Address refused;     // void (*)(void *); see Engine::refuseHostCall
+  Address uncaught;    // void (*)(void *, uint32_t entry): a C++ exception that code does not catch; called while it is handled
+  Address left;        // void (*)(void *, void *exception): code was left because a host function threw (run/leave.h)
+  Address entryFrame;  // ActivationChain::entryFrame
   Address context;
 };
 

@@ -22,17 +22,35 @@ public:
   }
 
   Expected<Resolution> resolve(StringRef name) override {
-    if (auto import = imports_.find(name); import != imports_.end())
-      return engine_.resolveImport(*import->second);
-    if (auto definition = engine_.definitions_.find(name); definition != engine_.definitions_.end())
-      return engine_.resolveImport(definition->second);
+    if (const Import *import = given(name))
+      return engine_.resolveImport(*import);
     auto address = process_.find(name);
     if (!address)
       return Resolution();
     return isSetjmp(name) ? resolveSetjmp(name, *address) : Resolution::fixed(*address);
   }
 
+  /// Errors: Signature if a function that is given is of another type than the code that calls it says. Before anything is
+  /// linked.
+  Error checkTypes(ArrayRef<DeclaredFunction> declared, const std::string &objectName) const {
+    for (const auto &[name, type] : declared) {
+      const Import *import = given(name);
+      std::string givenType = import ? engine_.typeOf(*import) : "";
+      if (!givenType.empty() && givenType != type)
+        return fail(ErrorCode::Signature, objectName + ": '" + name + "' is declared as " + type +
+                                              ", but the function given for it is of type " + givenType);
+    }
+    return Error::success();
+  }
+
 private:
+  const Import *given(StringRef name) const {
+    if (auto import = imports_.find(name); import != imports_.end())
+      return import->second;
+    auto definition = engine_.definitions_.find(name);
+    return definition == engine_.definitions_.end() ? nullptr : &definition->second;
+  }
+
   // The buffer has registers, too, and with Moves::All one of them may be the address of something that moves. And a shadow stack
   // allows nobody to exchange return addresses.
   Resolution resolveSetjmp(StringRef name, Address ofProcess) const {
@@ -78,6 +96,8 @@ Engine::~Engine() {
 
 Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) {
   Resolver resolver(*this, options, process_);
+  if (Error error = resolver.checkTypes(object.exports.declared, options.name))
+    return error;
   auto linked = linker_->link(std::move(object), {options.name, options.moves, options.retain}, resolver);
   if (!linked)
     return linked.takeError();
@@ -118,6 +138,13 @@ Error Engine::define(Import definition) {
     objects_[definition.object].isDefinition = true;
   definitions_.insert_or_assign(definition.name, definition);
   return Error::success();
+}
+
+std::string Engine::typeOf(const Import &import) {
+  if (!objects_.isLive(import.object))
+    return "";
+  auto found = objects_[import.object].symbols.function(import.symbol);
+  return found ? types_.signature(found->signature).text : "";
 }
 
 Expected<Resolution> Engine::resolveImport(const Import &import) {

@@ -13,6 +13,7 @@
 
 #include "llvm/ADT/DenseSet.h"
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -67,7 +68,8 @@ public:
   virtual bool call(HostIndex index) = 0;
   /// Code has been left because a host function threw.
   virtual void left() = 0;
-  /// A C++ exception left code: an error with code Trap.
+  /// Something went wrong in code that is about to return to JS: a C++ exception left it (Trap), it called a host function on
+  /// another thread (State).
   virtual void uncaught(llvm::Error error) = 0;
 };
 
@@ -131,6 +133,9 @@ public:
   std::optional<HostIndex> hostIndex(Handle handle) const;
   /// Code calls a host function; called by the exit only. Does not return normally if that throws.
   void callHost(HostIndex index, const Activation::Registers &registers);
+  /// Code calls a host function on another thread than the engine's, which has no JS: nothing runs, the result is 0, and code
+  /// that returns to JS next throws. The only method that other threads call.
+  void refuseHostCall(HostIndex index) { refusedHost_.store(index + 1); }
   /// Is code of this Jit on the stack?
   bool isRunning();
   /// What waiting frames have of code objects.
@@ -159,6 +164,7 @@ private:
   static Mover::Ranges thunkSpaceIn(const Arena &arena);
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
   llvm::Expected<Resolution> resolveImport(const Import &import);
+  std::string typeOf(const Import &import); // empty: an address, or what is gone
   llvm::Expected<EntryIndex> entry(CodeObject &object, Offset offset);
   llvm::Expected<EntryIndex> forwardedEntry(CodeObject &object, Offset offset, const Forward &forward);
   void enterDependents(Handle handle);
@@ -185,6 +191,7 @@ private:
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
   void reportUncaught(EntryIndex entry);
+  void reportRefusedHost();
   std::string nameOf(EntryIndex entry) const;
   llvm::Expected<Address> makeThunk(ParsedModule module, const std::string &name);
   static Mover::Ranges placeableIn(const Arena &arena, const Mover::Ranges &thunkSpace);
@@ -214,7 +221,8 @@ private:
   llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
   llvm::DenseSet<Handle> immovable_; // whatever the stack has
   ActivationChain &activations_ = threadActivations();
-  Size hostCalls_ = 0; // that have not returned
+  Size hostCalls_ = 0;                        // that have not returned
+  std::atomic<std::uint32_t> refusedHost_{0}; // index + 1
   StackWalk stackWalk_;
   StackRoots stackRoots_;
 };

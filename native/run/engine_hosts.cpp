@@ -14,11 +14,19 @@ extern "C" [[gnu::visibility("hidden"), gnu::used]] void nomad_call_host(Engine 
   engine->callHost(index, *registers);
 }
 
+extern "C" [[gnu::visibility("hidden")]] void nomad_refuse_host_call(Engine *engine, HostIndex index) {
+  engine->refuseHostCall(index);
+}
+
 Expected<Address> Engine::hostThunk(const Signature &signature) {
   auto found = hostThunks_.find(signature.text);
   if (found != hostThunks_.end())
     return found->second;
-  HostThunkEnvironment environment{block_, hostExit(), Address::of(this)};
+  HostThunkEnvironment environment{.argumentBlock = block_,
+                                   .exit = hostExit(),
+                                   .refuse = Address::of(reinterpret_cast<const void *>(&nomad_refuse_host_call)),
+                                   .context = Address::of(this),
+                                   .thread = Address::of(__builtin_thread_pointer())};
   auto made = makeThunk(buildHostThunk(signature, environment), "host thunk " + signature.text);
   if (made)
     hostThunks_[signature.text] = *made;
@@ -54,7 +62,8 @@ Expected<Handle> Engine::addHost(StringRef name, const Signature &signature) {
   object.retain = Retain::None;
   Exports exports;
   exports.functions.push_back({name.str(), signature, {}});
-  object.symbols = SymbolTable::encode(name, exports, types_, [](StringRef) { return SymbolPlace{SegmentKind::Code, 0}; });
+  object.symbols = SymbolTable::encode(name, exports, types_,
+                                       [](StringRef) { return SymbolExtent{{SegmentKind::Code, 0}, HostTable::stubBytes}; });
   Handle handle = objects_.add(std::move(object));
   hostIndices_[handle] = index;
   return handle;
@@ -87,6 +96,17 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
   block_.pointer<std::uint64_t>()[0] = 0;
   if (host_)
     host_->left();
+}
+
+void Engine::reportRefusedHost() {
+  HostIndex index = refusedHost_.exchange(0) - 1;
+  std::string name = "a host function";
+  for (auto &[handle, known] : hostIndices_)
+    if (known == index)
+      name = "host function " + quoted(objects_[handle]);
+  if (host_)
+    host_->uncaught(
+        fail(ErrorCode::State, name + " was called on another thread than its Jit's: it did not run, and code got 0"));
 }
 
 // ---- the stack ----

@@ -65,6 +65,7 @@ ThunkEnvironment Engine::thunkEnvironment() {
     static_cast<Engine *>(engine)->unwind_.refresh();
     clearStackBelow(longReach); // code's first frames will be here
   };
+  auto refused = [](void *engine) { static_cast<Engine *>(engine)->reportRefusedHost(); };
   auto uncaught = [](void *engine, EntryIndex entry) { static_cast<Engine *>(engine)->reportUncaught(entry); };
   auto left = [](void *engine, void *exception) {
     endLeaving(exception);
@@ -75,6 +76,8 @@ ThunkEnvironment Engine::thunkEnvironment() {
           .entrySlots = entries_.slotBase(),
           .staleFlag = Address::of(unwind_.stale()),
           .refresh = Address::of(reinterpret_cast<const void *>(+refresh)),
+          .refusedFlag = Address::of(&refusedHost_),
+          .refused = Address::of(reinterpret_cast<const void *>(+refused)),
           .uncaught = Address::of(reinterpret_cast<const void *>(+uncaught)),
           .left = Address::of(reinterpret_cast<const void *>(+left)),
           .entryFrame = Address::of(&activations_.entryFrame),

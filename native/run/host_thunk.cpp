@@ -4,6 +4,8 @@
 #include "run/call_thunk.h"
 #include "run/value_code.h"
 
+#include "llvm/IR/MDBuilder.h"
+
 using namespace nomad;
 using namespace llvm;
 
@@ -58,11 +60,11 @@ public:
   ParsedModule build() {
     Function *thunk = declare();
     ir_.SetInsertPoint(BasicBlock::Create(context_, "entry", thunk));
+    Value *index = ir_.CreatePtrToInt(thunk->getArg(0), ir_.getInt32Ty());
+    refuseOtherThreads(thunk, index);
     for (unsigned i = 0; i < signature_.parameters.size(); ++i)
       ir_.CreateStore(widen(ir_, thunk->getArg(i + 1), signature_.parameters[i].kind), blockAt(8 * i));
-    auto *exit = FunctionType::get(ir_.getVoidTy(), {pointer_, ir_.getInt32Ty()}, false);
-    Value *index = ir_.CreatePtrToInt(thunk->getArg(0), ir_.getInt32Ty());
-    CallInst *call = ir_.CreateCall(exit, constant(environment_.exit), {constant(environment_.context), index});
+    CallInst *call = callOut(environment_.exit, index);
     call->setTailCallKind(CallInst::TCK_NoTail); // the stack walk begins with the thunk's frame
     if (signature_.result == ValueKind::Void)
       ir_.CreateRetVoid();
@@ -72,6 +74,26 @@ public:
   }
 
 private:
+  CallInst *callOut(Address function, Value *index) {
+    auto *type = FunctionType::get(ir_.getVoidTy(), {pointer_, ir_.getInt32Ty()}, false);
+    return ir_.CreateCall(type, constant(function), {constant(environment_.context), index});
+  }
+
+  // Nothing of the engine may be touched there, the argument block included.
+  void refuseOtherThreads(Function *thunk, Value *index) {
+    Value *thread = ir_.CreateIntrinsic(Intrinsic::thread_pointer, {pointer_}, {});
+    auto *own = BasicBlock::Create(context_, "own", thunk), *other = BasicBlock::Create(context_, "other", thunk);
+    ir_.CreateCondBr(ir_.CreateICmpEQ(thread, constant(environment_.thread)), own, other,
+                     MDBuilder(context_).createLikelyBranchWeights());
+    ir_.SetInsertPoint(other);
+    callOut(environment_.refuse, index);
+    if (signature_.result == ValueKind::Void)
+      ir_.CreateRetVoid();
+    else
+      ir_.CreateRet(Constant::getNullValue(thunk->getReturnType()));
+    ir_.SetInsertPoint(own);
+  }
+
   Value *constant(Address address) {
     return ConstantExpr::getIntToPtr(ConstantInt::get(Type::getInt64Ty(context_), address.value()), pointer_);
   }

@@ -3,6 +3,8 @@
 
 #include "llvm/ADT/DenseSet.h"
 
+#include <map>
+
 using namespace nomad;
 using namespace nomad::wrap;
 using namespace llvm;
@@ -22,10 +24,20 @@ Result addHost(Call &call) {
   return call.js.number(*handle);
 }
 
-// [kind, handle, address, value, ...]
-napi_value flatten(Call &call, ArrayRef<StackRoot> roots) {
+// The exported function that a root leads into. What a call returns to may be behind its function's end.
+napi_value symbolOf(const Js &js, const StackRoot &root, std::map<const CodeObject *, FunctionFinder> &finders) {
+  if (root.segment != SegmentKind::Code)
+    return js.undefined();
+  const FunctionFinder &finder = finders.try_emplace(root.object, root.object->symbols).first->second;
+  StringRef name = finder.at(root.kind == StackRoot::Kind::Return ? root.offset - 1 : root.offset);
+  return name.empty() ? js.undefined() : js.text(name);
+}
+
+// [kind, handle, address, value, symbol, ...]
+napi_value flatten(Call &call, ArrayRef<StackRoot> roots, bool withSymbols) {
   const Js &js = call.js;
-  napi_value result = js.array(4 * roots.size());
+  std::map<const CodeObject *, FunctionFinder> finders;
+  napi_value result = js.array(5 * roots.size());
   size_t at = 0;
   for (const StackRoot &root : roots) {
     Address value = root.object->segment(root.segment).base + root.offset;
@@ -33,15 +45,18 @@ napi_value flatten(Call &call, ArrayRef<StackRoot> roots) {
     js.setElement(result, at++, js.number(call.engine().handleOf(*root.object)));
     js.setElement(result, at++, js.bigint(root.slot.value()));
     js.setElement(result, at++, js.bigint(value.value()));
+    js.setElement(result, at++, withSymbols ? symbolOf(js, root, finders) : js.undefined());
   }
   return result;
 }
 
+// stackRoots(withSymbols): names cost a walk through all symbols of each code object.
 Result stackRoots(Call &call) {
+  bool withSymbols = call.js.boolean(call.argument(0));
   const StackRoots &roots = call.engine().stackRoots();
   napi_value result = call.js.array(2);
-  call.js.setElement(result, 0, flatten(call, roots.exact));
-  call.js.setElement(result, 1, flatten(call, roots.ambiguous));
+  call.js.setElement(result, 0, flatten(call, roots.exact, withSymbols));
+  call.js.setElement(result, 1, flatten(call, roots.ambiguous, withSymbols));
   return result;
 }
 

@@ -12,10 +12,13 @@ namespace {
 
 using Places = std::map<std::string, SymbolPlace>;
 
+// Of a function that is there.
+Size sizeOf(SymbolPlace place) { return place.offset % 1000; }
+
 SymbolTable encode(const char *name, const Exports &exports, TypePool &types, const Places &places) {
-  return SymbolTable::encode(name, exports, types, [&](llvm::StringRef symbol) -> std::optional<SymbolPlace> {
+  return SymbolTable::encode(name, exports, types, [&](llvm::StringRef symbol) -> std::optional<SymbolExtent> {
     auto found = places.find(symbol.str());
-    return found == places.end() ? std::nullopt : std::optional(found->second);
+    return found == places.end() ? std::nullopt : std::optional(SymbolExtent{found->second, sizeOf(found->second)});
   });
 }
 
@@ -31,6 +34,7 @@ void checkFunction(const ExportedFunction &in, SymbolPlace place, const SymbolTa
   CHECK(out->name == in.name);
   CHECK(out->place.segment == place.segment);
   CHECK(out->place.offset == place.offset);
+  CHECK(out->size == sizeOf(place));
   CHECK(types.signature(out->signature).text == in.signature.text);
   for (size_t i = 0; i < in.parameterNames.size(); ++i)
     CHECK((i < out->parameterNames.size() ? out->parameterNames[i] : "") == in.parameterNames[i]);
@@ -116,6 +120,26 @@ TEST_CASE("symbol table: 3000 symbols, each found, in order") {
   });
   CHECK(next == exports.functions.size());
   CHECK(types.signatureCount() == 2);
+}
+
+TEST_CASE("function finder: the function whose bytes an offset is among, and nobody between them") {
+  Exports exports;
+  Places places;
+  std::vector<const char *> order{"far", "near", "none", "alias", "data"};
+  for (const char *name : order)
+    exports.functions.push_back({name, signature("void ()"), {}});
+  places["near"] = places["alias"] = {SegmentKind::Code, 16}; // 16 bytes
+  places["far"] = {SegmentKind::Code, 1100};                  // 100 bytes
+  places["none"] = {SegmentKind::Code, 3000};                 // no bytes
+  places["data"] = {SegmentKind::Data, 500};
+  TypePool types;
+  SymbolTable table = encode("object", exports, types, places);
+  FunctionFinder finder(table);
+  for (Offset offset = 0; offset < 4000; ++offset) {
+    const char *expected = offset >= 16 && offset < 32 ? "near" : offset >= 1100 && offset < 1200 ? "far" : "";
+    CHECK(finder.at(offset) == expected);
+  }
+  CHECK(FunctionFinder(SymbolTable()).at(0).empty());
 }
 
 TEST_CASE("type pool: equal keys share an index, different extensions do not") {

@@ -12,7 +12,7 @@ import { CodeImage } from './code-image.mjs';
 const firstPlace = 64 << 20; // behind what is placed first
 const roundBytes = 64 << 20;
 const maxAlignment = 1 << 12;
-const wordLength = 4; // of a root: kind, handle, address, value
+const wordLength = 5; // of a root: kind, handle, address, value, symbol
 
 const copyText = `declare ptr @memcpy(ptr, ptr, i64)
 define void @copy(ptr %to, ptr %from, i64 %bytes) {
@@ -81,7 +81,7 @@ export class MovingProgram {
     const { native } = this.#core;
     const { object } = traveller;
     const handle = handleIn(this.#core, object, 'move');
-    const [exact] = native.stackRoots();
+    const [exact] = native.stackRoots(false);
     const { offsets, sizes } = native.describe(handle);
     try {
       traveller.move();
