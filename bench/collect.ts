@@ -60,7 +60,7 @@ async function majors(): Promise<Row[]> {
       },
       chez: async () => (await chez.ask('half')) / 1e6,
     },
-    { rounds: 7, warmUp: 1 },
+    { rounds: 21, warmUp: 10 },
   );
   await chez.stop();
   for (let i = 0; i < count; i += 97) requireEqual(`f${i}`, objects[i]!.get(`f${i}`)(3, 4), resultOf(i));

@@ -110,54 +110,27 @@ Group readGroup(const std::uint8_t *at) {
   return group;
 }
 
-// Where the reading of a group's sites has come to.
-struct Position {
-  const std::uint8_t *at;
-  std::uint32_t site = beforeFirst; // the last one that was visited
-  std::uint32_t run = 0;            // so many more, each `stride` after the one before
-  std::uint32_t stride = 0;
-};
-
-// Visits the sites from `position` on that begin below `limit`.
 template <typename Visit>
-inline std::uint32_t sitesBelow(Position &position, const Group &group, std::uint64_t limit, Visit visit) {
-  auto [at, site, run, stride] = position;
+inline std::uint32_t everySite(const Group &group, Visit visit) {
+  std::uint32_t site = beforeFirst;
   std::uint32_t count = 0;
-  for (;;) {
-    std::uint32_t last = run;
-    for (; run > 0 && std::uint64_t{site} + stride < limit; --run)
-      visit(site += stride);
-    count += last - run;
-    if (run > 0 || at >= group.limit)
-      break;
-    const std::uint8_t *next = at;
-    std::uint32_t distance = readNumber(next);
-    if (distance == 0) {
-      stride = readNumber(next);
-      run = readNumber(next);
-    } else if (std::uint32_t{site + distance} < limit) {
+  for (const std::uint8_t *at = group.sites; at < group.limit;) {
+    std::uint32_t distance = readNumber(at);
+    if (distance != 0) [[likely]] {
       visit(site += distance);
       ++count;
-    } else {
-      break;
+      continue;
     }
-    at = next;
+    std::uint32_t stride = readNumber(at);
+    std::uint32_t run = readNumber(at);
+    count += run;
+    for (; run > 0; --run)
+      visit(site += stride);
   }
-  position = {at, site, run, stride};
   return count;
 }
 
-template <typename Visit>
-inline std::uint32_t everySite(const Group &group, Visit visit) {
-  Position position{group.sites};
-  return sitesBelow(position, group, ~std::uint64_t{0}, visit);
-}
-
 // ---- applying ----
-
-constexpr Size widthOf(Formula formula) {
-  return formula == Formula::Relative32 || formula == Formula::Negative32 ? sizeof(std::uint32_t) : sizeof(std::uint64_t);
-}
 
 template <typename Word>
 inline void add(std::byte *at, Delta delta) {
@@ -167,58 +140,50 @@ inline void add(std::byte *at, Delta delta) {
   std::memcpy(at, &word, sizeof word);
 }
 
+template <typename Word>
+std::uint32_t addEverywhere(const Group &group, std::byte *bytes, Delta delta) {
+  if (delta == 0)
+    return 0;
+  return everySite(group, [=](std::uint32_t site) { add<Word>(bytes + site, delta); });
+}
+
 // Linkers pad segments of code objects with pointers in data, so one past the last element is inside.
 bool pointsInto(std::uint64_t value, const SegmentMove &segment) { return value - segment.from.value() < segment.size; }
 
-inline bool adjustPointer(std::byte *at, const SegmentMoves &moves) {
-  std::uint64_t value;
-  std::memcpy(&value, at, sizeof value);
-  for (const SegmentMove &segment : moves)
-    if (pointsInto(value, segment)) {
-      add<std::uint64_t>(at, segment.delta());
-      return true;
-    }
-  return false;
-}
-
-template <typename VisitSites>
-inline std::uint32_t adjustPointers(std::byte *bytes, const SegmentMoves &moves, VisitSites visitSites) {
+std::uint32_t adjustPointers(const Group &group, const SegmentMoves &moves) {
   std::uint32_t adjusted = 0;
-  visitSites([&](std::uint32_t site) { adjusted += adjustPointer(bytes + site, moves); });
+  everySite(group, [&](std::uint32_t site) {
+    std::byte *at = moves[indexOf(SegmentKind::Data)].bytes + site;
+    std::uint64_t value;
+    std::memcpy(&value, at, sizeof value);
+    for (const SegmentMove &segment : moves)
+      if (pointsInto(value, segment)) {
+        add<std::uint64_t>(at, segment.delta());
+        ++adjusted;
+        return;
+      }
+  });
   return adjusted;
 }
 
-// `visitSites` calls what it is given for each site.
-template <typename Word, typename VisitSites>
-inline std::uint32_t addAt(std::byte *bytes, Delta delta, VisitSites visitSites) {
-  if (delta == 0)
-    return 0;
-  return visitSites([=](std::uint32_t site) { add<Word>(bytes + site, delta); });
-}
-
-template <typename VisitSites>
-inline std::uint32_t applyFormula(const Group &group, const SegmentMoves &moves, VisitSites visitSites) {
+std::uint32_t applyGroup(const Group &group, const SegmentMoves &moves) {
   const SegmentMove &site = moves[indexOf(group.segment)];
   Delta target = group.target < TargetKind::Fixed ? moves[static_cast<size_t>(group.target)].delta() : 0;
   switch (group.formula) {
   case Formula::Relative32:
-    return addAt<std::uint32_t>(site.bytes, target - site.delta(), visitSites);
+    return addEverywhere<std::uint32_t>(group, site.bytes, target - site.delta());
   case Formula::Relative64:
-    return addAt<std::uint64_t>(site.bytes, target - site.delta(), visitSites);
+    return addEverywhere<std::uint64_t>(group, site.bytes, target - site.delta());
   case Formula::Negative32:
-    return addAt<std::uint32_t>(site.bytes, site.delta() - target, visitSites);
+    return addEverywhere<std::uint32_t>(group, site.bytes, site.delta() - target);
   case Formula::Negative64:
-    return addAt<std::uint64_t>(site.bytes, site.delta() - target, visitSites);
+    return addEverywhere<std::uint64_t>(group, site.bytes, site.delta() - target);
   case Formula::Absolute64:
-    return addAt<std::uint64_t>(site.bytes, target, visitSites);
+    return addEverywhere<std::uint64_t>(group, site.bytes, target);
   case Formula::DataPointer:
-    return adjustPointers(site.bytes, moves, visitSites);
+    return adjustPointers(group, moves);
   }
   return 0;
-}
-
-std::uint32_t applyGroup(const Group &group, const SegmentMoves &moves) {
-  return applyFormula(group, moves, [&](auto visit) { return everySite(group, visit); });
 }
 
 } // namespace
@@ -259,6 +224,10 @@ std::vector<Relocation> RelocationTable::decode() const {
 }
 
 namespace {
+
+constexpr Size widthOf(Formula formula) {
+  return formula == Formula::Relative32 || formula == Formula::Negative32 ? sizeof(std::uint32_t) : sizeof(std::uint64_t);
+}
 
 // Reads bytes that may be anything.
 class Reader {
@@ -356,35 +325,7 @@ std::uint32_t RelocationTable::applyReference(const SegmentMoves &segments, std:
     if (group.target != TargetKind::Reference || group.reference != reference)
       continue;
     NOMAD_ASSERT(group.formula == Formula::Relative32, "code objects refer to each other by calls only");
-    applied +=
-        addAt<std::uint32_t>(segments[indexOf(group.segment)].bytes, delta, [&](auto visit) { return everySite(group, visit); });
+    applied += addEverywhere<std::uint32_t>(group, segments[indexOf(group.segment)].bytes, delta);
   }
-  return applied;
-}
-
-struct RelocationTable::Pass::Cursor {
-  Group group;
-  Position position;
-};
-
-RelocationTable::Pass::Pass(const RelocationTable &table, const SegmentMoves &moves) : moves_(moves) {
-  if (!table.encoded_)
-    return;
-  for (const std::uint8_t *at = table.encoded_->begin(); at < table.encoded_->end();) {
-    Group group = readGroup(at);
-    cursors_.push_back({group, {group.sites}});
-    at = group.limit;
-  }
-}
-
-RelocationTable::Pass::~Pass() = default;
-
-std::uint32_t RelocationTable::Pass::upTo(SegmentKind segment, Size limit) {
-  std::uint32_t applied = 0;
-  for (Cursor &cursor : cursors_)
-    if (const Group &group = cursor.group; group.segment == segment && limit >= widthOf(group.formula))
-      applied += applyFormula(group, moves_, [&](auto visit) {
-        return sitesBelow(cursor.position, group, limit - widthOf(group.formula) + 1, visit);
-      });
   return applied;
 }

@@ -72,9 +72,6 @@ public:
   /// Rewrites the sites that refer to code object `reference`, which moves by `delta`.
   std::uint32_t applyReference(const SegmentMoves &segments, std::uint32_t reference, Delta delta) const;
 
-  /// Applies a move in step with the copying of its segments.
-  class Pass;
-
   std::uint32_t count() const { return encoded_ ? encoded_->count : 0; }
   std::uint32_t bytes() const { return encoded_ ? encoded_->size : 0; }
   void clear() { encoded_.reset(); }
@@ -103,24 +100,6 @@ private:
   };
 
   std::unique_ptr<Encoded, Free> encoded_;
-};
-
-/// For large code objects: each site is rewritten soon after it was copied, while it is in the cache. A pass that has come to
-/// every segment's end has done what `applyMove` does.
-class RelocationTable::Pass {
-public:
-  /// `moves` has to outlive it.
-  Pass(const RelocationTable &table, const SegmentMoves &moves);
-  ~Pass();
-
-  /// Rewrites the sites in a segment that end at or below `limit` and have not been rewritten; returns how many it rewrote.
-  std::uint32_t upTo(SegmentKind segment, Size limit);
-
-private:
-  struct Cursor;
-
-  const SegmentMoves &moves_;
-  std::vector<Cursor> cursors_;
 };
 
 } // namespace nomad

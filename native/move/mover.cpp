@@ -15,10 +15,6 @@ namespace {
 // How many code objects ahead the next record is fetched: a batch is larger than a cache.
 constexpr size_t readAhead = 8;
 
-// What is larger is copied and relocated by blocks that fit the first cache twice.
-constexpr Size largeBytes = 64 << 10;
-constexpr Size blockBytes = 16 << 10;
-
 std::string segmentOf(const CodeObject &object, SegmentKind kind) {
   return std::string(segmentName(kind)) + " of code object " + quoted(object);
 }
@@ -82,8 +78,7 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
     Pieces pieces = rest.take_front(count);
     for (const Piece &piece : pieces)
       report.bytes += piece.size;
-    bool isLarge = pieces.front().size >= largeBytes && purpose == Purpose::Relocate && !overlaps_;
-    report.relocations += isLarge ? moveByBlocks(scope, pieces) : moveWhole(scope, pieces, purpose);
+    report.relocations += moveOne(scope, pieces, purpose);
     publish(pieces);
     rest = rest.drop_front(count);
   }
@@ -253,32 +248,11 @@ SegmentMoves Mover::movesOf(const WriteScope &scope, Pieces pieces) {
   return moves;
 }
 
-inline std::uint32_t Mover::moveWhole(const WriteScope &scope, Pieces pieces, Purpose purpose) {
+inline std::uint32_t Mover::moveOne(const WriteScope &scope, Pieces pieces, Purpose purpose) {
   for (const Piece &piece : pieces)
     if (!overlaps_)
       copyPiece(scope, piece, purpose);
   return pieces.front().object->relocations.bytes() > 0 ? relocateSites(scope, pieces) : 0;
-}
-
-// A block is still in the cache when its sites are rewritten.
-std::uint32_t Mover::moveByBlocks(const WriteScope &scope, Pieces pieces) {
-  const CodeObject &object = *pieces.front().object;
-  SegmentMoves moves = movesOf(scope, pieces);
-  RelocationTable::Pass pass(object.relocations, moves);
-  std::uint32_t relocated = 0;
-  for (const Piece &piece : pieces) {
-    leavePlace(piece);
-    const std::byte *from = scope.writable(piece.from);
-    std::byte *to = scope.writable(piece.to);
-    for (Size done = 0; done < piece.size; done += blockBytes) {
-      Size block = std::min<Size>(blockBytes, piece.size - done);
-      std::memcpy(to + done, from + done, block);
-      relocated += pass.upTo(piece.kind, done + block);
-    }
-  }
-  for (SegmentKind kind : segmentKinds) // those that stay
-    relocated += pass.upTo(kind, object.segment(kind).size);
-  return relocated;
 }
 
 inline void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose) {

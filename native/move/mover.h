@@ -81,12 +81,11 @@ private:
   llvm::Error overlapError(const Piece &piece) const;
   void copyOverlapping(const WriteScope &scope);
   static SegmentMoves movesOf(const WriteScope &scope, Pieces pieces);
-  std::uint32_t moveWhole(const WriteScope &scope, Pieces pieces, Purpose purpose);
+  std::uint32_t moveOne(const WriteScope &scope, Pieces pieces, Purpose purpose);
   void leavePlace(const Piece &piece);
   void copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose);
   static void copyImage(const WriteScope &scope, const Piece &piece);
   std::uint32_t relocateSites(const WriteScope &scope, Pieces pieces) const;
-  std::uint32_t moveByBlocks(const WriteScope &scope, Pieces pieces);
   void publish(Pieces pieces);
   static void moveExitArguments(Teardown &teardown, Pieces pieces);
   std::uint32_t redirectCallers(const WriteScope &scope, const Piece &piece);
