@@ -183,7 +183,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     return [
       objects.onDead((handle) => {
         if (!this.#isManaged(handle)) return false;
-        this.#dead.push(handle);
+        this.#noteDead(handle);
         return true;
       }),
     ];
@@ -211,6 +211,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     managed.bytes[handle] = bytes;
     managed.alignment[handle] = alignment;
     managed.age[handle] = 0;
+    managed.isDead[handle] = 0;
     managed.hasParts[handle] = this.#parts.get(handle) === undefined ? 0 : 1;
     managed.place[handle] = generation.activePlace;
     if (generation === this.#nursery) this.#young.add(handle);
@@ -233,6 +234,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     if (place === this.#old.activePlace && bytes > 0) this.#old.release(managed.offset[handle] ?? 0, bytes);
     if (managed.hasParts[handle] === 1) this.#parts.delete(handle);
     managed.place[handle] = 0;
+    managed.isDead[handle] = 0;
     this.#count--;
     this.#liveBytes -= bytes;
     return bytes;
@@ -284,11 +286,15 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     collectJsGarbage();
     const { objects } = this.#core;
     const scope = kind === 'minor' ? this.#listYoung() : HandleList.upTo(this.#managed.limit);
-    const dead = new Set(this.#dead);
-    for (const handle of scope) if (this.#isManaged(handle) && objects.isDead(handle)) dead.add(handle);
-    this.#dead = [...dead];
+    for (const handle of scope) if (this.#isManaged(handle) && objects.isDead(handle)) this.#noteDead(handle);
     this.collect(kind);
     return true;
+  }
+
+  #noteDead(handle: Handle): void {
+    if (this.#managed.isDead[handle] === 1) return;
+    this.#managed.isDead[handle] = 1;
+    this.#dead.push(handle);
   }
 
   #collectOnce(kind: CollectionKind): Collection {
@@ -304,7 +310,8 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     const start = performance.now();
     const fragmentationBefore = fragmentationOf(this.#old);
     if (kind === 'major') this.#old.prepareFlip();
-    const dead = this.#dead.filter((handle) => this.#core.objects.isDead(handle));
+    const { isDead } = this.#managed;
+    const dead = this.#dead.filter((handle) => isDead[handle] === 1); // others were freed, and their handles may have new owners
     this.#dead = dead.length === 0 ? [] : this.#core.freeMany(dead).filter((handle) => this.#isManaged(handle));
     const pins = new Set(this.#core.native.pins());
     const { moved, promoted, bytes, relocations } = this.#evacuate(kind, pins);

@@ -4,6 +4,7 @@
  *   offset[h]  of its code in the arena's code range     bytes[h]      of its code
  *   place[h]   see Place                                 age[h]        collections survived
  *   hasParts[h]  1 if it has constants or data (fixed-parts.ts)
+ *   isDead[h]    1 if V8 has found that JS has forgotten it
  */
 import type { Handle } from '../native';
 
@@ -31,6 +32,7 @@ export class Managed {
   place = new Uint8Array(256);
   age = new Uint8Array(256);
   hasParts = new Uint8Array(256);
+  isDead = new Uint8Array(256);
   /** Handles in use are below. */
   limit = 0;
 
@@ -50,5 +52,6 @@ export class Managed {
     this.place = grow(Uint8Array, this.place);
     this.age = grow(Uint8Array, this.age);
     this.hasParts = grow(Uint8Array, this.hasParts);
+    this.isDead = grow(Uint8Array, this.isDead);
   }
 }
