@@ -123,8 +123,8 @@ export function runCase(corpusCase: CorpusCase, optLevel: 0 | 2): Promise<Corpus
 // Constructors reach safepoints while their code object is being placed, and a second run need not do all that the first does.
 const ofAllSafepoints = 0.9;
 
-// A part of all moves that were tried: of 1,000 tries about 1 is forbidden, in samples of few programs more.
-const leastMoved = 0.98;
+// A part of all moves that were tried: of 1,000 tries about 1 is forbidden at O2; at O0 up to 30, since frames have more words that nobody writes.
+const leastMoved = 0.95;
 
 /** One test for each case; none, with a notice, where the corpus is missing. */
 export function testCases(cases: CorpusCase[], optLevel: 0 | 2): void {
