@@ -48,13 +48,11 @@ private:
     }
   }
 
-  // The users of a table's address: what is loaded from there may be a label.
+  // The users of a table's address: what is loaded from there may be a label. A module's globals are its own, whatever their
+  // linkage.
   void followTable(const Value &table) {
     if (!seen_.insert(&table).second)
       return;
-    const auto *global = dyn_cast<GlobalVariable>(&table);
-    if (global && !global->hasLocalLinkage())
-      return found(LabelUse::Stored); // others can read it
     for (const User *user : table.users()) {
       if (isa<GEPOperator>(user) || isa<PHINode>(user) || isa<SelectInst>(user) || isa<FreezeInst>(user))
         followTable(*user);
