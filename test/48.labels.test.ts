@@ -87,6 +87,8 @@ const storing = {
   'a global variable': 'void *kept; int run(void **to) { kept = &&end; *to = 0; goto *kept; end: return 7; }',
   'a function':
     'void keep(void *, void **); int run(void **to) { keep(&&end, to); goto *&&end; end: return 7; }\nvoid keep(void *l, void **to) { *to = l; }',
+  'what a function returns':
+    'void *give(int x) { if (x) return &&end; goto *&&end; end: return 0; } int run(void **to) { give(0); *to = 0; return 7; }',
   'memory that it was copied to from a table': `void *memcpy(void *, const void *, unsigned long);
     int run(void **to) { static const void *const table[] = {&&end, &&other}; memcpy(to, table, 8); goto *table[1]; other: end: return 7; }`,
 };
