@@ -87,3 +87,9 @@ function editDistance(a: string, b: string, limit: number): number {
   }
   return row[b.length] ?? 0;
 }
+
+/** Throws TypeError unless `value` is a boolean. */
+export function flag(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw new TypeError(`${name} must be a boolean, not ${show(value)}`);
+  return value;
+}

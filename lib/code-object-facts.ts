@@ -14,7 +14,7 @@ export type CodeObjectState = 'unplaced' | 'placed' | 'freed';
 /** How a code object was compiled to move; few different ones exist, and code objects share them. */
 export interface MoveModes {
   readonly moves: 'code' | 'all';
-  readonly retain: 'relocations' | 'none';
+  readonly retain: 'relocations' | 'object' | 'none';
 }
 
 /** Sizes and alignments of a code object that has more than code of ordinary alignment. */
@@ -44,7 +44,7 @@ export function statusOf({ moves, retain }: MoveModes, state: CodeObjectState, i
     (each) => each.state === state && each.moves === moves && each.retain === retain && each.isFrozen === isFrozen,
   );
   if (found !== undefined) return found;
-  const isMovable = state === 'placed' && retain === 'relocations' && !isFrozen;
+  const isMovable = state === 'placed' && retain !== 'none' && !isFrozen;
   const status: Status = Object.freeze({ moves, retain, state, isFrozen, isMovable });
   statuses.push(status);
   return status;

@@ -154,7 +154,7 @@ export class CodeObject {
   }
 
   /** What is kept for moving, as given to `compile`. */
-  get retain(): 'relocations' | 'none' {
+  get retain(): 'relocations' | 'object' | 'none' {
     return this.#status.retain;
   }
 
@@ -179,7 +179,7 @@ export class CodeObject {
     return CodeObject.#describe(this, 'relocationCount').relocationCount;
   }
 
-  /** Bytes of the relocations that are kept for moving. Throws StateError once freed. */
+  /** Bytes of what is kept for moving: relocations, or the object file. Throws StateError once freed. */
   get relocationBytes(): number {
     return CodeObject.#describe(this, 'relocationBytes').relocationBytes;
   }

@@ -68,13 +68,13 @@ export class Jit {
 
   /** Throws TypeError or RangeError for bad options, ArenaError if the system refuses the address space. */
   constructor(options?: JitOptions) {
-    const { arenaBytes, optLevel, symbols } = jitSettings(options);
+    const { optLevel, ...settings } = jitSettings(options);
     const self = new WeakRef(this); // native code holds the factory
     const factory: ErrorFactory = (code, message, details) => {
       const jit = self.deref();
       return makeError(code, message, jit === undefined ? details : jit.#withRoots(details));
     };
-    this.#core = new JitCore(loadAddon().createJit({ arenaBytes, symbols }, factory));
+    this.#core = new JitCore(loadAddon().createJit(settings, factory));
     setCore(this, this.#core);
     this.#batch = new MoveBatch(this.#core);
     this.#optLevel = optLevel;

@@ -35,7 +35,7 @@ export interface NativeCompileOptions {
   name: string;
   optLevel: 0 | 1 | 2 | 3;
   moves: 'code' | 'all';
-  retain: 'relocations' | 'none';
+  retain: 'relocations' | 'object' | 'none';
   imports: readonly NativeImport[];
 }
 
@@ -176,7 +176,15 @@ export interface NativeJit {
 }
 
 export interface Addon {
-  createJit(options: { arenaBytes: number; symbols: 'process' | 'none' | readonly string[] }, makeError: ErrorFactory): NativeJit;
+  createJit(
+    options: {
+      arenaBytes: number;
+      symbols: 'process' | 'none' | readonly string[];
+      linker: 'jitlink' | 'runtimedyld';
+      verifyMoves: boolean;
+    },
+    makeError: ErrorFactory,
+  ): NativeJit;
   llvmVersion: string;
   /** The signature that a type in IR syntax says, or a message why it says none. */
   functionType(text: string): Signature | string;

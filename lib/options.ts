@@ -5,11 +5,10 @@
  * TypeError or RangeError that names it and its value, before anything has happened.
  */
 import { belongsTo, isCallable, type Callable } from './callable';
-import { address, integerBetween, nonEmptyString, oneOf, optionsObject, show } from './check';
+import { address, flag, integerBetween, nonEmptyString, oneOf, optionsObject, show } from './check';
 import { handleIn } from './code-object';
 import type { MoveModes } from './code-object-facts';
 import type { JitCore } from './core';
-import { UnsupportedError } from './errors';
 import { HostFunction } from './host-function';
 import type { NativeCompileOptions, NativeImport } from './native';
 import { nextId, type Entry } from './object-table';
@@ -22,6 +21,9 @@ export type OptLevel = 0 | 1 | 2 | 3;
 /** Which symbols of the process code may link to: all, none, or these. */
 export type ProcessSymbols = 'process' | 'none' | readonly string[];
 
+/** LLVM's linkers. */
+export type LinkerName = 'jitlink' | 'runtimedyld';
+
 /** What code can link to by name: a function in another code object, a JS function, or an address. */
 export type Importable = Callable | HostFunction | bigint;
 
@@ -31,9 +33,15 @@ export interface JitOptions {
   arenaBytes?: number | undefined;
   /** For compiles that don't say otherwise. Default 2. */
   optLevel?: OptLevel | undefined;
-  linker?: 'jitlink' | 'runtimedyld' | undefined;
+  /** Which of LLVM's linkers: 'jitlink' (default) or 'runtimedyld'. Code moves the same way with both. */
+  linker?: LinkerName | undefined;
   /** Default 'process'. */
   symbols?: ProcessSymbols | undefined;
+  /**
+   * After each move, throw StateError unless all bytes that the program did not write are what a fresh link at the new place gives. For tests: it
+   * keeps all object files and links twice for each move. Default: whether the environment variable NOMAD_VERIFY is 1.
+   */
+  verifyMoves?: boolean | undefined;
 }
 
 /** Options of `compile`, `compileAsync` and `load`. */
@@ -46,7 +54,10 @@ export interface CompileOptions {
   imports?: Record<string, Importable> | undefined;
   /** 'code' (default) is safe for any C; 'all' promises that nothing stores the addresses of constants and data. */
   moves?: 'code' | 'all' | undefined;
-  /** What to keep for moving. Default 'relocations'; with 'none' it can be placed once and never moves. */
+  /**
+   * What to keep for moving: 'relocations' (default), or the 'object' file, which is linked again at each new place: more memory, and slower. With
+   * 'none' it can be placed once and never moves.
+   */
   retain?: 'relocations' | 'object' | 'none' | undefined;
 }
 
@@ -64,6 +75,8 @@ export interface JitSettings {
   readonly arenaBytes: number;
   readonly optLevel: OptLevel;
   readonly symbols: ProcessSymbols;
+  readonly linker: LinkerName;
+  readonly verifyMoves: boolean;
 }
 
 /** A checked call of `compile`. */
@@ -85,19 +98,24 @@ const optLevels = [0, 1, 2, 3] as const;
 
 /** One object for each combination, which code objects share. */
 const moveModes: readonly MoveModes[] = (['code', 'all'] as const).flatMap((moves) =>
-  (['relocations', 'none'] as const).map((retain) => Object.freeze({ moves, retain })),
+  (['relocations', 'object', 'none'] as const).map((retain) => Object.freeze({ moves, retain })),
 );
 
-/** Throws TypeError, RangeError, or UnsupportedError for a linker that is not there yet. */
+/** Throws TypeError, RangeError. */
 export function jitSettings(options: JitOptions | undefined): JitSettings {
-  const { arenaBytes = 2 ** 30, optLevel = 2, linker = 'jitlink', symbols = 'process' } = optionsObject('options', options);
-  if (oneOf('linker', linker, ['jitlink', 'runtimedyld']) === 'runtimedyld') {
-    throw new UnsupportedError(`linker 'runtimedyld' is not supported yet: use 'jitlink'`);
-  }
+  const {
+    arenaBytes = 2 ** 30,
+    optLevel = 2,
+    linker = 'jitlink',
+    symbols = 'process',
+    verifyMoves,
+  } = optionsObject('options', options);
   return {
     arenaBytes: Math.ceil(integerBetween('arenaBytes', arenaBytes, mebibyte, maximumArenaBytes) / arenaGranule) * arenaGranule,
     optLevel: oneOf('optLevel', optLevel, optLevels),
     symbols: processSymbols(symbols),
+    linker: oneOf('linker', linker, ['jitlink', 'runtimedyld']),
+    verifyMoves: flag('verifyMoves', verifyMoves ?? process.env.NOMAD_VERIFY === '1'),
   };
 }
 
@@ -106,7 +124,7 @@ function processSymbols(symbols: unknown): ProcessSymbols {
   return symbols.map((name: unknown, i) => nonEmptyString(`symbols[${i}]`, name));
 }
 
-/** Throws TypeError, RangeError, StateError for an import that is freed, or UnsupportedError for a way to retain that is not there yet. */
+/** Throws TypeError, RangeError, StateError for an import that is freed. */
 export function compileRequest(
   core: JitCore,
   source: unknown,
@@ -138,10 +156,6 @@ function sourceOf(source: unknown): string | Uint8Array {
 function modesOf(options: CompileOptions): MoveModes {
   const moves = oneOf('moves', options.moves ?? 'code', ['code', 'all']);
   const retain = oneOf('retain', options.retain ?? 'relocations', ['relocations', 'object', 'none']);
-  if (retain === 'object')
-    throw new UnsupportedError(
-      `retain: 'object' is not supported yet: use 'relocations', which moves the same code with less memory`,
-    );
   return moveModes.find((modes) => modes.moves === moves && modes.retain === retain) ?? { moves, retain };
 }
 

@@ -84,16 +84,6 @@ const rows: Row[] = [
     message: /subject.*'nomad\.entry\.f'/,
   },
   {
-    ...{ errorClass: 'UnsupportedError', code: 'ERR_UNSUPPORTED', when: "retain is 'object'" },
-    cause: ({ jit }) => jit.compile(add, { retain: 'object' }),
-    message: /'object'/,
-  },
-  {
-    ...{ errorClass: 'UnsupportedError', code: 'ERR_UNSUPPORTED', when: "the linker is 'runtimedyld'" },
-    cause: () => makeJit({ linker: 'runtimedyld' }),
-    message: /'runtimedyld'/,
-  },
-  {
     ...{ errorClass: 'SignatureError', code: 'ERR_SIGNATURE', when: "JS can't call the function" },
     cause: ({ jit }) => jit.load('define i24 @odd(i24 %x) { ret i24 %x }').get('odd'),
     message: /'odd'.*i24 \(i24\)/,

@@ -16,6 +16,13 @@ Teardown &CodeObject::ensureTeardown() {
   return *teardown;
 }
 
+Size KeptObject::footprint() const {
+  Size size = sizeof *this + (bytes ? bytes->getBufferSize() : 0);
+  for (const ImportedName &import : imports)
+    size += sizeof import + import.name.size();
+  return size;
+}
+
 Handle CodeObjectTable::add(CodeObject object) {
   Handle handle = limit_;
   if (!vacant_.empty()) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/address.h"
+#include "compile/exports.h"
 #include "compile/movable_module.h"
 #include "link/relocation_table.h"
 #include "link/symbol_table.h"
@@ -11,6 +12,7 @@
 
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SmallVector.h"
+#include "llvm/Support/MemoryBuffer.h"
 
 #include <array>
 #include <map>
@@ -25,7 +27,7 @@ constexpr Handle noHandle = ~Handle{0};
 constexpr Offset noOffset = ~Offset{0};
 
 enum class State : std::uint8_t { Vacant, Unplaced, Placed };
-enum class Retain : std::uint8_t { Relocations, None, Frozen };
+enum class Retain : std::uint8_t { Relocations, Object, None, Frozen };
 
 /// What the stack has of a code object: frames, and words that forbid segments to move.
 struct StackUse {
@@ -58,6 +60,44 @@ struct CodeExtent {
   Offset limit;
 };
 
+/// What a name that the object file does not define stands for in one code object.
+struct ImportedName {
+  enum class Kind : std::uint8_t {
+    Nothing,       // weak, and nobody defines it: address 0
+    Fixed,         // what never moves
+    Teardown,      // `__dso_handle`
+    OwnEntry,      // an entry stub of this code object
+    Function,      // another code object's function, called directly
+    FunctionEntry, // its entry stub
+  };
+  std::string name; // in the object file
+  Kind kind = Kind::Nothing;
+  Address address;             // of an entry stub or of what is fixed
+  std::uint32_t reference = 0; // Function, FunctionEntry
+  Offset offset = 0;           // Function: in that one's code
+  Address code;                // Function: where it is during a link
+  EntryIndex entry = 0;        // OwnEntry
+};
+
+/// An object file that is kept to be emitted again, and what its link found.
+struct KeptObject {
+  std::unique_ptr<llvm::MemoryBuffer> bytes;
+  std::vector<ImportedName> imports;
+  std::vector<ReturnsTwice> returnsTwice; // names that the link must not drop
+  std::optional<std::uint64_t> frozen;    // checksum of `bytes`, which somebody else has
+
+  Size footprint() const;
+};
+
+/// A place in the image whose value depends on where an imported name is.
+struct ImportSite {
+  std::uint32_t import;
+  SegmentKind segment;
+  Formula formula;
+  bool isCall; // leads to the function, not to its entry stub
+  Offset offset;
+};
+
 /// What exists only until the first placement: the bytes, linked for the nominal base. Data end in zeros that are not stored.
 struct Image {
   std::array<std::unique_ptr<std::byte[]>, 3> bytes;
@@ -65,6 +105,9 @@ struct Image {
   Offset initializer = noOffset; // in code; runs once, after the first placement
   std::vector<CodeExtent> returnsTwice;
   std::vector<Offset> jumpTargets; // see jump_targets.h
+  std::vector<ImportedName> imports;
+  std::vector<ImportSite> importSites;
+  std::unique_ptr<KeptObject> kept; // with Retain::Object
 };
 
 /// A function that has been redirected: who asks for it gets another.

@@ -1,10 +1,10 @@
 #include "link/jitlink_capture.h"
 
+#include "base/assert.h"
 #include "base/error.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
-
-#include <limits>
 
 using namespace nomad;
 using namespace llvm;
@@ -28,8 +28,7 @@ MemProt protectionOf(SegmentKind kind) {
 }
 
 // After classifySections a section's protection names its segment.
-SegmentKind kindOf(const Section &section) {
-  MemProt protection = section.getMemProt();
+SegmentKind kindOf(MemProt protection) {
   if ((protection & MemProt::Exec) != MemProt::None)
     return SegmentKind::Code;
   return (protection & MemProt::Write) != MemProt::None ? SegmentKind::Data : SegmentKind::Constants;
@@ -58,38 +57,24 @@ std::optional<Formula> formulaOf(Edge::Kind kind) {
   }
 }
 
-bool isAbsoluteKind(Edge::Kind kind) {
-  return kind == x86_64::Pointer64 || kind == x86_64::Pointer32 || kind == x86_64::Pointer32Signed || kind == x86_64::Pointer16 ||
-         kind == x86_64::Pointer8;
-}
+// Their values are the symbols' own, not addresses.
+bool isSize(Edge::Kind kind) { return kind == x86_64::Size32 || kind == x86_64::Size64; }
 
-// Edges whose value no move changes: I1, and absolute ones towards what is fixed.
-bool neverChanges(Edge::Kind kind, SegmentKind site, TargetKind target) {
-  if (kind == x86_64::Size32 || kind == x86_64::Size64)
-    return true;
-  if (isAbsoluteKind(kind))
-    return target == TargetKind::Fixed;
-  return static_cast<size_t>(target) == indexOf(site);
-}
-
-// What emulated TLS calls the control block of a thread-local variable.
-constexpr StringLiteral threadLocalPrefix = "__emutls_v.";
+constexpr StringLiteral madeByJITLink = "$__"; // how names of such sections begin
 
 bool hasDataPointers(LinkGraph &graph) {
   for (Block *block : graph.blocks())
-    if (isAllocated(block->getSection()) && kindOf(block->getSection()) == SegmentKind::Data)
+    if (isAllocated(block->getSection()) && kindOf(block->getSection().getMemProt()) == SegmentKind::Data)
       for (const Edge &edge : block->edges())
         if (edge.getKind() == x86_64::Pointer64 && edge.getTarget().isDefined())
           return true;
   return false;
 }
 
-bool isFrameSection(StringRef name) { return name == ".eh_frame" || name.starts_with(".gcc_except_table"); }
-
 } // namespace
 
 void JITLinkCapture::addPasses(PassConfiguration &passes) {
-  passes.PrePrunePasses.push_back([this](LinkGraph &graph) { return keepAddressTaken(graph); });
+  passes.PrePrunePasses.push_back([this](LinkGraph &graph) { return keepAlive(graph); });
   // Before JITLink's own pass that builds GOT entries and stubs for what is far away.
   passes.PostPrunePasses.insert(passes.PostPrunePasses.begin(), [this](LinkGraph &graph) { return resolveExternals(graph); });
   passes.PostPrunePasses.push_back([this](LinkGraph &graph) { return classifySections(graph); });
@@ -99,100 +84,57 @@ void JITLinkCapture::addPasses(PassConfiguration &passes) {
 }
 
 // A function that only its entry stub leads to is alive all the same, and so is a name that we need afterwards.
-Error JITLinkCapture::keepAddressTaken(LinkGraph &graph) {
+Error JITLinkCapture::keepAlive(LinkGraph &graph) {
   for (Symbol *symbol : graph.defined_symbols())
     if (symbol->hasName())
       defined_[*symbol->getName()] = symbol;
-  for (Symbol *symbol : graph.external_symbols()) {
-    StringRef name = *symbol->getName();
-    if (!name.consume_front(entryPrefix))
-      continue;
+  auto keep = [this](StringRef name) {
     if (auto found = defined_.find(name); found != defined_.end())
       found->second->setLive(true);
-  }
-  for (auto &[name, bySetjmpOnly] : exports_.returnsTwice)
-    if (auto found = defined_.find(name); found != defined_.end())
-      found->second->setLive(true);
+  };
+  for (Symbol *symbol : graph.external_symbols())
+    if (StringRef name = *symbol->getName(); name.consume_front(entryPrefix))
+      keep(name);
+  for (const ReturnsTwice &function : capture_.live())
+    keep(function.name);
   return Error::success();
 }
 
 Error JITLinkCapture::resolveExternals(LinkGraph &graph) {
   std::vector<Symbol *> externals(graph.external_symbols().begin(), graph.external_symbols().end());
-  std::vector<std::string> missing;
   for (Symbol *symbol : externals)
-    if (Error error = resolveOne(graph, *symbol, missing))
+    if (Error error = resolveOne(graph, *symbol))
       return error;
-  if (!missing.empty()) {
-    llvm::sort(missing);
-    missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
-    std::string list;
-    for (const std::string &name : missing)
-      list += (list.empty() ? "" : ", ") + name;
-    ErrorDetails details;
-    details.symbols = std::move(missing);
-    return fail(ErrorCode::UnresolvedSymbol, request_.name + ": no definition of " + list, std::move(details));
-  }
+  if (Error error = capture_.imports().checkMissing(capture_.request().name))
+    return error;
   directCalls(graph);
   return Error::success();
 }
 
-Error JITLinkCapture::resolveOne(LinkGraph &graph, Symbol &symbol, std::vector<std::string> &missing) {
+Error JITLinkCapture::resolveOne(LinkGraph &graph, Symbol &symbol) {
   StringRef name = *symbol.getName();
   if (name == "_GLOBAL_OFFSET_TABLE_")
     return Error::success(); // JITLink's own
-  bool wantsEntry = name.consume_front(entryPrefix);
-  if (wantsEntry) {
-    auto isOwn = resolveOwnEntry(graph, symbol, name);
-    if (!isOwn || *isOwn)
-      return isOwn.takeError();
-  }
-  if (name == "__dso_handle") {
-    resolveTo(graph, symbol, Resolution::fixed(Address::of(&object_.ensureTeardown())), false);
-    return Error::success();
-  }
-  auto resolution = resolver_.resolve(name);
-  if (!resolution)
-    return resolution.takeError();
-  if (isSetjmp(name))
-    setjmpStaysValid_ &= resolution->staysValid;
-  if (resolution->kind == Resolution::Kind::Missing && !symbol.isWeaklyReferenced())
-    missing.push_back(name.str());
-  else
-    resolveTo(graph, symbol, *resolution, wantsEntry);
-  return Error::success();
-}
-
-Expected<bool> JITLinkCapture::resolveOwnEntry(LinkGraph &graph, Symbol &symbol, StringRef name) {
-  auto found = defined_.find(name);
-  if (found == defined_.end())
-    return false;
-  for (auto &[index, other] : ownEntries_) // an alias is the same function
-    if (&other->getBlock() == &found->second->getBlock() && other->getOffset() == found->second->getOffset()) {
-      graph.makeAbsolute(symbol, orc::ExecutorAddr(entries_.stub(index).value()));
-      return true;
-    }
-  auto entry = entries_.take();
-  if (!entry)
-    return entry.takeError();
-  ownEntries_.push_back({*entry, found->second});
-  graph.makeAbsolute(symbol, orc::ExecutorAddr(entries_.stub(*entry).value()));
-  return true;
-}
-
-// A missing weak symbol resolves to 0, as the default Resolution has it.
-void JITLinkCapture::resolveTo(LinkGraph &graph, Symbol &symbol, const Resolution &resolution, bool wantsEntry) {
-  Address address = wantsEntry ? resolution.entry : resolution.address;
+  auto definitionOf = [this](StringRef own) -> std::optional<Definition> {
+    auto found = defined_.find(own);
+    if (found == defined_.end())
+      return std::nullopt;
+    return Definition{reinterpret_cast<std::uintptr_t>(&found->second->getBlock()), found->second->getOffset()};
+  };
+  auto index = capture_.imports().find(name, symbol.isWeaklyReferenced(), definitionOf);
+  if (!index)
+    return index.takeError();
+  const ImportedName &import = capture_.imports()[*index];
+  Address address = import.kind == ImportedName::Kind::Function ? import.code : import.address;
   graph.makeAbsolute(symbol, orc::ExecutorAddr(address.value()));
-  if (resolution.kind != Resolution::Kind::Function)
-    return;
-  std::uint32_t reference = referenceTo(resolution.object);
-  if (!wantsEntry)
-    callees_[&symbol] = {reference, resolution.entry};
+  imported_[&symbol] = *index;
+  return Error::success();
 }
 
 // Calls of other code objects' functions go direct, without a stub and slot of ours (I9).
 void JITLinkCapture::directCalls(LinkGraph &graph) {
-  if (callees_.empty())
+  auto isCalled = [](const ImportedName &name) { return name.kind == ImportedName::Kind::Function; };
+  if (none_of(capture_.imports().names(), isCalled))
     return;
   for (Block *block : graph.blocks())
     for (Edge &edge : block->edges())
@@ -200,68 +142,80 @@ void JITLinkCapture::directCalls(LinkGraph &graph) {
 }
 
 void JITLinkCapture::directCall(LinkGraph &graph, Edge &edge) {
-  auto callee = callees_.find(&edge.getTarget());
-  if (callee == callees_.end())
+  auto import = imported_.find(&edge.getTarget());
+  if (import == imported_.end() || capture_.imports()[import->second].kind != ImportedName::Kind::Function)
     return;
   if (edge.getKind() == x86_64::BranchPCRel32) {
     edge.setKind(x86_64::PCRel32); // the same formula, but not a candidate for a stub
     return;
   }
   // A load of the function's address (`call *f@GOTPCREL(%rip)`): what is stored in a slot is the entry stub (I10).
-  Symbol &entry =
-      graph.addAbsoluteSymbol("", orc::ExecutorAddr(callee->second.entry.value()), 0, Linkage::Strong, Scope::Local, true);
-  edge.setTarget(entry);
+  Symbol *&entry = entryOf_[import->second];
+  if (!entry) {
+    auto address = orc::ExecutorAddr(capture_.imports()[import->second].address.value());
+    entry = &graph.addAbsoluteSymbol("", address, 0, Linkage::Strong, Scope::Local, true);
+    entries_.insert(entry);
+  }
+  imported_[entry] = import->second;
+  edge.setTarget(*entry);
 }
 
-// Unwind records, constant pools, and the slots for what is outside move with the code that reads them; named constants stay
-// (I11). So do jump tables: code keeps their addresses in registers and frames for as long as a loop runs, and would be pinned by
-// them. With Moves::All there is no difference to make.
-SegmentKind JITLinkCapture::segmentOf(const Section &section) const {
-  StringRef name = section.getName();
-  MemProt protection = section.getMemProt();
-  bool isRelro = name.starts_with(".data.rel.ro");
-  if ((protection & MemProt::Exec) != MemProt::None || isFrameSection(name) || name == "$__GOT")
-    return SegmentKind::Code;
-  if ((protection & MemProt::Write) != MemProt::None && !isRelro)
-    return SegmentKind::Data;
-  bool isConstantPool = name.starts_with(".rodata.cst");
-  return request_.moves == Moves::All || isConstantPool ? SegmentKind::Code : SegmentKind::Constants;
+// JITLink lays out what it has made itself, slots and stubs, in the order of addresses in its tables. A later link of the same
+// object file must lay out as the first one did: by what they lead to.
+void JITLinkCapture::orderSlots(Graph &graph) const {
+  for (Section &section : graph.sections()) {
+    if (!section.getName().starts_with(madeByJITLink))
+      continue;
+    std::vector<std::pair<SlotKey, Block *>> blocks;
+    for (Block *block : section.blocks())
+      blocks.push_back({keyOf(*block), block});
+    llvm::sort(blocks, llvm::less_first());
+    std::uint64_t address = 0;
+    for (auto &[key, block] : blocks) {
+      block->setAddress(orc::ExecutorAddr(address));
+      address += block->getSize();
+    }
+  }
+}
+
+JITLinkCapture::SlotKey JITLinkCapture::keyOf(const Block &block) const {
+  NOMAD_ASSERT(!block.edges_empty(), "a slot leads somewhere, and so does a stub");
+  const Symbol &target = block.edges().begin()->getTarget();
+  if (auto import = imported_.find(&target); import != imported_.end())
+    return {capture_.imports()[import->second].name, 0, entries_.contains(&target) ? 1 : 0};
+  if (!target.isDefined())
+    return {"", 0, target.getAddress().getValue()};
+  const Block &at = target.getBlock();
+  if (at.getSection().getName().starts_with(madeByJITLink))
+    return keyOf(at);
+  return {"", at.getSection().getOrdinal() + 1, (at.getAddress() + target.getOffset()).getValue()};
 }
 
 Error JITLinkCapture::classifySections(LinkGraph &graph) {
+  orderSlots(graph);
   for (Section &section : graph.sections()) {
     if (!isAllocated(section))
       continue;
-    if ((section.getMemProt() & MemProt::Exec) != MemProt::None)
-      jumpTargets_.addText(section);
-    section.setMemProt(protectionOf(segmentOf(section)));
+    bool isCode = (section.getMemProt() & MemProt::Exec) != MemProt::None;
+    bool isSlots = section.getName() == "$__GOT"; // they move with the code that reads them
+    if (isCode)
+      text_.insert(&section);
+    bool isWritable = (section.getMemProt() & MemProt::Write) != MemProt::None;
+    section.setMemProt(protectionOf(capture_.segmentOf({section.getName(), isCode || isSlots, isWritable})));
     section.setMemLifetime(orc::MemLifetime::Standard);
   }
   return Error::success();
 }
 
 Error JITLinkCapture::allocate(BasicLayout &layout) {
-  object_.image = std::make_unique<Image>();
-  // Pointers in data may point one past the end of what they walk through; a byte of padding makes that their own segment, too.
-  Size padding = hasDataPointers(layout.getGraph()) ? 1 : 0;
+  if (hasDataPointers(layout.getGraph()))
+    capture_.setDataPointers();
   for (auto &[group, segment] : layout.segments()) {
-    MemProt protection = group.getMemProt();
-    SegmentKind kind = (protection & MemProt::Exec) != MemProt::None    ? SegmentKind::Code
-                       : (protection & MemProt::Write) != MemProt::None ? SegmentKind::Data
-                                                                        : SegmentKind::Constants;
-    Size size = segment.ContentSize + segment.ZeroFillSize + padding;
-    Range range = arena_.segments(kind);
-    if (size > range.size() || size > std::numeric_limits<std::uint32_t>::max())
-      return fail(ErrorCode::Link, request_.name + ": " + Twine(size) + " bytes of " + segmentName(kind) +
-                                       " are more than the arena's " + Twine(range.size()));
-    Size alignment = std::max<Size>(segment.Alignment.value(), OccupancyMap::granule);
-    object_.segment(kind) = {range.base, static_cast<std::uint32_t>(size), static_cast<std::uint8_t>(Log2_64(alignment))};
-    // Code and constants are stored whole; zeros at the end of data are not.
-    Size stored = kind == SegmentKind::Data ? segment.ContentSize : size;
-    object_.image->bytes[indexOf(kind)] = std::make_unique<std::byte[]>(std::max<Size>(stored, 1));
-    object_.image->storedBytes[indexOf(kind)] = static_cast<std::uint32_t>(stored);
-    segment.Addr = orc::ExecutorAddr(range.base.value());
-    segment.WorkingMem = reinterpret_cast<char *>(object_.image->bytes[indexOf(kind)].get());
+    SegmentKind kind = kindOf(group.getMemProt());
+    if (Error error = capture_.addSegment(kind, segment.ContentSize, segment.ZeroFillSize, segment.Alignment.value()))
+      return error;
+    segment.Addr = orc::ExecutorAddr(capture_.base(kind).value());
+    segment.WorkingMem = reinterpret_cast<char *>(capture_.bytes(kind));
   }
   return layout.apply();
 }
@@ -271,109 +225,62 @@ Error JITLinkCapture::capture(LinkGraph &graph) {
     if (isAllocated(section))
       for (Block *block : section.blocks())
         for (const Edge &edge : block->edges())
-          if (edge.isRelocation()) {
-            jumpTargets_.addEdge(*block, edge);
+          if (edge.isRelocation() && !isSize(edge.getKind()))
             if (Error error = captureEdge(graph, *block, edge))
               return error;
-          }
   captureSymbols(graph);
-  captureUnwind(graph);
   return Error::success();
 }
 
 Error JITLinkCapture::captureEdge(const LinkGraph &graph, const Block &block, const Edge &edge) {
-  std::uint32_t reference = 0;
-  SegmentKind site = kindOf(block.getSection());
-  TargetKind target = targetOf(edge.getTarget(), reference);
-  if (neverChanges(edge.getKind(), site, target))
-    return Error::success();
-  std::optional<Formula> formula = formulaOf(edge.getKind());
-  if (!formula)
-    return fail(ErrorCode::Unsupported, request_.name + ": a relocation of kind " + graph.getEdgeKindName(edge.getKind()) +
-                                            " in section " + block.getSection().getName() + " can't follow a move");
-  if (*formula == Formula::Absolute64 && site == SegmentKind::Data) {
-    formula = Formula::DataPointer; // what the program stores there later may point elsewhere (I4)
-    target = TargetKind::Data;
+  const Section &section = block.getSection();
+  Site site{kindOf(section.getMemProt()), text_.contains(&section),
+            Address::of((block.getAddress() + edge.getOffset()).getValue()), formulaOf(edge.getKind()),
+            graph.getEdgeKindName(edge.getKind())};
+  return capture_.addSite(site, targetOf(edge, site.isText));
+}
+
+SiteTarget JITLinkCapture::targetOf(const Edge &edge, bool isFromText) const {
+  const Symbol &symbol = edge.getTarget();
+  if (!symbol.isDefined()) {
+    auto import = imported_.find(&symbol);
+    if (import == imported_.end())
+      return {TargetKind::Fixed};
+    bool isCall = capture_.imports()[import->second].kind == ImportedName::Kind::Function && !entries_.contains(&symbol);
+    return {isCall ? TargetKind::Reference : TargetKind::Fixed, import->second};
   }
-  Address address = Address::of(block.getAddress().getValue() + edge.getOffset());
-  auto offset = static_cast<Offset>(address - object_.segment(site).base);
-  relocations_.push_back({site, *formula, target, reference, offset});
-  return Error::success();
+  Address address = Address::of((symbol.getAddress() + edge.getAddend()).getValue());
+  if (isFromText && edge.getKind() == x86_64::Delta32)
+    address = address + 4; // counted from the instruction's end
+  const Section &section = symbol.getSection();
+  return {static_cast<TargetKind>(kindOf(section.getMemProt())), noImport, text_.contains(&section), address};
 }
 
-TargetKind JITLinkCapture::targetOf(const Symbol &symbol, std::uint32_t &reference) const {
-  if (symbol.isDefined())
-    return static_cast<TargetKind>(kindOf(symbol.getSection()));
-  auto callee = callees_.find(&symbol);
-  if (callee == callees_.end())
-    return TargetKind::Fixed;
-  reference = callee->second.reference;
-  return TargetKind::Reference;
-}
-
-std::uint32_t JITLinkCapture::referenceTo(Handle object) {
-  auto &references = object_.ensureLinks().references;
-  auto found = llvm::find(references, object);
-  if (found == references.end())
-    found = references.insert(references.end(), object);
-  return static_cast<std::uint32_t>(found - references.begin());
-}
-
-SymbolPlace JITLinkCapture::placeOf(const Symbol &symbol) const {
-  SegmentKind kind = kindOf(symbol.getSection());
-  return {kind, static_cast<Offset>(Address::of(symbol.getAddress().getValue()) - object_.segment(kind).base)};
+std::optional<SymbolExtent> JITLinkCapture::extentOf(StringRef name) const {
+  auto found = defined_.find(name);
+  if (found == defined_.end())
+    return std::nullopt;
+  const Symbol &symbol = *found->second;
+  SegmentKind kind = kindOf(symbol.getSection().getMemProt());
+  auto offset = static_cast<Offset>(Address::of(symbol.getAddress().getValue()) - capture_.base(kind));
+  return SymbolExtent{{kind, offset}, symbol.getSize()};
 }
 
 void JITLinkCapture::captureSymbols(LinkGraph &graph) {
   defined_.clear(); // pruning has removed some
+  std::vector<StringRef> names;
   for (Symbol *symbol : graph.defined_symbols())
-    if (symbol->hasName() && isAllocated(symbol->getSection()))
+    if (symbol->hasName() && isAllocated(symbol->getSection())) {
       defined_[*symbol->getName()] = symbol;
-  auto placeOfName = [&](StringRef name) -> std::optional<SymbolPlace> {
-    auto found = defined_.find(name);
-    return found == defined_.end() ? std::nullopt : std::optional(placeOf(*found->second));
-  };
-  auto extentOfName = [&](StringRef name) -> std::optional<SymbolExtent> {
-    auto found = defined_.find(name);
-    return found == defined_.end() ? std::nullopt
-                                   : std::optional(SymbolExtent{placeOf(*found->second), found->second->getSize()});
-  };
-  object_.symbols = SymbolTable::encode(request_.name, exports_, types_, extentOfName);
-  for (auto &[index, symbol] : ownEntries_)
-    object_.entries.push_back({index, placeOf(*symbol).offset});
-  if (auto place = placeOfName(initializerName))
-    object_.image->initializer = place->offset;
-  for (auto &[name, bySetjmpOnly] : exports_.returnsTwice)
-    if (auto place = placeOfName(name); place && !(bySetjmpOnly && setjmpStaysValid_))
-      object_.image->returnsTwice.push_back({place->offset, place->offset + static_cast<Offset>(defined_[name]->getSize())});
-  if (auto place = placeOfName(finalizerName))
-    object_.ensureTeardown().finalizer = place->offset;
-  for (auto &entry : defined_)
-    if (entry.getKey().starts_with(threadLocalPrefix))
-      object_.ensureTeardown().threadLocals.push_back(placeOf(*entry.getValue()).offset);
+      names.push_back(*symbol->getName());
+    }
+  capture_.finish([this](StringRef name) { return extentOf(name); }, names, unwindOf(graph));
 }
 
-void JITLinkCapture::captureUnwind(LinkGraph &graph) {
+Offset JITLinkCapture::unwindOf(LinkGraph &graph) const {
   Section *section = graph.findSectionByName(".eh_frame");
   if (!section || section->blocks_size() == 0)
-    return;
+    return noOffset;
   Address base = Address::of(SectionRange(*section).getStart().getValue());
-  object_.unwind = static_cast<Offset>(base - object_.segment(SegmentKind::Code).base);
-}
-
-CodeObject JITLinkCapture::take() {
-  object_.relocations = RelocationTable::encode(std::move(relocations_));
-  object_.keepsCodeAddresses = exports_.keepsCodeAddresses;
-  object_.storesLabels = exports_.storesLabels;
-  if (const Segment &code = object_.segment(SegmentKind::Code); code.exists())
-    object_.image->jumpTargets = jumpTargets_.behindCalls(code.range(), object_.image->bytes[indexOf(SegmentKind::Code)].get());
-  object_.moves = request_.moves;
-  object_.retain = request_.retain;
-  object_.state = State::Unplaced;
-  return std::move(object_);
-}
-
-void JITLinkCapture::abandon() {
-  for (auto &[index, symbol] : ownEntries_)
-    entries_.giveBack(index);
+  return static_cast<Offset>(base - capture_.base(SegmentKind::Code));
 }

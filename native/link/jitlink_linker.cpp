@@ -2,11 +2,11 @@
 
 #include "base/error.h"
 #include "link/jitlink_capture.h"
+#include "link/session.h"
 
 #include "llvm/ExecutionEngine/Orc/Core.h"
 #include "llvm/ExecutionEngine/Orc/ObjectFileInterface.h"
 #include "llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h"
-#include "llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h"
 
 using namespace nomad;
 using namespace llvm;
@@ -67,78 +67,70 @@ private:
 
 struct JITLinkLinker::Session {
   explicit Session(std::unique_ptr<ExecutorProcessControl> process)
-      : execution(std::move(process)), memory(current), layer(execution, memory) {
+      : execution(std::move(process)), memory(current), layer(execution, memory),
+        scratch(&execution.createBareJITDylib("scratch")) {
     layer.addPlugin(std::make_shared<CapturingPlugin>(current));
-    // ORC reports what went wrong here and returns only "failed to materialize": keep the first report.
-    execution.setErrorReporter([this](Error error) { keepReport(std::move(error)); });
+    reports.listenTo(execution);
   }
   ~Session() { cantFail(execution.endSession()); }
 
-  void keepReport(Error error) {
-    if (report)
-      consumeError(std::move(error));
-    else
-      report.emplace(std::move(error));
-  }
-
-  Error run(std::unique_ptr<MemoryBuffer> bytes);
+  Error run(JITLinkCapture &capture, MemoryBufferRef bytes);
 
   Current current;
+  Reports reports;
   ExecutionSession execution;
   CapturingMemoryManager memory;
   ObjectLinkingLayer layer;
-  JITDylib *scratch = nullptr; // empty between links
-  std::optional<Error> report;
+  JITDylib *scratch; // empty between links
 };
 
 // Looking any exported symbol up makes ORC link the object file that defines it, as a whole.
-Error JITLinkLinker::Session::run(std::unique_ptr<MemoryBuffer> bytes) {
-  auto interface = getObjectFileInterface(execution, bytes->getMemBufferRef());
+Error JITLinkLinker::Session::run(JITLinkCapture &capture, MemoryBufferRef bytes) {
+  auto interface = getObjectFileInterface(execution, bytes);
   if (!interface)
     return interface.takeError();
   auto any = llvm::find_if(interface->SymbolFlags, [](const auto &symbol) { return symbol.second.isExported(); });
   if (any == interface->SymbolFlags.end())
     return fail(ErrorCode::Link, "the object file exports nothing");
   SymbolStringPtr name = any->first;
+  current.capture = &capture;
   ResourceTrackerSP tracker = scratch->createResourceTracker();
-  if (Error error = layer.add(tracker, std::move(bytes), std::move(*interface)))
+  if (Error error = layer.add(tracker, MemoryBuffer::getMemBuffer(bytes, false), std::move(*interface)))
     return error;
   auto found = execution.lookup({scratch}, name);
   Error removed = tracker->remove();
+  current.capture = nullptr;
   if (found)
     return removed;
-  if (report) {
-    consumeError(found.takeError());
-    consumeError(std::move(removed));
-    Error first = std::move(*report);
-    report.reset();
-    return first;
-  }
-  return joinErrors(found.takeError(), std::move(removed));
+  return joinErrors(reports.firstOf(found.takeError()), std::move(removed));
 }
 
-JITLinkLinker::JITLinkLinker(std::unique_ptr<Session> session, Arena &arena, EntryTable &entries, TypePool &types)
-    : session_(std::move(session)), arena_(arena), entries_(entries), types_(types) {}
+JITLinkLinker::JITLinkLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment)
+    : session_(std::move(session)), environment_(environment) {}
 
 JITLinkLinker::~JITLinkLinker() = default;
 
-Expected<std::unique_ptr<JITLinkLinker>> JITLinkLinker::create(Arena &arena, EntryTable &entries, TypePool &types) {
-  auto process = SelfExecutorProcessControl::Create(nullptr, std::make_unique<InPlaceTaskDispatcher>());
+Expected<std::unique_ptr<Linker>> JITLinkLinker::create(const LinkEnvironment &environment) {
+  auto process = makeProcessControl();
   if (!process)
-    return withCode(ErrorCode::Link, "ORC can't run here", process.takeError());
-  auto session = std::make_unique<Session>(std::move(*process));
-  session->scratch = &session->execution.createBareJITDylib("scratch");
-  return std::unique_ptr<JITLinkLinker>(new JITLinkLinker(std::move(session), arena, entries, types));
+    return process.takeError();
+  return std::unique_ptr<Linker>(new JITLinkLinker(std::make_unique<Session>(std::move(*process)), environment));
 }
 
 Expected<CodeObject> JITLinkLinker::link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) {
-  JITLinkCapture capture(arena_, entries_, types_, object.exports, request, resolver);
-  session_->current.capture = &capture;
-  Error error = session_->run(std::move(object.bytes));
-  session_->current.capture = nullptr;
-  if (error) {
+  Capture capture(environment_, request, std::move(object.exports), resolver);
+  JITLinkCapture passes(capture);
+  if (Error error = session_->run(passes, object.bytes->getMemBufferRef())) {
     capture.abandon();
     return withCode(ErrorCode::Link, request.name, std::move(error));
   }
-  return capture.take();
+  return capture.take(std::move(object.bytes));
+}
+
+Expected<Emission> JITLinkLinker::emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) {
+  Capture capture(environment_, request, kept, bases);
+  JITLinkCapture passes(capture);
+  if (Error error = session_->run(passes, kept.bytes->getMemBufferRef()))
+    return withCode(ErrorCode::Link, request.name, std::move(error));
+  return capture.takeEmission();
 }

@@ -10,19 +10,18 @@ namespace nomad {
 
 class JITLinkLinker : public Linker {
 public:
-  static llvm::Expected<std::unique_ptr<JITLinkLinker>> create(Arena &arena, EntryTable &entries, TypePool &types);
+  static llvm::Expected<std::unique_ptr<Linker>> create(const LinkEnvironment &environment);
   ~JITLinkLinker() override;
 
   llvm::Expected<CodeObject> link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
+  llvm::Expected<Emission> emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) override;
 
 private:
   struct Session;
-  JITLinkLinker(std::unique_ptr<Session> session, Arena &arena, EntryTable &entries, TypePool &types);
+  JITLinkLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment);
 
   std::unique_ptr<Session> session_;
-  Arena &arena_;
-  EntryTable &entries_;
-  TypePool &types_;
+  LinkEnvironment environment_;
 };
 
 } // namespace nomad

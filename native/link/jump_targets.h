@@ -10,8 +10,7 @@
 
 #include "base/address.h"
 
-#include "llvm/ADT/DenseSet.h"
-#include "llvm/ExecutionEngine/JITLink/JITLink.h"
+#include "llvm/ADT/ArrayRef.h"
 
 #include <vector>
 
@@ -19,9 +18,11 @@ namespace nomad {
 
 class JumpTargets {
 public:
-  void addText(const llvm::jitlink::Section &section) { text_.insert(&section); }
-  /// An edge, at its nominal address.
-  void addEdge(const llvm::jitlink::Block &block, const llvm::jitlink::Edge &edge);
+  /// Machine code refers to `target`, which is none.
+  void addBase(Address target) { bases_.push_back(target); }
+  /// At `site`, outside of machine code, is a distance: `value` is the label's, if the table begins there.
+  void addEntry(Address site, Address value) { entries_.push_back({site, value}); }
+  void addLabel(Address label) { labels_.push_back(label); }
   /// Offsets in the code segment, whose linked bytes are at `bytes`.
   std::vector<Offset> behindCalls(Range code, const std::byte *bytes) const;
 
@@ -29,12 +30,11 @@ private:
   std::vector<Address> labels() const;
 
   struct Entry {
-    std::uint64_t site;
-    std::uint64_t value; // label - base + site
+    Address site;
+    Address value; // label - base + site
   };
 
-  llvm::DenseSet<const llvm::jitlink::Section *> text_;
-  std::vector<std::uint64_t> bases_;
+  std::vector<Address> bases_;
   std::vector<Entry> entries_;
   std::vector<Address> labels_;
 };

@@ -50,7 +50,7 @@ Expected<MoveReport> Mover::place(const MoveRequest &request, const Ranges &allo
   CodeObject &object = objects_[request.object];
   object.state = State::Placed; // also if it has no segment at all
   object.image.reset();
-  if (object.retain == Retain::None)
+  if (object.retain != Retain::Relocations)
     object.relocations.keepOnlyReferences();
   return report;
 }
@@ -108,7 +108,10 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   if (purpose == Purpose::Place)
     if (Error error = checkReferences(objects_[requests.front().object]))
       return error;
-  return claimed_ == pieces_.size() ? Error::success() : exchange(purpose);
+  if (claimed_ != pieces_.size())
+    if (Error error = exchange(purpose))
+      return error;
+  return purpose == Purpose::Relocate ? emitAgain() : Error::success();
 }
 
 bool Mover::isReady(const MoveRequest &request, Purpose purpose) const {
@@ -117,7 +120,7 @@ bool Mover::isReady(const MoveRequest &request, Purpose purpose) const {
   const CodeObject &object = objects_[request.object];
   if (purpose == Purpose::Place)
     return object.state == State::Unplaced;
-  return object.state == State::Placed && object.retain == Retain::Relocations && !object.isMoving;
+  return object.state == State::Placed && object.retain <= Retain::Object && !object.isMoving;
 }
 
 Error Mover::stateError(const MoveRequest &request, Purpose purpose) const {
@@ -239,6 +242,40 @@ Error Mover::overlapError(const Piece &piece) const {
                                         offsetIn(ranges_[indexOf(piece.kind)], piece.to) + " overlap " + who);
 }
 
+// ---- emit again: the last thing that can fail ----
+
+Error Mover::emitAgain() {
+  emissions_.clear();
+  for (size_t i = 0; i < pieces_.size(); ++i) {
+    const CodeObject &object = *pieces_[i].object;
+    if (object.retain != Retain::Object || emissions_.contains(&object))
+      continue;
+    SegmentBases bases;
+    for (SegmentKind kind : segmentKinds)
+      bases[indexOf(kind)] = object.segment(kind).base;
+    for (const Piece &piece : pieces_)
+      if (piece.object == &object)
+        bases[indexOf(piece.kind)] = piece.to;
+    auto emission = emitter_.emit(object, bases);
+    if (!emission)
+      return emission.takeError();
+    emissions_[&object] = std::move(*emission);
+  }
+  return Error::success();
+}
+
+// Code and constants are new; data are what the program made of them, and only its pointers follow (I4).
+std::uint32_t Mover::takeEmission(const WriteScope &scope, Pieces pieces) {
+  const CodeObject &object = *pieces.front().object;
+  Emission &emission = emissions_[&object];
+  SegmentMoves moves = movesOf(scope, pieces);
+  for (SegmentKind kind : {SegmentKind::Code, SegmentKind::Constants})
+    if (object.segment(kind).exists())
+      std::memcpy(moves[indexOf(kind)].bytes, emission.image->bytes[indexOf(kind)].get(), object.segment(kind).size);
+  llvm::erase_if(emission.relocations, [](const Relocation &relocation) { return relocation.formula != Formula::DataPointer; });
+  return RelocationTable::encode(std::move(emission.relocations)).applyMove(moves);
+}
+
 // ---- copy, relocate, publish (I13) ----
 
 SegmentMoves Mover::movesOf(const WriteScope &scope, Pieces pieces) {
@@ -252,6 +289,8 @@ inline std::uint32_t Mover::moveOne(const WriteScope &scope, Pieces pieces, Purp
   for (const Piece &piece : pieces)
     if (!overlaps_)
       copyPiece(scope, piece, purpose);
+  if (!emissions_.empty() && pieces.front().object->retain == Retain::Object) [[unlikely]]
+    return takeEmission(scope, pieces);
   return pieces.front().object->relocations.bytes() > 0 ? relocateSites(scope, pieces) : 0;
 }
 

@@ -4,7 +4,7 @@
 // may put a code object where another of the same batch is, or its own old and new place may overlap (sliding compaction).
 #pragma once
 
-#include "link/code_object.h"
+#include "link/linker.h"
 #include "memory/write_scope.h"
 #include "move/owner_index.h"
 #include "move/unwind.h"
@@ -29,10 +29,19 @@ struct MoveReport {
   Size relocations = 0; // sites rewritten, dependents' included
 };
 
+/// Links a code object that has its object file (Retain::Object) for other addresses.
+class Emitter {
+public:
+  virtual llvm::Expected<Emission> emit(const CodeObject &object, const SegmentBases &bases) = 0;
+
+protected:
+  ~Emitter() = default;
+};
+
 class Mover {
 public:
-  Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, UnwindRegistry &unwind)
-      : arena_(arena), entries_(entries), objects_(objects), unwind_(unwind),
+  Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, UnwindRegistry &unwind, Emitter &emitter)
+      : arena_(arena), entries_(entries), objects_(objects), unwind_(unwind), emitter_(emitter),
         owners_{OwnerIndex(SegmentKind::Code, arena.segments(SegmentKind::Code)),
                 OwnerIndex(SegmentKind::Data, arena.segments(SegmentKind::Data))} {}
 
@@ -40,7 +49,8 @@ public:
 
   /// First placement, somewhere in `allowed`. Errors: Placement, State; then nothing has changed.
   llvm::Expected<MoveReport> place(const MoveRequest &request, const Ranges &allowed);
-  /// All or nothing (I7). Errors: Placement, State, and Pinned by the code object's `stackUse`.
+  /// All or nothing (I7). Errors: Placement, State, and Pinned by the code object's `stackUse`; Link, where something is emitted
+  /// again.
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
   /// A placed code object's memory is nobody's from now on.
   void vacate(CodeObject &object);
@@ -85,6 +95,8 @@ private:
   void leavePlace(const Piece &piece);
   void copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose);
   static void copyImage(const WriteScope &scope, const Piece &piece);
+  llvm::Error emitAgain();
+  std::uint32_t takeEmission(const WriteScope &scope, Pieces pieces);
   std::uint32_t relocateSites(const WriteScope &scope, Pieces pieces) const;
   void publish(Pieces pieces);
   static void moveExitArguments(Teardown &teardown, Pieces pieces);
@@ -94,6 +106,7 @@ private:
   EntryTable &entries_;
   CodeObjectTable &objects_;
   UnwindRegistry &unwind_;
+  Emitter &emitter_;
   std::array<OwnerIndex, 2> owners_; // code, data
   Ranges ranges_;                    // where the batch that runs may go
 
@@ -102,6 +115,7 @@ private:
   size_t claimed_ = 0;              // pieces, from the first on, whose new places are claimed
   bool overlaps_ = false;           // a new place is where some segment of the batch was
   std::vector<Piece> movedCallees_; // code that others call directly
+  llvm::DenseMap<const CodeObject *, Emission> emissions_;
 };
 
 } // namespace nomad

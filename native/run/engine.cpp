@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "link/jitlink_linker.h"
+#include "link/runtimedyld_linker.h"
 #include "memory/write_scope.h"
 #include "run/runtime_support.h"
 
@@ -71,7 +72,9 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
   if (!arena)
     return arena.takeError();
   std::unique_ptr<Engine> engine(new Engine(std::move(*arena), options));
-  auto linker = JITLinkLinker::create(*engine->arena_, engine->entries_, engine->types_);
+  LinkEnvironment environment{*engine->arena_, engine->entries_, engine->types_};
+  bool isRuntimeDyld = options.linker == LinkerKind::RuntimeDyld;
+  auto linker = isRuntimeDyld ? RuntimeDyldLinker::create(environment) : JITLinkLinker::create(environment);
   if (!linker)
     return linker.takeError();
   engine->linker_ = std::move(*linker);
@@ -80,9 +83,9 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
 
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
     : arena_(std::move(arena)), entries_(*arena_), unwind_(arena_->segments(SegmentKind::Code)),
-      mover_(*arena_, entries_, objects_, unwind_), process_(options.symbols, options.listedSymbols),
-      thunkSpace_(thunkSpaceIn(*arena_)), nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base},
-      placeable_(placeableIn(*arena_, thunkSpace_)),
+      mover_(*arena_, entries_, objects_, unwind_, *this), verifiesMoves_(options.verifiesMoves),
+      process_(options.symbols, options.listedSymbols), thunkSpace_(thunkSpaceIn(*arena_)),
+      nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base}, placeable_(placeableIn(*arena_, thunkSpace_)),
       stackWalk_(arena_->range(), thunkSpace_[0], mover_.codeOwners(), mover_.dataOwners()) {}
 
 // Exit handlers and destructors may call into other code objects: all run before the first one is gone.
@@ -98,12 +101,15 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) 
   Resolver resolver(*this, options, process_);
   if (Error error = resolver.checkTypes(object.exports.declared, options.name))
     return error;
-  auto linked = linker_->link(std::move(object), {options.name, options.moves, options.retain}, resolver);
+  LinkRequest request{options.name, options.moves, options.retain, options.retain == Retain::Object || verifiesMoves_};
+  auto linked = linker_->link(std::move(object), request, resolver);
   if (!linked)
     return linked.takeError();
   Handle handle = objects_.add(std::move(*linked));
   enterDependents(handle);
   Image &image = *objects_[handle].image;
+  if (image.kept)
+    kept_[handle] = std::move(image.kept);
   if (!image.returnsTwice.empty())
     returnsTwice_[handle] = std::move(image.returnsTwice);
   if (objects_[handle].storesLabels)
@@ -164,7 +170,7 @@ Expected<Resolution> Engine::resolveImport(const Import &import) {
   auto stub = entry(objects_[object], place.offset);
   if (!stub)
     return stub.takeError();
-  return Resolution{Resolution::Kind::Function, objects_[object].addressOf(place), entries_.stub(*stub), object};
+  return Resolution{Resolution::Kind::Function, objects_[object].addressOf(place), entries_.stub(*stub), object, place.offset};
 }
 
 // ---- place ----
@@ -305,6 +311,8 @@ std::vector<Handle> Engine::objectsIn(const std::array<Range, 3> &ranges) const 
 
 EngineStats Engine::stats() const {
   EngineStats stats;
+  for (auto &[handle, kept] : kept_)
+    stats.relocationBytes += kept->footprint();
   for (Handle handle = 0; handle < objects_.limit(); ++handle) {
     const CodeObject &object = objects_[handle];
     bool isThunk =

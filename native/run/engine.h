@@ -21,8 +21,13 @@
 
 namespace nomad {
 
+enum class LinkerKind { JITLink, RuntimeDyld };
+
 struct EngineOptions {
   Size arenaBytes = Size{1} << 30;
+  LinkerKind linker = LinkerKind::JITLink;
+  /// After every move, are bytes what a fresh link at that place gives? Keeps all object files, and links twice for each move.
+  bool verifiesMoves = false;
   ProcessSymbols::Policy symbols = ProcessSymbols::Policy::All;
   std::vector<std::string> listedSymbols;
 };
@@ -73,8 +78,16 @@ public:
   virtual void uncaught(llvm::Error error) = 0;
 };
 
+/// What a code object was before a move that is to be verified.
+struct BeforeMove {
+  Handle object;
+  Emission emission; // a fresh link where it was
+  std::array<Segment, 3> segments;
+  std::vector<std::byte> data;
+};
+
 /// Belongs to one thread (I15).
-class Engine final : private Landings {
+class Engine final : private Landings, private Emitter {
 public:
   /// Bytes of the argument block that are parameters; the entry index comes behind them.
   static constexpr Size blockParameterBytes = 8 * 1000;
@@ -157,6 +170,8 @@ public:
     return arena_->trim();
   }
   EngineStats stats() const;
+  /// Bytes of what is kept for moving it.
+  Size retainedBytes(Handle handle) const;
 
 private:
   class Resolver;
@@ -186,6 +201,12 @@ private:
   bool redirectCalls(const WriteScope &scope, Handle caller, Handle from, Offset function, Handle to, Address target);
   std::uint32_t addReference(Handle from, Handle to);
   void forwardEntries(Handle from, Offset function, Handle to, Offset target, EntryIndex stub);
+  llvm::Expected<Emission> emit(const CodeObject &object, const SegmentBases &bases) override;
+  std::vector<std::uint8_t> takeObjectFile(Handle handle, std::uint64_t id);
+  llvm::Error putObjectFileBack(Handle handle, std::uint64_t id, llvm::ArrayRef<std::uint8_t> saved);
+  llvm::Expected<std::vector<BeforeMove>> beforeMoves(llvm::ArrayRef<MoveRequest> requests);
+  llvm::Error verifyMoves(llvm::ArrayRef<BeforeMove> moves);
+  llvm::Error verifyMove(const BeforeMove &before);
   llvm::Error verifySegments(CodeObject &object);
   llvm::Error verifyLinks(Handle handle);
   bool mayReturnTwice(const StackRoot &root) const;
@@ -205,6 +226,8 @@ private:
   UnwindRegistry unwind_;
   Mover mover_;
   std::unique_ptr<Linker> linker_;
+  bool verifiesMoves_;
+  llvm::DenseMap<Handle, std::unique_ptr<KeptObject>> kept_;
   std::shared_ptr<TargetMachinePool> machines_ = std::make_shared<TargetMachinePool>();
   ProcessSymbols process_;
   std::map<std::string, Import, std::less<>> definitions_;

@@ -133,6 +133,7 @@ void Engine::discard(Handle handle) {
   }
   returnsTwice_.erase(handle);
   immovable_.erase(handle);
+  kept_.erase(handle);
   stackWalk_.setJumpTargets(object, {});
   objects_.remove(handle);
 }

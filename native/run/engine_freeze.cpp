@@ -1,4 +1,4 @@
-// The engine's end of moving: a code object that will not move for now gives up its relocations.
+// The engine's end of moving: a code object that will not move for now gives up what moving it needs.
 #include "run/engine.h"
 
 #include "base/error.h"
@@ -23,11 +23,12 @@ Expected<std::vector<std::uint8_t>> Engine::freeze(Handle handle, std::uint64_t 
   auto found = object(handle);
   if (!found)
     return found.takeError();
-  if (found->state != State::Placed || found->retain != Retain::Relocations)
+  if (found->state != State::Placed || found->retain > Retain::Object)
     return notMovable(*found);
+  bool hasObject = found->retain == Retain::Object;
   found->retain = Retain::Frozen;
   immovable_.insert(handle);
-  return found->relocations.takeOwn(id);
+  return hasObject ? takeObjectFile(handle, id) : found->relocations.takeOwn(id);
 }
 
 Error Engine::thaw(Handle handle, std::uint64_t id, ArrayRef<std::uint8_t> saved) {
@@ -39,9 +40,11 @@ Error Engine::thaw(Handle handle, std::uint64_t id, ArrayRef<std::uint8_t> saved
   std::array<Size, 3> sizes{};
   for (SegmentKind kind : segmentKinds)
     sizes[indexOf(kind)] = found->segment(kind).size;
-  if (Error error = found->relocations.putBack(saved, id, sizes))
+  auto kept = kept_.find(handle);
+  bool hasObject = kept != kept_.end() && kept->second->frozen;
+  if (Error error = hasObject ? putObjectFileBack(handle, id, saved) : found->relocations.putBack(saved, id, sizes))
     return withCode(ErrorCode::State, "thaw: not what freeze() of code object " + quoted(*found) + " returned", std::move(error));
-  found->retain = Retain::Relocations;
+  found->retain = hasObject ? Retain::Object : Retain::Relocations;
   if (!found->storesLabels)
     immovable_.erase(handle);
   return Error::success();

@@ -187,9 +187,15 @@ void Engine::forgetStackRoots() {
 
 Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
   stackRoots();
+  auto before = beforeMoves(requests);
+  if (!before)
+    return before.takeError();
   auto report = mover_.relocate(requests, placeable_);
-  if (report)
-    for (const StackRoot &root : stackRoots_.exact)
-      *root.slot.pointer<std::uint64_t>() = (root.object->segment(root.segment).base + root.offset).value();
+  if (!report)
+    return report;
+  for (const StackRoot &root : stackRoots_.exact)
+    *root.slot.pointer<std::uint64_t>() = (root.object->segment(root.segment).base + root.offset).value();
+  if (Error error = verifyMoves(*before))
+    return error;
   return report;
 }

@@ -18,6 +18,15 @@ using namespace llvm;
 
 namespace {
 
+// What is emitted again calls the new function, too.
+void redirectImports(KeptObject &kept, std::uint32_t from, Offset function, std::uint32_t to, Offset target) {
+  for (ImportedName &import : kept.imports)
+    if (import.kind == ImportedName::Kind::Function && import.reference == from && import.offset == function) {
+      import.reference = to;
+      import.offset = target;
+    }
+}
+
 /// Bytes of a code object's segments to write to, placed or not.
 std::byte *writableSite(const CodeObject &object, SegmentKind kind, Offset site, const WriteScope &scope) {
   return object.state == State::Placed ? scope.writable(object.segment(kind).base + site)
@@ -100,6 +109,9 @@ bool Engine::redirectCalls(const WriteScope &scope, Handle caller, Handle from, 
   }
   if (isChanged)
     object.relocations = RelocationTable::encode(std::move(relocations));
+  if (isChanged && kept_.contains(caller))
+    redirectImports(*kept_[caller], oldReference, function, addReference(caller, to),
+                    static_cast<Offset>(target - objects_[to].segment(SegmentKind::Code).base));
   return isChanged;
 }
 

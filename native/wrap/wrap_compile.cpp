@@ -20,12 +20,18 @@ Import readImport(const Js &js, napi_value value) {
   return import;
 }
 
+Retain readRetain(StringRef text) {
+  if (text == "none")
+    return Retain::None;
+  return text == "object" ? Retain::Object : Retain::Relocations;
+}
+
 CompileOptions readOptions(const Js &js, napi_value options) {
   CompileOptions result;
   result.name = js.text(js.get(options, "name"));
   result.level = static_cast<OptLevel>(js.uint32(js.get(options, "optLevel")) & 3);
   result.moves = js.text(js.get(options, "moves")) == "all" ? Moves::All : Moves::Code;
-  result.retain = js.text(js.get(options, "retain")) == "none" ? Retain::None : Retain::Relocations;
+  result.retain = readRetain(js.text(js.get(options, "retain")));
   napi_value imports = js.get(options, "imports");
   for (size_t i = 0, count = js.length(imports); i < count; ++i)
     result.imports.push_back(readImport(js, js.element(imports, i)));

@@ -11,6 +11,8 @@ namespace {
 EngineOptions readOptions(const Js &js, napi_value options) {
   EngineOptions result;
   result.arenaBytes = static_cast<Size>(js.number(js.get(options, "arenaBytes")));
+  result.linker = js.text(js.get(options, "linker")) == "runtimedyld" ? LinkerKind::RuntimeDyld : LinkerKind::JITLink;
+  result.verifiesMoves = js.boolean(js.get(options, "verifyMoves"));
   napi_value symbols = js.get(options, "symbols");
   if (js.typeOf(symbols) == napi_string) {
     bool all = js.text(symbols) == "process";

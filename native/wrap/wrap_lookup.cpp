@@ -33,7 +33,7 @@ Result describe(Call &call) {
   js.set(result, "alignments", alignments);
   js.set(result, "offsets", offsets);
   js.set(result, "relocationCount", js.number(object->relocations.count()));
-  js.set(result, "relocationBytes", js.number(object->relocations.bytes()));
+  js.set(result, "relocationBytes", js.number(static_cast<double>(call.engine().retainedBytes(call.uint32(0)))));
   return result;
 }
 

@@ -1,0 +1,146 @@
+#include "link/capture.h"
+
+#include "base/error.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <limits>
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+// What emulated TLS calls the control block of a thread-local variable.
+constexpr StringLiteral threadLocalPrefix = "__emutls_v.";
+
+bool isFrameSection(StringRef name) { return name == ".eh_frame" || name.starts_with(".gcc_except_table"); }
+
+bool isAbsolute(Formula formula) { return formula == Formula::Absolute64; }
+
+// Values that no move changes: I1, and absolute ones towards what is fixed.
+bool neverChanges(Formula formula, SegmentKind site, TargetKind target) {
+  return isAbsolute(formula) ? target == TargetKind::Fixed : static_cast<size_t>(target) == indexOf(site);
+}
+
+} // namespace
+
+Capture::Capture(const LinkEnvironment &environment, const LinkRequest &request, Exports exports, SymbolResolver &resolver)
+    : environment_(environment), request_(request), exports_(std::move(exports)),
+      imports_(environment.entries, resolver, [this] { return Address::of(&object_.ensureTeardown()); }) {
+  object_.image = std::make_unique<Image>();
+}
+
+Capture::Capture(const LinkEnvironment &environment, const LinkRequest &request, const KeptObject &kept,
+                 const SegmentBases &bases)
+    : environment_(environment), request_(request), imports_(kept.imports), bases_(bases) {
+  exports_.returnsTwice = kept.returnsTwice;
+  object_.image = std::make_unique<Image>();
+}
+
+// Unwind records, constant pools, and the slots for what is outside move with the code that reads them; named constants stay
+// (I11). So do jump tables: code keeps their addresses in registers and frames for as long as a loop runs, and would be pinned by
+// them. With Moves::All there is no difference to make.
+SegmentKind Capture::segmentOf(const SectionTraits &section) const {
+  bool isRelro = section.name.starts_with(".data.rel.ro");
+  if (section.isCode || isFrameSection(section.name))
+    return SegmentKind::Code;
+  if (section.isWritable && !isRelro)
+    return SegmentKind::Data;
+  bool isConstantPool = section.name.starts_with(".rodata.cst");
+  return request_.moves == Moves::All || isConstantPool ? SegmentKind::Code : SegmentKind::Constants;
+}
+
+Error Capture::addSegment(SegmentKind kind, Size content, Size zeros, Size alignment) {
+  // Pointers in data may point one past the end of what they walk through; a byte of padding makes that their own segment, too.
+  Size size = content + zeros + (hasDataPointers_ ? 1 : 0);
+  Range range = environment_.arena.segments(kind);
+  if (size > range.size() || size > std::numeric_limits<std::uint32_t>::max())
+    return fail(ErrorCode::Link, request_.name + ": " + Twine(size) + " bytes of " + segmentName(kind) +
+                                     " are more than the arena's " + Twine(range.size()));
+  Size aligned = std::max<Size>(alignment, OccupancyMap::granule);
+  Address base = bases_ ? (*bases_)[indexOf(kind)] : range.base;
+  object_.segment(kind) = {base, static_cast<std::uint32_t>(size), static_cast<std::uint8_t>(Log2_64(aligned))};
+  // Code and constants are stored whole; zeros at the end of data are not.
+  Size stored = kind == SegmentKind::Data ? content : size;
+  object_.image->bytes[indexOf(kind)] = std::make_unique<std::byte[]>(std::max<Size>(stored, 1));
+  object_.image->storedBytes[indexOf(kind)] = static_cast<std::uint32_t>(stored);
+  return Error::success();
+}
+
+Error Capture::addSite(const Site &site, const SiteTarget &target) {
+  addToTables(site, target);
+  if (!site.formula && target.kind == TargetKind::Fixed)
+    return Error::success(); // a number, such as an absolute symbol's value in 32 bits
+  if (!site.formula)
+    return fail(ErrorCode::Unsupported, request_.name + ": a relocation of kind " + site.kind + " can't follow a move");
+  if (target.import != noImport)
+    object_.image->importSites.push_back(
+        {target.import, site.segment, *site.formula, target.kind == TargetKind::Reference, offsetOf(site)});
+  if (neverChanges(*site.formula, site.segment, target.kind))
+    return Error::success();
+  if (isAbsolute(*site.formula) && site.segment == SegmentKind::Data) {
+    // What the program stores there later may point elsewhere (I4).
+    relocations_.push_back({site.segment, Formula::DataPointer, TargetKind::Data, 0, offsetOf(site)});
+    return Error::success();
+  }
+  std::uint32_t reference = target.kind == TargetKind::Reference ? imports_[target.import].reference : 0;
+  relocations_.push_back({site.segment, *site.formula, target.kind, reference, offsetOf(site)});
+  return Error::success();
+}
+
+void Capture::addToTables(const Site &site, const SiteTarget &target) {
+  if (target.kind == TargetKind::Fixed || target.kind == TargetKind::Reference)
+    return;
+  if (site.isText && !target.isText)
+    jumpTargets_.addBase(target.address);
+  if (!site.isText && target.isText && site.formula == Formula::Relative32)
+    jumpTargets_.addEntry(site.address, target.address);
+  if (!site.isText && target.isText && site.formula == Formula::Absolute64)
+    jumpTargets_.addLabel(target.address);
+}
+
+void Capture::finish(PlaceOf placeOf, ArrayRef<StringRef> definitions, Offset unwind) {
+  object_.unwind = unwind;
+  object_.symbols = SymbolTable::encode(request_.name, exports_, environment_.types, placeOf);
+  auto offsetOfName = [&](StringRef name) {
+    auto extent = placeOf(name);
+    return extent ? extent->place.offset : noOffset;
+  };
+  for (const ImportedName &name : imports_.names())
+    if (name.kind == ImportedName::Kind::OwnEntry &&
+        none_of(object_.entries, [&](const EntryUse &entry) { return entry.index == name.entry; }))
+      object_.entries.push_back({name.entry, offsetOfName(StringRef(name.name).drop_front(entryPrefix.size()))});
+  object_.image->initializer = offsetOfName(initializerName);
+  for (auto &[name, bySetjmpOnly] : exports_.returnsTwice)
+    if (auto extent = placeOf(name); extent && !(bySetjmpOnly && imports_.setjmpStaysValid()))
+      object_.image->returnsTwice.push_back({extent->place.offset, extent->place.offset + static_cast<Offset>(extent->size)});
+  if (Offset finalizer = offsetOfName(finalizerName); finalizer != noOffset)
+    object_.ensureTeardown().finalizer = finalizer;
+  for (StringRef name : definitions)
+    if (name.starts_with(threadLocalPrefix))
+      object_.ensureTeardown().threadLocals.push_back(offsetOfName(name));
+}
+
+CodeObject Capture::take(std::unique_ptr<MemoryBuffer> object) {
+  object_.relocations = RelocationTable::encode(std::move(relocations_));
+  object_.keepsCodeAddresses = exports_.keepsCodeAddresses;
+  object_.storesLabels = exports_.storesLabels;
+  if (const Segment &code = object_.segment(SegmentKind::Code); code.exists())
+    object_.image->jumpTargets = jumpTargets_.behindCalls(code.range(), bytes(SegmentKind::Code));
+  if (!imports_.references().empty())
+    object_.ensureLinks().references = imports_.references();
+  object_.moves = request_.moves;
+  object_.retain = request_.retain;
+  object_.state = State::Unplaced;
+  if (request_.keepsObject)
+    object_.image->kept = std::make_unique<KeptObject>(
+        KeptObject{std::move(object), imports_.names().vec(), std::move(exports_.returnsTwice), std::nullopt});
+  object_.image->imports = imports_.take();
+  return std::move(object_);
+}
+
+Emission Capture::takeEmission() { return {std::move(object_.image), std::move(relocations_)}; }
+
+void Capture::abandon() { imports_.abandon(); }

@@ -1,0 +1,100 @@
+#include "link/imports.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+using namespace nomad;
+using namespace llvm;
+
+Imports::Imports(const std::vector<ImportedName> &names) : names_(names) {
+  for (std::uint32_t i = 0; i < names_.size(); ++i)
+    indices_[names_[i].name] = i;
+}
+
+Expected<std::uint32_t> Imports::find(StringRef name, bool isWeak, FindDefinition findOwn) {
+  if (auto known = indices_.find(name); known != indices_.end())
+    return known->second;
+  NOMAD_ASSERT(resolver_, "an object file that is emitted again uses the names that it used before");
+  auto resolved = resolve(name, isWeak, findOwn);
+  if (!resolved)
+    return resolved.takeError();
+  auto index = static_cast<std::uint32_t>(names_.size());
+  names_.push_back(std::move(*resolved));
+  indices_[name] = index;
+  return index;
+}
+
+Expected<ImportedName> Imports::resolve(StringRef name, bool isWeak, FindDefinition findOwn) {
+  using Kind = ImportedName::Kind;
+  ImportedName result;
+  result.name = name.str();
+  bool wantsEntry = name.consume_front(entryPrefix);
+  if (auto own = wantsEntry ? findOwn(name) : std::nullopt) {
+    auto entry = ownEntry(*own);
+    if (!entry)
+      return entry.takeError();
+    result.kind = Kind::OwnEntry;
+    result.entry = *entry;
+    result.address = entries_->stub(*entry);
+    return result;
+  }
+  if (name == "__dso_handle") {
+    result.kind = Kind::Teardown;
+    result.address = teardown_();
+    return result;
+  }
+  auto resolution = resolver_->resolve(name);
+  if (!resolution)
+    return resolution.takeError();
+  if (isSetjmp(name))
+    setjmpStaysValid_ &= resolution->staysValid;
+  result.address = resolution->entry;
+  if (resolution->kind == Resolution::Kind::Function) {
+    result.kind = wantsEntry ? Kind::FunctionEntry : Kind::Function;
+    result.reference = referenceTo(resolution->object);
+    result.offset = resolution->offset;
+    result.code = resolution->address;
+  } else if (resolution->kind == Resolution::Kind::Fixed) {
+    result.kind = Kind::Fixed;
+  } else if (!isWeak) {
+    missing_.push_back(name.str());
+  }
+  return result;
+}
+
+Expected<EntryIndex> Imports::ownEntry(Definition definition) {
+  for (auto &[known, entry] : ownEntries_)
+    if (known == definition)
+      return entry;
+  auto entry = entries_->take();
+  if (entry)
+    ownEntries_.push_back({definition, *entry});
+  return entry;
+}
+
+std::uint32_t Imports::referenceTo(Handle object) {
+  auto found = llvm::find(references_, object);
+  if (found == references_.end())
+    found = references_.insert(references_.end(), object);
+  return static_cast<std::uint32_t>(found - references_.begin());
+}
+
+Error Imports::checkMissing(const std::string &objectName) {
+  if (missing_.empty())
+    return Error::success();
+  llvm::sort(missing_);
+  missing_.erase(std::unique(missing_.begin(), missing_.end()), missing_.end());
+  std::string list;
+  for (const std::string &name : missing_)
+    list += (list.empty() ? "" : ", ") + name;
+  ErrorDetails details;
+  details.symbols = std::move(missing_);
+  return fail(ErrorCode::UnresolvedSymbol, objectName + ": no definition of " + list, std::move(details));
+}
+
+void Imports::abandon() {
+  for (auto &[definition, entry] : ownEntries_)
+    entries_->giveBack(entry);
+}
