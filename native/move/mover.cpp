@@ -84,6 +84,7 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
   }
   for (const Piece &piece : movedCallees_)
     report.relocations += redirectCallers(scope, piece);
+  emissions_.clear();
   return report;
 }
 
@@ -93,6 +94,7 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   pieces_.clear();
   pieces_.reserve(requests.size());
   movedCallees_.clear();
+  emissions_.clear();
   claimed_ = 0;
   overlaps_ = false;
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -245,7 +247,6 @@ Error Mover::overlapError(const Piece &piece) const {
 // ---- emit again: the last thing that can fail ----
 
 Error Mover::emitAgain() {
-  emissions_.clear();
   for (size_t i = 0; i < pieces_.size(); ++i) {
     const CodeObject &object = *pieces_[i].object;
     if (object.retain != Retain::Object || emissions_.contains(&object))

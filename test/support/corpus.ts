@@ -101,11 +101,18 @@ export interface CorpusResult {
   stdout: string;
 }
 
+/** Another linker or way to retain than the usual; code then moves at one of `movePeriod` safepoints, and each move is verified. */
+export interface Linking {
+  readonly linker: 'jitlink' | 'runtimedyld';
+  readonly retain: 'relocations' | 'object';
+  readonly movePeriod: number;
+}
+
 /** Runs a case in a process of its own, its code relocated before, between and at every safepoint. */
-export function runCase(corpusCase: CorpusCase, optLevel: 0 | 2): Promise<CorpusResult> {
+export function runCase(corpusCase: CorpusCase, optLevel: 0 | 2, linking?: Linking): Promise<CorpusResult> {
   const child = join(__dirname, 'corpus-child.mjs');
   const { files, returnsAgain, tickPeriod } = corpusCase;
-  const request = JSON.stringify({ files, optLevel, runs: returnsAgain === null ? 1 : 2, tickPeriod });
+  const request = JSON.stringify({ files, optLevel, runs: returnsAgain === null ? 1 : 2, tickPeriod, linking });
   return new Promise((resolve, reject) => {
     const options = { encoding: 'latin1' as const, maxBuffer: 64 << 20 };
     execFile(process.execPath, [child, request], options, (error, stdout, stderr) => {

@@ -59,7 +59,7 @@ function inOrder(modules) {
 }
 
 /** Compiles and places them; `imports` as in CompileOptions. */
-export function loadModules(jit, space, texts, { optLevel, imports }) {
+export function loadModules(jit, space, texts, { optLevel, retain, imports }) {
   const modules = inOrder(texts.map((text) => new Module(text)));
   const done = [];
   for (const module of modules) {
@@ -68,7 +68,7 @@ export function loadModules(jit, space, texts, { optLevel, imports }) {
       const owner = done.find((other) => other.data.has(name));
       return owner === undefined ? [] : [[name, owner.object.addressOf(name)]];
     });
-    const object = jit.compile(module.text, { optLevel, imports: { ...Object.fromEntries(data), ...imports } });
+    const object = jit.compile(module.text, { optLevel, retain, imports: { ...Object.fromEntries(data), ...imports } });
     module.object = object.place(space.allocate(object));
     defineNeeded(jit, module, modules);
     done.push(module);
