@@ -9,12 +9,13 @@ import { nonEmptyString, show } from './check';
 import { CodeObject, createCodeObject, handleIn, markFreed, setReferences } from './code-object';
 import { isZealous } from './collector/zeal';
 import { JitCore, setCore } from './core';
-import { makeError, StateError } from './errors';
+import { makeError, StateError, UnsupportedError } from './errors';
 import { MoveBatch, type Move, type MoveReport } from './move-batch';
 import { hostFunction, type HostFunction } from './host-function';
 import { HostEntry } from './host-table';
 import { loadAddon, type ErrorFactory, type Handle } from './native';
-import type { Entry } from './object-table';
+import { nextId, type Entry } from './object-table';
+import { placeAll } from './place-all';
 import {
   compileRequest,
   entryOf,
@@ -22,15 +23,18 @@ import {
   jitSettings,
   nativeImport,
   spaceSettings,
+  isByFunction,
   type CompileOptions,
   type CompileRequest,
   type Importable,
   type JitOptions,
   type OptLevel,
+  type PartsOptions,
   type SpaceOptions,
 } from './options';
 import { perSegment, type PerSegment } from './segments';
 import { createSpace, type CodeSpace } from './space/space';
+import { CompileResult } from './compile-result';
 import { ZealousSpaces } from './space/zealous-spaces';
 import { pinsOf, stackRoots, type StackRoots } from './stack-roots';
 
@@ -90,15 +94,20 @@ export class Jit {
    * Compiles and links IR text or bitcode. Throws IRParseError, IRVerifyError, CodegenError, LinkError, UnresolvedSymbolError,
    * UnsupportedError, StateError, and TypeError or RangeError for bad options.
    */
-  compile(source: string | Uint8Array, options?: CompileOptions): CodeObject {
+  compile(source: string | Uint8Array, options: PartsOptions): CompileResult;
+  compile(source: string | Uint8Array, options?: CompileOptions): CodeObject;
+  compile(source: string | Uint8Array, options?: CompileOptions | PartsOptions): CodeObject | CompileResult {
     this.#core.requireLive('compile');
+    const isParts = isByFunction(options);
     const request = compileRequest(this.#core, source, options, this.#optLevel);
+    if (isParts) return this.#compileParts(request);
     return this.#adopt(this.#core.native.compile(request.source, request.native), request);
   }
 
   /** As `compile`, off the event loop: the promise rejects with what `compile` throws. A Uint8Array must not change meanwhile. */
   async compileAsync(source: string | Uint8Array, options?: CompileOptions): Promise<CodeObject> {
     this.#core.requireLive('compileAsync');
+    if (isByFunction(options)) throw new UnsupportedError(`compileAsync: granularity 'function' is for compile`);
     const request = compileRequest(this.#core, source, options, this.#optLevel);
     return new Promise((resolve, reject) => {
       this.#pending.add(reject);
@@ -111,16 +120,22 @@ export class Jit {
   }
 
   /** Compiles, and places in a space of the Jit's own, which takes half of what the arena has left. Throws as `compile`, and SpaceFullError. */
-  load(source: string | Uint8Array, options?: CompileOptions): CodeObject {
+  load(source: string | Uint8Array, options: PartsOptions): CompileResult;
+  load(source: string | Uint8Array, options?: CompileOptions): CodeObject;
+  load(source: string | Uint8Array, options?: CompileOptions | PartsOptions): CodeObject | CompileResult {
     this.#core.requireLive('load');
+    if (isByFunction(options)) return this.compile(source, options).place(this.#ensureDefaultSpace());
     const object = this.compile(source, options);
     try {
-      this.#defaultSpace ??= createSpace(this.#core, halfOfArena(this.#core), 'free-list');
-      return object.place(this.#defaultSpace.allocate(object));
+      return object.place(this.#ensureDefaultSpace().allocate(object));
     } catch (error) {
       object.free();
       throw error;
     }
+  }
+
+  #ensureDefaultSpace(): CodeSpace {
+    return (this.#defaultSpace ??= createSpace(this.#core, halfOfArena(this.#core), 'free-list'));
   }
 
   /** Makes a space. Throws SpaceFullError if the arena has no room for it, TypeError, RangeError, StateError. */
@@ -274,16 +289,45 @@ export class Jit {
     return typeof object === 'number' ? { ...details, roots: pinsOf(this.#core, object) } : details;
   }
 
+  /** What parts refer to are other parts: all exist before their references are noted. */
+  #compileParts(request: CompileRequest): CompileResult {
+    const { native } = this.#core;
+    const parts = native.compileParts(request.source, request.native).map(([handle, name], i) => {
+      const id = i === 0 ? request.id : nextId();
+      return [handle, createCodeObject({ core: this.#core, handle, id, name, modes: request.modes, references: [] })] as const;
+    });
+    for (const [handle, object] of parts) {
+      const references = this.#referencesOf(handle);
+      setReferences(object, references);
+      this.#holdHosts(handle, references);
+    }
+    const place = (list: readonly CodeObject[], space: CodeSpace): void => placeAll(this.#core, list, space);
+    return new CompileResult(
+      request.native.name,
+      parts.map(([, object]) => object),
+      place,
+    );
+  }
+
   /** Makes the code object of a fresh handle. */
   #adopt(handle: Handle, { id, name, modes }: CompileRequest): CodeObject {
+    const references = this.#referencesOf(handle);
+    this.#holdHosts(handle, references);
+    return createCodeObject({ core: this.#core, handle, id, name, modes, references });
+  }
+
+  #referencesOf(handle: Handle): Entry[] {
     const { native, objects } = this.#core;
-    const references = native
+    return native
       .references(handle)
       .map((referred) => objects.get(referred))
       .filter((object) => object !== undefined);
+  }
+
+  /** Code with destructors calls host functions last. */
+  #holdHosts(handle: Handle, references: readonly Entry[]): void {
     const hosts = references.filter((entry) => entry instanceof HostEntry);
-    if (hosts.length > 0 && native.hasEnding(handle)) this.#core.hosts.hold(handle, hosts);
-    return createCodeObject({ core: this.#core, handle, id, name, modes, references });
+    if (hosts.length > 0 && this.#core.native.hasEnding(handle)) this.#core.hosts.hold(handle, hosts);
   }
 }
 

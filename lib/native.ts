@@ -77,6 +77,8 @@ export type NativeRoots = ReadonlyArray<number | bigint | string | undefined>;
 export interface NativeJit {
   compile(source: string | Uint8Array, options: NativeCompileOptions): Handle;
   /** Parse, optimise and generate code on a pool thread; link on this one; then call `done` once. */
+  /** Function by function: the first one has what is no function's alone. */
+  compileParts(source: string | Uint8Array, options: NativeCompileOptions): Array<[Handle, name: string]>;
   compileAsync(
     source: string | Uint8Array,
     options: NativeCompileOptions,
@@ -105,6 +107,8 @@ export interface NativeJit {
    * it is", or "has no such segment". Throws PLACEMENT, STATE, PINNED; then nothing has changed.
    */
   move(object: Handle, code: number, constants: number, data: number): void;
+  /** The first placement of code objects that may refer to each other: all or nothing; `moves` as in `moveBatch`. */
+  placeBatch(moves: Int32Array, count: number): void;
   /**
    * A batch, all or nothing: `moves` holds four numbers a move (handle, code, constants, data, as in `move`).
    * `report` (at least 4 long) receives moved, bytes, relocations, nanoseconds. Only placed code objects may be in it.

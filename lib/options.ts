@@ -59,6 +59,14 @@ export interface CompileOptions {
    * 'none' it can be placed once and never moves.
    */
   retain?: 'relocations' | 'object' | 'none' | undefined;
+  /** What becomes a code object: the whole 'module' (default), or each 'function' (PartsOptions). */
+  granularity?: 'module' | undefined;
+}
+
+/** Options of `compile`, function by function. */
+export interface PartsOptions extends Omit<CompileOptions, 'granularity'> {
+  /** A code object for each function, with what only it uses, and one for the rest of the module. */
+  granularity: 'function';
 }
 
 /** Options of `createSpace`; sizes in bytes, rounded up to whole pages. */
@@ -124,11 +132,16 @@ function processSymbols(symbols: unknown): ProcessSymbols {
   return symbols.map((name: unknown, i) => nonEmptyString(`symbols[${i}]`, name));
 }
 
+/** Whether functions are to become code objects of their own. Throws TypeError, RangeError. */
+export function isByFunction(options: CompileOptions | PartsOptions | undefined): options is PartsOptions {
+  return oneOf('granularity', optionsObject('options', options).granularity ?? 'module', ['module', 'function']) === 'function';
+}
+
 /** Throws TypeError, RangeError, StateError for an import that is freed. */
 export function compileRequest(
   core: JitCore,
   source: unknown,
-  options: CompileOptions | undefined,
+  options: CompileOptions | PartsOptions | undefined,
   optLevel: OptLevel,
 ): CompileRequest {
   const given = optionsObject('options', options);
@@ -153,7 +166,7 @@ function sourceOf(source: unknown): string | Uint8Array {
   throw new TypeError(`source must be a string of IR text or a Uint8Array of bitcode, not ${show(source)}`);
 }
 
-function modesOf(options: CompileOptions): MoveModes {
+function modesOf(options: Pick<CompileOptions, 'moves' | 'retain'>): MoveModes {
   const moves = oneOf('moves', options.moves ?? 'code', ['code', 'all']);
   const retain = oneOf('retain', options.retain ?? 'relocations', ['relocations', 'object', 'none']);
   return moveModes.find((modes) => modes.moves === moves && modes.retain === retain) ?? { moves, retain };

@@ -215,10 +215,11 @@ bool isPlainConstant(const GlobalVariable &global, const TargetMachine &machine)
 
 // Names a section for constants that a program could store the address of, so that what stays in .rodata is the compiler's own
 // (jump tables, constant pools): that is read by code only and moves with it.
-void separateConstants(llvm::Module &ir, const TargetMachine &machine) {
+void separateConstants(llvm::Module &ir, const TargetMachine &machine, Granularity granularity) {
   for (GlobalVariable &global : ir.globals())
     if (isPlainConstant(global, machine))
-      global.setSection(constantsSection);
+      global.setSection(granularity == Granularity::Function ? (constantsSection + "." + global.getName()).str()
+                                                             : constantsSection.str());
 }
 
 // ---- something to look up ----
@@ -235,7 +236,7 @@ void ensureAnchor(llvm::Module &ir) {
 
 } // namespace
 
-Error nomad::makeMovable(llvm::Module &ir, const TargetMachine &machine, Moves moves) {
+Error nomad::makeMovable(llvm::Module &ir, const TargetMachine &machine, Moves moves, Granularity granularity) {
   if (Error error = refuseUnmovable(ir))
     return error;
   settleNames(ir);
@@ -246,7 +247,7 @@ Error nomad::makeMovable(llvm::Module &ir, const TargetMachine &machine, Moves m
   keepFrames(ir);
   takeEntryStubs(ir);
   ensureAnchor(ir);
-  if (moves == Moves::Code)
-    separateConstants(ir, machine);
+  if (moves == Moves::Code || granularity == Granularity::Function)
+    separateConstants(ir, machine, granularity);
   return Error::success();
 }

@@ -15,6 +15,9 @@ namespace nomad {
 /// What moves with a code object's code (I11).
 enum class Moves : std::uint8_t { Code, All };
 
+/// What becomes a code object of its own.
+enum class Granularity : std::uint8_t { Module, Function };
+
 /// Names of ours in modules and object files begin so. Users' modules may not use it.
 constexpr llvm::StringLiteral ownPrefix = "nomad.";
 /// "nomad.entry.f" is the address of f's entry stub.
@@ -24,13 +27,14 @@ constexpr llvm::StringLiteral initializerName = "nomad.initialize";
 constexpr llvm::StringLiteral finalizerName = "nomad.finalize";
 /// Defined in modules that export nothing else, so that the linker has something to look up.
 constexpr llvm::StringLiteral anchorName = "nomad.anchor";
-/// Section of named constants, which stay when only code moves.
+/// Section of named constants, which stay when only code moves. With Granularity::Function each has its own, with a dot and its
+/// name.
 constexpr llvm::StringLiteral constantsSection = ".nomad.constants";
 
 /// Arenas and spaces begin at multiples of this; nothing in a module can ask for more.
 constexpr std::uint64_t maxAlignment = 64 * 1024;
 
 /// Errors: Unsupported for what can't be made movable.
-llvm::Error makeMovable(llvm::Module &ir, const llvm::TargetMachine &machine, Moves moves);
+llvm::Error makeMovable(llvm::Module &ir, const llvm::TargetMachine &machine, Moves moves, Granularity granularity);
 
 } // namespace nomad

@@ -41,7 +41,7 @@ struct Job {
     dropUnknownTargetNames(*module.ir, pipeline->machine());
     std::vector<DeclaredFunction> declared = declaredFunctions(*module.ir);
     pipeline->optimise(*module.ir);
-    if (Error error = makeMovable(*module.ir, pipeline->machine(), request.moves))
+    if (Error error = makeMovable(*module.ir, pipeline->machine(), request.moves, request.granularity))
       return error;
     exports = exportsOf(*module.ir);
     exports.declared = std::move(declared);

@@ -14,6 +14,7 @@ struct CompileRequest {
   std::string name; // in messages
   OptLevel level = OptLevel::O2;
   Moves moves = Moves::Code;
+  Granularity granularity = Granularity::Module;
 };
 
 struct ObjectFile {

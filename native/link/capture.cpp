@@ -39,6 +39,19 @@ Capture::Capture(const LinkEnvironment &environment, const LinkRequest &request,
   object_.image = std::make_unique<Image>();
 }
 
+Capture::Capture(const LinkEnvironment &environment, const LinkRequest &request, Exports exports, const Imports &whole)
+    : environment_(environment), request_(request), exports_(std::move(exports)), imports_(Imports::forPartOf(whole)) {
+  object_.image = std::make_unique<Image>();
+  object_.image->isPart = true;
+}
+
+Imports Capture::splitOff() {
+  Imports whole = std::move(imports_);
+  imports_ = Imports::forPartOf(whole);
+  object_.image->isPart = true;
+  return whole;
+}
+
 // Unwind records, constant pools, and the slots for what is outside move with the code that reads them; named constants stay
 // (I11). So do jump tables: code keeps their addresses in registers and frames for as long as a loop runs, and would be pinned by
 // them. With Moves::All there is no difference to make.
@@ -85,7 +98,7 @@ Error Capture::addSite(const Site &site, const SiteTarget &target) {
     relocations_.push_back({site.segment, Formula::DataPointer, TargetKind::Data, 0, offsetOf(site)});
     return Error::success();
   }
-  std::uint32_t reference = target.kind == TargetKind::Reference ? imports_[target.import].reference : 0;
+  std::uint32_t reference = target.kind == TargetKind::Reference ? referenceTo(target.reference, target.segment) : 0;
   relocations_.push_back({site.segment, *site.formula, target.kind, reference, offsetOf(site)});
   return Error::success();
 }

@@ -26,9 +26,11 @@ constexpr std::uint32_t noImport = ~std::uint32_t{0};
 /// What the bytes at a site refer to.
 struct SiteTarget {
   TargetKind kind;
-  std::uint32_t import = noImport; // Reference: index. Fixed: index, if it has a name
-  bool isText = false;             // machine code of this object file
-  Address address = {};            // with the site's own addend, as the program sees it
+  std::uint32_t import = noImport;         // index, if it has a name
+  bool isText = false;                     // machine code of this object file
+  std::uint32_t reference = 0;             // Reference: index of the code object
+  SegmentKind segment = SegmentKind::Code; // Reference: in that one
+  Address address = {};                    // with the site's own addend, as the program sees it
 };
 
 struct Site {
@@ -45,10 +47,15 @@ public:
 
   /// A first link, for nominal addresses.
   Capture(const LinkEnvironment &environment, const LinkRequest &request, Exports exports, SymbolResolver &resolver);
+  /// A part of a first link: one of several code objects that come from it.
+  Capture(const LinkEnvironment &environment, const LinkRequest &request, Exports exports, const Imports &whole);
   /// A later one. `kept` has to outlive it.
   Capture(const LinkEnvironment &environment, const LinkRequest &request, const KeptObject &kept, const SegmentBases &bases);
 
   Imports &imports() { return imports_; }
+  /// Makes this one of several parts: the names that the whole link has found.
+  Imports splitOff();
+  Exports &exports() { return exports_; }
   const LinkRequest &request() const { return request_; }
   /// Local names that the link must not drop.
   llvm::ArrayRef<ReturnsTwice> live() const { return exports_.returnsTwice; }

@@ -107,6 +107,7 @@ struct Image {
   std::vector<Offset> jumpTargets; // see jump_targets.h
   std::vector<ImportedName> imports;
   std::vector<ImportSite> importSites;
+  bool isPart = false;              // of a module that was compiled function by function
   std::unique_ptr<KeptObject> kept; // with Retain::Object
 };
 
@@ -117,7 +118,7 @@ struct Forward {
   Offset to; // in that one's code
 };
 
-/// References between code objects (I9). `references[i]` is what relocations with reference index i call.
+/// References between code objects (I9). `references[i]` is what relocations with reference index i refer to.
 struct Links {
   std::vector<Handle> references;
   /// Who has this one among its references, and under which index.
@@ -149,6 +150,7 @@ struct alignas(64) CodeObject {
   StackUse stackUse;                   // while a walk of the stack is current
   bool isEnding = false;               // its exit handlers and destructors run
   bool keepsCodeAddresses : 1 = false; // it may have addresses in code elsewhere than in return slots
+  bool sharesData : 1 = false;         // others may refer to its constants and data
   bool storesLabels : 1 = false;       // and in memory that nobody knows: its code can't move
   Offset unwind = noOffset;            // of its unwind records, in code
   std::uint32_t unwindSlot = noOffset; // see unwind.h

@@ -13,6 +13,19 @@ Imports::Imports(const std::vector<ImportedName> &names) : names_(names) {
     indices_[names_[i].name] = i;
 }
 
+Imports Imports::forPartOf(const Imports &whole) {
+  Imports imports;
+  imports.setjmpStaysValid_ = whole.setjmpStaysValid_;
+  return imports;
+}
+
+std::uint32_t Imports::adopt(ImportedName name) {
+  auto [known, isNew] = indices_.try_emplace(name.name, static_cast<std::uint32_t>(names_.size()));
+  if (isNew)
+    names_.push_back(std::move(name));
+  return known->second;
+}
+
 Expected<std::uint32_t> Imports::find(StringRef name, bool isWeak, FindDefinition findOwn) {
   if (auto known = indices_.find(name); known != indices_.end())
     return known->second;
@@ -53,7 +66,7 @@ Expected<ImportedName> Imports::resolve(StringRef name, bool isWeak, FindDefinit
   result.address = resolution->entry;
   if (resolution->kind == Resolution::Kind::Function) {
     result.kind = wantsEntry ? Kind::FunctionEntry : Kind::Function;
-    result.reference = referenceTo(resolution->object);
+    result.reference = referTo(resolution->object);
     result.offset = resolution->offset;
     result.code = resolution->address;
   } else if (resolution->kind == Resolution::Kind::Fixed) {
@@ -74,7 +87,7 @@ Expected<EntryIndex> Imports::ownEntry(Definition definition) {
   return entry;
 }
 
-std::uint32_t Imports::referenceTo(Handle object) {
+std::uint32_t Imports::referTo(Handle object) {
   auto found = llvm::find(references_, object);
   if (found == references_.end())
     found = references_.insert(references_.end(), object);

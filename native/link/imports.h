@@ -27,6 +27,9 @@ public:
   /// For a later one, which finds what `take` gave.
   explicit Imports(const std::vector<ImportedName> &names);
 
+  /// For a part of what is linked, which is told of the names that it uses.
+  static Imports forPartOf(const Imports &whole);
+
   /// Index of a name. One that nobody defines is `Nothing`, and without `isWeak` it is missing. Errors: SpaceFull.
   llvm::Expected<std::uint32_t> find(llvm::StringRef name, bool isWeak, FindDefinition findOwn);
   /// Errors: UnresolvedSymbol, with all names that are missing.
@@ -39,14 +42,18 @@ public:
   /// Does every setjmp return to where code is by then?
   bool setjmpStaysValid() const { return setjmpStaysValid_; }
 
+  std::uint32_t adopt(ImportedName name);
+  /// Index of a code object among the references.
+  std::uint32_t referTo(Handle object);
+
   std::vector<ImportedName> take() { return std::move(names_); }
   /// Gives entry stubs back that a failed link had taken.
   void abandon();
 
 private:
+  Imports() = default;
   llvm::Expected<ImportedName> resolve(llvm::StringRef name, bool isWeak, FindDefinition findOwn);
   llvm::Expected<EntryIndex> ownEntry(Definition definition);
-  std::uint32_t referenceTo(Handle object);
 
   EntryTable *entries_ = nullptr;
   SymbolResolver *resolver_ = nullptr;

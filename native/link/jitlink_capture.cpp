@@ -27,14 +27,30 @@ MemProt protectionOf(SegmentKind kind) {
   return MemProt::Read;
 }
 
+// Their values are the symbols' own, not addresses.
+bool isSize(Edge::Kind kind) { return kind == x86_64::Size32 || kind == x86_64::Size64; }
+
+constexpr StringLiteral madeByJITLink = "$__"; // how names of such sections begin
+
+bool hasDataPointers(LinkGraph &graph) {
+  for (Block *block : graph.blocks())
+    if (isAllocated(block->getSection()) && (block->getSection().getMemProt() & MemProt::Write) != MemProt::None)
+      for (const Edge &edge : block->edges())
+        if (edge.getKind() == x86_64::Pointer64 && edge.getTarget().isDefined())
+          return true;
+  return false;
+}
+
+} // namespace
+
 // After classifySections a section's protection names its segment.
-SegmentKind kindOf(MemProt protection) {
+SegmentKind JITLinkCapture::kindOf(MemProt protection) {
   if ((protection & MemProt::Exec) != MemProt::None)
     return SegmentKind::Code;
   return (protection & MemProt::Write) != MemProt::None ? SegmentKind::Data : SegmentKind::Constants;
 }
 
-std::optional<Formula> formulaOf(Edge::Kind kind) {
+std::optional<Formula> JITLinkCapture::formulaOf(Edge::Kind kind) {
   switch (kind) {
   case x86_64::Pointer64:
     return Formula::Absolute64;
@@ -56,22 +72,6 @@ std::optional<Formula> formulaOf(Edge::Kind kind) {
     return std::nullopt;
   }
 }
-
-// Their values are the symbols' own, not addresses.
-bool isSize(Edge::Kind kind) { return kind == x86_64::Size32 || kind == x86_64::Size64; }
-
-constexpr StringLiteral madeByJITLink = "$__"; // how names of such sections begin
-
-bool hasDataPointers(LinkGraph &graph) {
-  for (Block *block : graph.blocks())
-    if (isAllocated(block->getSection()) && kindOf(block->getSection().getMemProt()) == SegmentKind::Data)
-      for (const Edge &edge : block->edges())
-        if (edge.getKind() == x86_64::Pointer64 && edge.getTarget().isDefined())
-          return true;
-  return false;
-}
-
-} // namespace
 
 void JITLinkCapture::addPasses(PassConfiguration &passes) {
   passes.PrePrunePasses.push_back([this](LinkGraph &graph) { return keepAlive(graph); });
@@ -207,8 +207,9 @@ Error JITLinkCapture::classifySections(LinkGraph &graph) {
   return Error::success();
 }
 
-Error JITLinkCapture::allocate(BasicLayout &layout) {
-  if (hasDataPointers(layout.getGraph()))
+Error JITLinkCapture::allocate(LinkGraph &graph) {
+  BasicLayout layout(graph);
+  if (hasDataPointers(graph))
     capture_.setDataPointers();
   for (auto &[group, segment] : layout.segments()) {
     SegmentKind kind = kindOf(group.getMemProt());
@@ -237,6 +238,10 @@ Error JITLinkCapture::captureEdge(const LinkGraph &graph, const Block &block, co
   Site site{kindOf(section.getMemProt()), text_.contains(&section),
             Address::of((block.getAddress() + edge.getOffset()).getValue()), formulaOf(edge.getKind()),
             graph.getEdgeKindName(edge.getKind())};
+  return addSite(site, block, edge);
+}
+
+Error JITLinkCapture::addSite(const Site &site, const Block &, const Edge &edge) {
   return capture_.addSite(site, targetOf(edge, site.isText));
 }
 
@@ -246,14 +251,16 @@ SiteTarget JITLinkCapture::targetOf(const Edge &edge, bool isFromText) const {
     auto import = imported_.find(&symbol);
     if (import == imported_.end())
       return {TargetKind::Fixed};
-    bool isCall = capture_.imports()[import->second].kind == ImportedName::Kind::Function && !entries_.contains(&symbol);
-    return {isCall ? TargetKind::Reference : TargetKind::Fixed, import->second};
+    const ImportedName &name = found()[import->second];
+    bool isCall = name.kind == ImportedName::Kind::Function && !entries_.contains(&symbol);
+    return {isCall ? TargetKind::Reference : TargetKind::Fixed, import->second, false, name.reference};
   }
   Address address = Address::of((symbol.getAddress() + edge.getAddend()).getValue());
   if (isFromText && edge.getKind() == x86_64::Delta32)
     address = address + 4; // counted from the instruction's end
   const Section &section = symbol.getSection();
-  return {static_cast<TargetKind>(kindOf(section.getMemProt())), noImport, text_.contains(&section), address};
+  SegmentKind segment = kindOf(section.getMemProt());
+  return {static_cast<TargetKind>(segment), noImport, text_.contains(&section), 0, segment, address};
 }
 
 std::optional<SymbolExtent> JITLinkCapture::extentOf(StringRef name) const {

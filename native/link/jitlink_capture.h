@@ -3,7 +3,7 @@
 //   keepAlive          what only we know to be used
 //   resolveExternals   names -> fixed addresses, or another code object's functions
 //   classifySections   which segment each section belongs to
-//   allocate           segments in plain memory
+//   allocate           segments in plain memory; blocks get their addresses
 //   capture            edges -> sites, symbols -> places
 #pragma once
 
@@ -20,11 +20,16 @@ namespace nomad {
 class JITLinkCapture {
 public:
   explicit JITLinkCapture(Capture &capture) : capture_(capture) {}
+  virtual ~JITLinkCapture() = default;
 
   void addPasses(llvm::jitlink::PassConfiguration &passes);
-  llvm::Error allocate(llvm::jitlink::BasicLayout &layout);
+  virtual llvm::Error allocate(llvm::jitlink::LinkGraph &graph);
 
-private:
+  /// After classifySections a section's protection names its segment.
+  static SegmentKind kindOf(llvm::orc::MemProt protection);
+  static std::optional<Formula> formulaOf(llvm::jitlink::Edge::Kind kind);
+
+protected:
   using Graph = llvm::jitlink::LinkGraph;
   using Block = llvm::jitlink::Block;
   using Edge = llvm::jitlink::Edge;
@@ -43,8 +48,11 @@ private:
   llvm::Error classifySections(Graph &graph);
   llvm::Error capture(Graph &graph);
   llvm::Error captureEdge(const Graph &graph, const Block &block, const Edge &edge);
+  virtual llvm::Error addSite(const Site &site, const Block &block, const Edge &edge);
+  /// The names that the link has found.
+  virtual const Imports &found() const { return capture_.imports(); }
   SiteTarget targetOf(const Edge &edge, bool isFromText) const;
-  void captureSymbols(Graph &graph);
+  virtual void captureSymbols(Graph &graph);
   std::optional<SymbolExtent> extentOf(llvm::StringRef name) const;
   Offset unwindOf(Graph &graph) const;
 

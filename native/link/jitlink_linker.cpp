@@ -1,7 +1,7 @@
 #include "link/jitlink_linker.h"
 
 #include "base/error.h"
-#include "link/jitlink_capture.h"
+#include "link/jitlink_split.h"
 #include "link/session.h"
 
 #include "llvm/ExecutionEngine/Orc/Core.h"
@@ -25,8 +25,7 @@ public:
   explicit CapturingMemoryManager(Current &current) : current_(current) {}
 
   void allocate(const jitlink::JITLinkDylib *, jitlink::LinkGraph &graph, OnAllocatedFunction done) override {
-    jitlink::BasicLayout layout(graph);
-    if (Error error = current_.capture->allocate(layout))
+    if (Error error = current_.capture->allocate(graph))
       return done(std::move(error));
     done(std::make_unique<Captured>());
   }
@@ -125,6 +124,17 @@ Expected<CodeObject> JITLinkLinker::link(ObjectFile object, const LinkRequest &r
     return withCode(ErrorCode::Link, request.name, std::move(error));
   }
   return capture.take(std::move(object.bytes));
+}
+
+Expected<std::vector<CodeObject>> JITLinkLinker::linkParts(ObjectFile object, const LinkRequest &request,
+                                                           SymbolResolver &resolver) {
+  Capture capture(environment_, request, std::move(object.exports), resolver);
+  JITLinkSplitCapture passes(capture, environment_);
+  if (Error error = session_->run(passes, object.bytes->getMemBufferRef())) {
+    passes.abandon();
+    return withCode(ErrorCode::Link, request.name, std::move(error));
+  }
+  return passes.take();
 }
 
 Expected<Emission> JITLinkLinker::emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) {

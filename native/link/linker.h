@@ -50,12 +50,21 @@ struct Emission {
 
 using SegmentBases = std::array<Address, 3>; // by SegmentKind
 
+/// Stands for one of several code objects until they have handles.
+constexpr Handle partHandle(std::uint32_t part) { return Handle{1} << 31 | part; }
+constexpr bool isPartHandle(Handle handle) { return handle >> 31 != 0; }
+constexpr std::uint32_t partOfHandle(Handle handle) { return handle & ~(Handle{1} << 31); }
+
 class Linker {
 public:
   virtual ~Linker() = default;
   /// The code object refers to others by handle in `links->references`; the caller enters it among their dependents.
   /// Errors: Link, UnresolvedSymbol (all names at once), Unsupported, SpaceFull; then nothing is kept.
   virtual llvm::Expected<CodeObject> link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) = 0;
+  /// The same as several code objects, which refer to each other by `partHandle`: the first one has what is not a function's
+  /// alone. Errors: as `link`; Unsupported, if this linker can't.
+  virtual llvm::Expected<std::vector<CodeObject>> linkParts(ObjectFile object, const LinkRequest &request,
+                                                            SymbolResolver &resolver) = 0;
   /// The same object file once more, for these addresses; `code` of its imports says where others are. Errors: Link.
   virtual llvm::Expected<Emission> emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) = 0;
 };

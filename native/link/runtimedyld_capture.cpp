@@ -218,6 +218,7 @@ Error RuntimeDyldCapture::captureCall(const Site &site, SiteTarget target) {
     auto distance = static_cast<std::int32_t>(import.code - next);
     std::memcpy(bytesAt(site.segment, site.address), &distance, sizeof distance);
     target.kind = TargetKind::Reference;
+    target.reference = import.reference;
     return capture_.addSite(site, target);
   }
   Address stub = next.shifted(readDistance(site));
@@ -229,7 +230,7 @@ Error RuntimeDyldCapture::captureCall(const Site &site, SiteTarget target) {
 Error RuntimeDyldCapture::captureSlot(const Site &site, Address slot, const SiteTarget &target) {
   const Section &slots = sections_.at(slotSection);
   NOMAD_ASSERT(Range::at(slots.base, slots.size).contains(slot), "what RuntimeDyld makes of a slot's relocation leads to a slot");
-  if (Error error = capture_.addSite(site, {TargetKind::Code, noImport, false, slot}))
+  if (Error error = capture_.addSite(site, {TargetKind::Code, noImport, false, 0, SegmentKind::Code, slot}))
     return error;
   if (!slots_.insert(slot.value()).second)
     return Error::success();
@@ -242,13 +243,14 @@ std::optional<SiteTarget> RuntimeDyldCapture::targetOf(const ELFRelocationRef &r
   if (symbol == file_.symbol_end())
     return std::nullopt;
   if (auto import = imports_.find(cantFail(symbol->getName())); isUndefined(*symbol))
-    return import == imports_.end() ? std::nullopt : std::optional(SiteTarget{TargetKind::Fixed, import->second, false, {}});
+    return import == imports_.end() ? std::nullopt : std::optional(SiteTarget{TargetKind::Fixed, import->second});
   auto section = cantFail(symbol->getSection());
   auto found = section == file_.section_end() ? sections_.end() : sections_.find(section->getIndex());
   if (found == sections_.end())
     return std::nullopt;
   const Section &at = found->second;
-  return SiteTarget{static_cast<TargetKind>(at.segment), noImport, at.isText, at.base + cantFail(symbol->getValue())};
+  Address address = at.base + cantFail(symbol->getValue());
+  return SiteTarget{static_cast<TargetKind>(at.segment), noImport, at.isText, 0, at.segment, address};
 }
 
 std::int32_t RuntimeDyldCapture::readDistance(const Site &site) {

@@ -122,6 +122,12 @@ Expected<CodeObject> RuntimeDyldLinker::link(ObjectFile object, const LinkReques
   return capture.take(std::move(object.bytes));
 }
 
+Expected<std::vector<CodeObject>> RuntimeDyldLinker::linkParts(ObjectFile, const LinkRequest &request, SymbolResolver &) {
+  return fail(ErrorCode::Unsupported, request.name +
+                                          ": granularity 'function' needs linker 'jitlink': RuntimeDyld links sections, "
+                                          "not what is in them");
+}
+
 Expected<Emission> RuntimeDyldLinker::emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) {
   Capture capture(environment_, request, kept, bases);
   if (Error error = session_->link(capture, kept.bytes->getMemBufferRef()))

@@ -14,6 +14,8 @@ public:
   ~RuntimeDyldLinker() override;
 
   llvm::Expected<CodeObject> link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
+  llvm::Expected<std::vector<CodeObject>> linkParts(ObjectFile object, const LinkRequest &request,
+                                                    SymbolResolver &resolver) override;
   llvm::Expected<Emission> emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) override;
 
 private:

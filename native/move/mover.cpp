@@ -42,16 +42,18 @@ SegmentMoves unplaced(const CodeObject &object) {
 
 } // namespace
 
-Expected<MoveReport> Mover::place(const MoveRequest &request, const Ranges &allowed) {
+Expected<MoveReport> Mover::place(ArrayRef<MoveRequest> requests, const Ranges &allowed) {
   ranges_ = allowed;
-  auto report = run(request, Purpose::Place);
+  auto report = run(requests, Purpose::Place);
   if (!report)
     return report;
-  CodeObject &object = objects_[request.object];
-  object.state = State::Placed; // also if it has no segment at all
-  object.image.reset();
-  if (object.retain != Retain::Relocations)
-    object.relocations.keepOnlyReferences();
+  for (const MoveRequest &request : requests) {
+    CodeObject &object = objects_[request.object];
+    object.state = State::Placed; // also if it has no segment at all
+    object.image.reset();
+    if (object.retain != Retain::Relocations)
+      object.relocations.keepOnlyReferences();
+  }
   return report;
 }
 
@@ -107,8 +109,8 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
     if (SegmentKind refused; !addPieces(object, request, purpose, refused)) [[unlikely]]
       return fitError(object, refused, request.to[indexOf(refused)]);
   }
-  if (purpose == Purpose::Place)
-    if (Error error = checkReferences(objects_[requests.front().object]))
+  for (const MoveRequest &request : purpose == Purpose::Place ? requests : ArrayRef<MoveRequest>())
+    if (Error error = checkReferences(objects_[request.object], requests))
       return error;
   if (claimed_ != pieces_.size())
     if (Error error = exchange(purpose))
@@ -121,7 +123,7 @@ bool Mover::isReady(const MoveRequest &request, Purpose purpose) const {
     return false;
   const CodeObject &object = objects_[request.object];
   if (purpose == Purpose::Place)
-    return object.state == State::Unplaced;
+    return object.state == State::Unplaced && !object.isMoving;
   return object.state == State::Placed && object.retain <= Retain::Object && !object.isMoving;
 }
 
@@ -142,10 +144,11 @@ Error Mover::stateError(const MoveRequest &request, Purpose purpose) const {
 }
 
 // Its calls lead to where those are: they must be somewhere.
-Error Mover::checkReferences(const CodeObject &object) const {
+Error Mover::checkReferences(const CodeObject &object, ArrayRef<MoveRequest> batch) const {
+  auto isOfBatch = [=](Handle handle) { return any_of(batch, [=](const MoveRequest &each) { return each.object == handle; }); };
   if (object.links)
     for (Handle reference : object.links->references)
-      if (objects_[reference].state != State::Placed)
+      if (objects_[reference].state != State::Placed && !objects_[reference].isMoving && !isOfBatch(reference))
         return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " refers to " + quoted(objects_[reference]) +
                                           ", which is not placed yet");
   return Error::success();
@@ -356,13 +359,15 @@ inline void Mover::publish(Pieces pieces) {
     moveExitArguments(*object.teardown, pieces);
   object.state = State::Placed;
   object.isMoving = false;
+  if (object.links && !object.links->dependents.empty())
+    for (const Piece &piece : pieces)
+      if (piece.kind == SegmentKind::Code || object.sharesData)
+        movedCallees_.push_back(piece);
   if (pieces.front().kind != SegmentKind::Code) // code comes first
     return;
   for (const EntryUse &entry : object.entries)
     entries_.redirect(entry.index, pieces.front().to + entry.offset);
   unwind_.add(object);
-  if (object.links && !object.links->dependents.empty())
-    movedCallees_.push_back(pieces.front());
 }
 
 // An exit handler's argument is what C++ calls `this` of a static object: in data, where only we know of it.
@@ -382,7 +387,7 @@ std::uint32_t Mover::redirectCallers(const WriteScope &scope, const Piece &piece
   for (auto &[handle, reference] : piece.object->links->dependents) {
     const CodeObject &dependent = objects_[handle];
     SegmentMoves segments = dependent.state == State::Placed ? unmoved(dependent, scope) : unplaced(dependent);
-    redirected += dependent.relocations.applyReference(segments, reference, piece.to - piece.from);
+    redirected += dependent.relocations.applyReference(segments, referenceTo(reference, piece.kind), piece.to - piece.from);
   }
   return redirected;
 }

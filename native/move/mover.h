@@ -47,8 +47,9 @@ public:
 
   using Ranges = std::array<Range, 3>; // by SegmentKind
 
-  /// First placement, somewhere in `allowed`. Errors: Placement, State; then nothing has changed.
-  llvm::Expected<MoveReport> place(const MoveRequest &request, const Ranges &allowed);
+  /// First placement, somewhere in `allowed`; those of one batch may refer to each other. Errors: Placement, State; then nothing
+  /// has changed.
+  llvm::Expected<MoveReport> place(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
   /// All or nothing (I7). Errors: Placement, State, and Pinned by the code object's `stackUse`; Link, where something is emitted
   /// again.
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
@@ -79,7 +80,7 @@ private:
   llvm::Error check(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
   bool isReady(const MoveRequest &request, Purpose purpose) const;
   llvm::Error stateError(const MoveRequest &request, Purpose purpose) const;
-  llvm::Error checkReferences(const CodeObject &object) const;
+  llvm::Error checkReferences(const CodeObject &object, llvm::ArrayRef<MoveRequest> batch) const;
   bool addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose, SegmentKind &refused);
   bool addPiece(CodeObject &object, SegmentKind kind, std::int32_t offset, Purpose purpose);
   llvm::Error fitError(const CodeObject &object, SegmentKind kind, std::int32_t offset) const;
@@ -114,7 +115,7 @@ private:
   std::vector<Piece> pieces_;
   size_t claimed_ = 0;              // pieces, from the first on, whose new places are claimed
   bool overlaps_ = false;           // a new place is where some segment of the batch was
-  std::vector<Piece> movedCallees_; // code that others call directly
+  std::vector<Piece> movedCallees_; // what others refer to
   llvm::DenseMap<const CodeObject *, Emission> emissions_;
 };
 

@@ -105,8 +105,13 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) 
   auto linked = linker_->link(std::move(object), request, resolver);
   if (!linked)
     return linked.takeError();
-  Handle handle = objects_.add(std::move(*linked));
+  Handle handle = adopt(std::move(*linked));
   enterDependents(handle);
+  return handle;
+}
+
+Handle Engine::adopt(CodeObject linked) {
+  Handle handle = objects_.add(std::move(linked));
   Image &image = *objects_[handle].image;
   if (image.kept)
     kept_[handle] = std::move(image.kept);
@@ -126,6 +131,32 @@ Expected<Handle> Engine::compile(StringRef source, const CompileOptions &options
   if (!object)
     return object.takeError();
   return link(std::move(*object), options);
+}
+
+Expected<std::vector<Handle>> Engine::compileParts(StringRef source, const CompileOptions &options) {
+  if (options.retain == Retain::Object)
+    return fail(ErrorCode::Unsupported,
+                options.name + ": retain 'object' and granularity 'function': an object file is emitted whole");
+  auto object = compileSource(source, {options.name, options.level, options.moves, Granularity::Function}, *machines_);
+  if (!object)
+    return object.takeError();
+  Resolver resolver(*this, options, process_);
+  if (Error error = resolver.checkTypes(object->exports.declared, options.name))
+    return error;
+  auto parts = linker_->linkParts(std::move(*object), {options.name, options.moves, options.retain}, resolver);
+  if (!parts)
+    return parts.takeError();
+  std::vector<Handle> handles;
+  for (CodeObject &part : *parts)
+    handles.push_back(adopt(std::move(part)));
+  for (Handle handle : handles)
+    if (const auto &links = objects_[handle].links)
+      for (Handle &reference : links->references)
+        if (isPartHandle(reference))
+          reference = handles[partOfHandle(reference)];
+  for (Handle handle : handles)
+    enterDependents(handle);
+  return handles;
 }
 
 void Engine::enterDependents(Handle handle) {
@@ -175,16 +206,19 @@ Expected<Resolution> Engine::resolveImport(const Import &import) {
 
 // ---- place ----
 
-Expected<MoveReport> Engine::place(const MoveRequest &request) {
-  Offset initializer = noOffset;
-  if (objects_.isLive(request.object) && objects_[request.object].image)
-    initializer = objects_[request.object].image->initializer;
-  if (initializer != noOffset)
+Expected<MoveReport> Engine::place(ArrayRef<MoveRequest> requests) {
+  SmallVector<std::pair<Handle, Offset>, 1> initializers;
+  for (const MoveRequest &request : requests)
+    if (objects_.isLive(request.object) && objects_[request.object].image)
+      if (Offset initializer = objects_[request.object].image->initializer; initializer != noOffset)
+        initializers.push_back({request.object, initializer});
+  if (!initializers.empty())
     if (auto thunk = directThunk(); !thunk)
       return thunk.takeError();
-  auto report = mover_.place(request, placeable_);
-  if (report && initializer != noOffset)
-    callCode(objects_[request.object].segment(SegmentKind::Code).base + initializer);
+  auto report = mover_.place(requests, placeable_);
+  if (report)
+    for (auto &[handle, initializer] : initializers)
+      callCode(objects_[handle].segment(SegmentKind::Code).base + initializer);
   return report;
 }
 

@@ -105,11 +105,14 @@ public:
   std::shared_ptr<TargetMachinePool> machines() const { return machines_; }
   llvm::Expected<Handle> link(ObjectFile object, const CompileOptions &options);
   llvm::Expected<Handle> compile(llvm::StringRef source, const CompileOptions &options);
+  /// Each function as a code object of its own, after the first, which has all else of the module. Errors: as compile;
+  /// Unsupported with Retain::Object.
+  llvm::Expected<std::vector<Handle>> compileParts(llvm::StringRef source, const CompileOptions &options);
   /// A name for all later links, until its code object is freed; replaces an earlier definition.
   llvm::Error define(Import definition);
 
-  /// Places an unplaced code object and runs its constructors.
-  llvm::Expected<MoveReport> place(const MoveRequest &request);
+  /// Places unplaced code objects, which may refer to each other, and runs their constructors.
+  llvm::Expected<MoveReport> place(llvm::ArrayRef<MoveRequest> requests);
   /// Rewrites return addresses on the stack. Errors: Placement, State, Pinned.
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests);
   /// Runs destructors and exit handlers first. Errors: State while others refer to it, or it is running.
@@ -178,6 +181,7 @@ private:
 
   static Mover::Ranges thunkSpaceIn(const Arena &arena);
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
+  Handle adopt(CodeObject linked);
   llvm::Expected<Resolution> resolveImport(const Import &import);
   std::string typeOf(const Import &import); // empty: an address, or what is gone
   llvm::Expected<EntryIndex> entry(CodeObject &object, Offset offset);

@@ -94,7 +94,8 @@ bool Engine::redirectCalls(const WriteScope &scope, Handle caller, Handle from, 
   std::vector<Relocation> relocations = object.relocations.decode();
   bool isChanged = false;
   for (Relocation &relocation : relocations) {
-    if (relocation.target != TargetKind::Reference || relocation.reference != oldReference)
+    if (relocation.target != TargetKind::Reference || relocation.formula != Formula::Relative32 ||
+        relocation.reference != referenceTo(oldReference, SegmentKind::Code))
       continue;
     std::byte *at = writableSite(object, relocation.segment, relocation.site, scope);
     std::int32_t distance;
@@ -104,7 +105,7 @@ bool Engine::redirectCalls(const WriteScope &scope, Handle caller, Handle from, 
       continue;
     distance = static_cast<std::int32_t>(target - next);
     std::memcpy(at, &distance, sizeof distance);
-    relocation.reference = addReference(caller, to);
+    relocation.reference = referenceTo(addReference(caller, to), SegmentKind::Code);
     isChanged = true;
   }
   if (isChanged)

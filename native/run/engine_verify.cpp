@@ -66,14 +66,15 @@ Error Engine::verifyLinks(Handle handle) {
     if (!objects_.isLive(reference) || !objects_[reference].links || !objects_[reference].links->dependents.contains(handle))
       return damaged(object, "what it refers to does not know of it");
   for (const Relocation &relocation : object.relocations.decode()) {
-    if (relocation.target != TargetKind::Reference)
+    if (relocation.target != TargetKind::Reference || relocation.formula != Formula::Relative32 ||
+        relocation.reference % 3 != indexOf(SegmentKind::Code))
       continue;
     Address site = object.segment(relocation.segment).base + relocation.site;
     std::int32_t distance;
     std::memcpy(&distance, site.pointer(), sizeof distance);
     Address target = (site + sizeof distance).shifted(distance);
-    const CodeObject &callee = objects_[object.links->references[relocation.reference]];
-    if (!callee.segment(SegmentKind::Code).range().contains(target))
+    const CodeObject &callee = objects_[object.links->references[indexOfReference(relocation.reference)]];
+    if (relocation.segment == SegmentKind::Code && !callee.segment(SegmentKind::Code).range().contains(target))
       return damaged(object, "a call leads outside of " + Twine(quoted(callee)));
   }
   return Error::success();

@@ -1,4 +1,4 @@
-// compile, compileAsync, define, redirect, redirectHost.
+// compile, compileParts, compileAsync, define, redirect, redirectHost.
 #include "wrap/call.h"
 
 using namespace nomad;
@@ -49,6 +49,21 @@ Result compile(Call &call) {
   if (!handle)
     return handle.takeError();
   return call.js.number(*handle);
+}
+
+// compileParts(source, options): [handle, name] of each.
+Result compileParts(Call &call) {
+  auto handles = call.engine().compileParts(readSource(call.js, call.argument(0)), readOptions(call.js, call.argument(1)));
+  if (!handles)
+    return handles.takeError();
+  napi_value result = call.js.array(handles->size());
+  for (size_t i = 0; i < handles->size(); ++i) {
+    napi_value part = call.js.array(2);
+    call.js.setElement(part, 0, call.js.number((*handles)[i]));
+    call.js.setElement(part, 1, call.js.text(call.engine().object((*handles)[i])->symbols.objectName()));
+    call.js.setElement(result, i, part);
+  }
+  return result;
 }
 
 Result define(Call &call) {
@@ -150,6 +165,7 @@ Result compileAsync(Call &call) {
 
 void nomad::wrap::addCompile(const Js &js, napi_value target, Jit &jit) {
   bind<compile>(js, target, "compile", jit);
+  bind<compileParts>(js, target, "compileParts", jit);
   bind<compileAsync>(js, target, "compileAsync", jit);
   bind<define>(js, target, "define", jit);
   bind<redirect>(js, target, "redirect", jit);

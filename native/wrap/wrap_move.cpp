@@ -1,4 +1,4 @@
-// move, moveBatch, free, freeMany, freeze, thaw, isLive.
+// move, placeBatch, moveBatch, free, freeMany, freeze, thaw, isLive.
 #include "wrap/call.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -39,6 +39,17 @@ Result moveBatch(Call &call) {
   out[1] = static_cast<double>(done->bytes);
   out[2] = static_cast<double>(done->relocations);
   out[3] = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count();
+  return nullptr;
+}
+
+// placeBatch(moves, count): as moveBatch, for the first placement of code objects that may refer to each other.
+Result placeBatch(Call &call) {
+  auto moves = call.js.bytes(call.argument(0));
+  if (!moves)
+    return nullptr;
+  auto done = call.engine().place(ArrayRef(static_cast<const MoveRequest *>(moves->data), call.uint32(1)));
+  if (!done)
+    return done.takeError();
   return nullptr;
 }
 
@@ -99,6 +110,7 @@ Result isLive(Call &call) {
 
 void nomad::wrap::addMove(const Js &js, napi_value target, Jit &jit) {
   bind<move>(js, target, "move", jit);
+  bind<placeBatch>(js, target, "placeBatch", jit);
   bind<moveBatch>(js, target, "moveBatch", jit);
   bind<release>(js, target, "free", jit);
   bind<freeMany>(js, target, "freeMany", jit);

@@ -1,0 +1,63 @@
+/**
+ * What compiling a module function by function gives.
+ *
+ * In: the code objects. Out: one place to find functions in, to place them all, and to free them. Always true: the first code object is the
+ * rest of the module, which functions may refer to; code objects that refer to each other in circles can be placed only together.
+ */
+import type { AnyFunction, Callable } from './callable';
+import type { CodeObject } from './code-object';
+import { UnresolvedSymbolError } from './errors';
+import type { CodeSpace } from './space/space';
+
+/** Places unplaced code objects in `space`: all, or none if it throws. */
+export type PlaceAll = (objects: readonly CodeObject[], space: CodeSpace) => void;
+
+/** The code objects of one module: each of its functions, and the rest of it. */
+export class CompileResult implements Iterable<CodeObject> {
+  /** As given to `compile`. */
+  readonly name: string;
+  /** The rest of the module first, then its functions. Who keeps this keeps them all alive. */
+  readonly objects: readonly CodeObject[];
+  readonly #place: PlaceAll;
+  readonly #owners = new Map<string, CodeObject>();
+
+  /** Made by `jit.compile`. */
+  constructor(name: string, objects: readonly CodeObject[], place: PlaceAll) {
+    this.name = name;
+    this.objects = Object.freeze([...objects]);
+    this.#place = place;
+    for (const object of objects)
+      for (const exported of [...object.functions.keys(), ...object.globals.keys()]) this.#owners.set(exported, object);
+  }
+
+  /** What is no function's alone: global variables, constants that several functions use, and functions that can't be apart from those. */
+  get rest(): CodeObject {
+    return this.objects[0]!;
+  }
+
+  /** The code object that has an exported function or global, or undefined. */
+  object(symbol: string): CodeObject | undefined {
+    return this.#owners.get(symbol);
+  }
+
+  /** An exported function, as `CodeObject.get`. Throws UnresolvedSymbolError, SignatureError, StateError. */
+  get<F extends AnyFunction = AnyFunction>(name: string): Callable<F> {
+    const owner = this.#owners.get(name);
+    if (owner !== undefined) return owner.get<F>(name);
+    throw new UnresolvedSymbolError(`module '${this.name}' exports no function '${name}'`, { symbols: [name] });
+  }
+
+  /** Places all that is not placed yet, and runs constructors. Throws SpaceFullError, PlacementError, StateError; then nothing is placed. */
+  place(space: CodeSpace): this {
+    this.#place(
+      this.objects.filter(({ state }) => state === 'unplaced'),
+      space,
+    );
+    return this;
+  }
+
+  /** The code objects. */
+  [Symbol.iterator](): Iterator<CodeObject> {
+    return this.objects[Symbol.iterator]();
+  }
+}
