@@ -113,6 +113,8 @@ private:
     StringRef name = nameOf(symbol);
     if (symbol.getType() == STT_GNU_IFUNC)
       return refuse("ifunc '" + name + "' of assembly");
+    if (symbol.st_shndx == SHN_ABS && symbol.getType() != STT_FILE)
+      return refuse("'" + name + "' is an absolute number that assembly has given a name");
     if (!name.starts_with(ownPrefix) && !name.starts_with("__emutls_v."))
       return Error::success();
     const GlobalValue *known = ir_.getNamedValue(name);

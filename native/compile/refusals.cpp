@@ -84,10 +84,28 @@ Error refuseAddressSpaces(const llvm::Module &ir) {
   return Error::success();
 }
 
+// Whether what an alias stands for is not all within its variable.
+bool reachesBeyond(const GlobalAlias &alias, const GlobalVariable &base) {
+  const DataLayout &layout = base.getDataLayout();
+  if (!alias.getValueType()->isSized() || !base.getValueType()->isSized())
+    return false;
+  APInt offset(layout.getIndexTypeSizeInBits(base.getType()), 0);
+  alias.getAliasee()->stripAndAccumulateConstantOffsets(layout, offset, /*AllowNonInbounds=*/true);
+  std::uint64_t size = layout.getTypeAllocSize(base.getValueType()), begin = offset.getZExtValue();
+  return begin > size || size - begin < layout.getTypeStoreSize(alias.getValueType());
+}
+
 Error refuseAliases(const llvm::Module &ir) {
-  for (const GlobalAlias &alias : ir.aliases())
-    if (!alias.getAliaseeObject())
+  for (const GlobalAlias &alias : ir.aliases()) {
+    const GlobalObject *object = alias.getAliaseeObject();
+    if (!object)
       return refuse(ir, "alias '" + alias.getName() + "' stands for no function or variable");
+    const auto *base = dyn_cast<GlobalVariable>(object);
+    if (base && reachesBeyond(alias, *base))
+      return refuse(ir, "alias '" + alias.getName() + "' reaches beyond variable '" + base->getName() + "'");
+    if (object->isThreadLocal() && alias.getAliasee()->stripPointerCasts() != object)
+      return refuse(ir, "alias '" + alias.getName() + "' stands for a part of thread-local variable '" + object->getName() + "'");
+  }
   for (const GlobalIFunc &ifunc : ir.ifuncs())
     if (!ifunc.getResolverFunction())
       return refuse(ir, "the resolver of ifunc '" + ifunc.getName() + "' is no function");

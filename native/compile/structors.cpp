@@ -58,13 +58,14 @@ private:
     GlobalVariable *list = ir_.getNamedGlobal(name);
     if (!list || !list->hasInitializer())
       return Error::success();
-    if (auto *entries = dyn_cast<ConstantArray>(list->getInitializer()))
-      for (Value *operand : entries->operands()) {
-        auto *entry = cast<ConstantStruct>(operand);
-        auto priority = static_cast<unsigned>(cast<ConstantInt>(entry->getOperand(0))->getLimitedValue(65535));
-        if (Error error = take({when, priority}, *entry->getOperand(1), name))
-          return error;
-      }
+    for (unsigned i = 0; Constant *entry = list->getInitializer()->getAggregateElement(i); ++i) {
+      auto *priority = dyn_cast_or_null<ConstantInt>(entry->getAggregateElement(0u));
+      Constant *function = entry->getAggregateElement(1u);
+      if (!priority || !function)
+        return refuseEntry(name);
+      if (Error error = take({when, static_cast<unsigned>(priority->getLimitedValue(65535))}, *function, name))
+        return error;
+    }
     list->eraseFromParent();
     return Error::success();
   }
@@ -89,9 +90,13 @@ private:
       return Error::success();
     auto *function = dyn_cast<Function>(entry.stripPointerCastsAndAliases());
     if (!function)
-      return fail(ErrorCode::Unsupported, ir_.getModuleIdentifier() + ": an entry of '" + name + "' is no function");
+      return refuseEntry(name);
     structors_.push_back({list.when, list.priority, function});
     return Error::success();
+  }
+
+  Error refuseEntry(StringRef name) const {
+    return fail(ErrorCode::Unsupported, ir_.getModuleIdentifier() + ": an entry of '" + name + "' is no function");
   }
 
   llvm::Module &ir_;

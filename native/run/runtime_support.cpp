@@ -15,6 +15,13 @@
 using namespace nomad;
 using namespace llvm;
 
+// libgcc's knowledge of the processor, which resolvers of ifuncs ask for and which only its static part has.
+extern "C" {
+int __cpu_indicator_init();
+extern char __cpu_model[];
+extern unsigned __cpu_features2[];
+}
+
 namespace {
 
 // ---- exit handlers ----
@@ -55,6 +62,12 @@ std::optional<Address> nomad::findRuntimeSupport(StringRef name) {
     return Address::of(reinterpret_cast<const void *>(&registerThreadExitHandler));
   if (name == "__emutls_get_address")
     return threadLocalSupport();
+  if (name == "__cpu_indicator_init")
+    return Address::of(reinterpret_cast<const void *>(&__cpu_indicator_init));
+  if (name == "__cpu_model")
+    return Address::of(&__cpu_model);
+  if (name == "__cpu_features2")
+    return Address::of(&__cpu_features2);
   return findPersonality(name);
 }
 

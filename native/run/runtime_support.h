@@ -13,7 +13,8 @@
 
 namespace nomad {
 
-/// `__cxa_atexit`, `__cxa_thread_atexit`, `__emutls_get_address`, `__gxx_personality_v0`: ours.
+/// `__cxa_atexit`, `__cxa_thread_atexit`, `__emutls_get_address`, `__gxx_personality_v0`: ours. `__cpu_model` and what belongs to
+/// it: libgcc's, in which it is hidden.
 std::optional<Address> findRuntimeSupport(llvm::StringRef name);
 
 /// From now on, until `retireTeardown`, code may register exit handlers with this `__dso_handle`.
