@@ -41,8 +41,12 @@ private:
   static constexpr size_t mostBytes = size_t{1} << 31;
 
   void write_impl(const char *data, size_t size) override {
-    if (size > mostBytes - bytes_.size())
+    if (size > mostBytes - bytes_.size()) {
+      {
+        ObjectBytes gone = take();
+      } // nobody else will free them after a fatal error
       report_fatal_error("the object file is larger than 2 GiB", /*gen_crash_diag=*/false);
+    }
     bytes_.append(data, data + size);
   }
   void pwrite_impl(const char *data, size_t size, uint64_t offset) override {
