@@ -3,7 +3,7 @@
  * between any two calls. Oracle: the answers that the same module has natively.
  */
 import { hostFunction, type CodeObject } from 'nomad-jit';
-import { childResult } from './support/child';
+import { childResult, runChild } from './support/child';
 import { errorOf, makeJit } from './support/jits';
 import { returning } from './support/programs';
 import { compileC } from './support/tools';
@@ -352,6 +352,16 @@ console.log(JSON.stringify([...told, log()]));`);
       [...ended, ...ended, ...ended, 302, 301],
     ]);
   });
+});
+
+test('a process ends with thread-local objects whose destructors would call JS: they do not run', async () => {
+  const source = compileC('c++', noisy);
+  const script = `const jit = new nomad.Jit();
+const note = nomad.hostFunction('void (i32)', () => console.log('note'));
+globalThis.kept = jit.load(${JSON.stringify(source)}, { imports: { note } });
+kept.get('touch')(1);
+process.exit(3);`;
+  expect(await runChild(script)).toEqual({ code: 3, signal: null, stdout: '', stderr: '' });
 });
 
 describe('moved in the middle', () => {

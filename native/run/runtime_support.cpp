@@ -3,13 +3,14 @@
 #include "run/leave.h"
 #include "run/thread_locals.h"
 
-#include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/DenseMap.h"
 
 #include <cstdlib>
 #include <cxxabi.h>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <typeinfo>
 
 using namespace nomad;
@@ -27,9 +28,10 @@ namespace {
 // ---- exit handlers ----
 
 std::mutex teardownMutex;
-DenseSet<Teardown *> &liveTeardowns() {
-  static DenseSet<Teardown *> set;
-  return set;
+// With the thread of each.
+DenseMap<Teardown *, std::thread::id> &liveTeardowns() {
+  static DenseMap<Teardown *, std::thread::id> teardowns;
+  return teardowns;
 }
 
 // __cxa_atexit(function, argument, dso): dso is the address of the module's __dso_handle, which is its Teardown. A module that
@@ -46,10 +48,10 @@ int registerExitHandler(void (*function)(void *), void *argument, void *dso) {
 // __cxa_thread_atexit, for the destructor of a thread-local object.
 int registerThreadExitHandler(void (*function)(void *), void *argument, void *dso) {
   std::lock_guard lock(teardownMutex);
-  auto *teardown = static_cast<Teardown *>(dso);
-  if (!liveTeardowns().contains(teardown))
+  auto live = liveTeardowns().find(static_cast<Teardown *>(dso));
+  if (live == liveTeardowns().end())
     return -1;
-  addThreadExitHandler(*teardown, {function, argument});
+  addThreadExitHandler(*live->first, live->second, {function, argument});
   return 0;
 }
 
@@ -73,7 +75,7 @@ std::optional<Address> nomad::findRuntimeSupport(StringRef name) {
 
 void nomad::announceTeardown(Teardown &teardown) {
   std::lock_guard lock(teardownMutex);
-  liveTeardowns().insert(&teardown);
+  liveTeardowns().insert({&teardown, std::this_thread::get_id()});
 }
 
 void nomad::retireTeardown(Teardown &teardown) {

@@ -23,10 +23,21 @@ struct ThreadLocalControl {
 
 struct ThreadExitHandler {
   const Teardown *owner;
+  std::thread::id home; // owner's thread
   Teardown::ExitHandler handler;
 };
 
 std::mutex mutex;
+
+template <typename Predicate>
+std::optional<Teardown::ExitHandler> takeLastIf(std::vector<ThreadExitHandler> &handlers, Predicate predicate) {
+  auto found = llvm::find_if(llvm::reverse(handlers), predicate);
+  if (found == handlers.rend())
+    return std::nullopt;
+  Teardown::ExitHandler handler = found->handler;
+  handlers.erase(std::next(found).base());
+  return handler;
+}
 
 class ThreadTable;
 std::vector<ThreadTable *> &threadTables() {
@@ -60,11 +71,7 @@ public:
 private:
   std::optional<Teardown::ExitHandler> takeLast() {
     std::lock_guard lock(mutex);
-    if (exitHandlers.empty())
-      return std::nullopt;
-    Teardown::ExitHandler handler = exitHandlers.back().handler;
-    exitHandlers.pop_back();
-    return handler;
+    return takeLastIf(exitHandlers, [](auto &each) { return each.home != std::this_thread::get_id(); });
   }
 };
 
@@ -123,21 +130,16 @@ void nomad::freeThreadLocal(Address control) {
   vacantIndices().push_back(block->index);
 }
 
-void nomad::addThreadExitHandler(Teardown &owner, Teardown::ExitHandler handler) {
+void nomad::addThreadExitHandler(const Teardown &owner, std::thread::id home, Teardown::ExitHandler handler) {
   ThreadTable &table = ThreadTable::current();
   std::lock_guard lock(mutex);
-  table.exitHandlers.push_back({&owner, handler});
+  table.exitHandlers.push_back({&owner, home, handler});
 }
 
 std::optional<Teardown::ExitHandler> nomad::takeThreadExitHandler(const Teardown &owner) {
   std::lock_guard lock(mutex);
-  for (ThreadTable *table : threadTables()) {
-    auto found = llvm::find_if(llvm::reverse(table->exitHandlers), [&](auto &each) { return each.owner == &owner; });
-    if (found == table->exitHandlers.rend())
-      continue;
-    Teardown::ExitHandler handler = found->handler;
-    table->exitHandlers.erase(std::next(found).base());
-    return handler;
-  }
+  for (ThreadTable *table : threadTables())
+    if (auto handler = takeLastIf(table->exitHandlers, [&](auto &each) { return each.owner == &owner; }))
+      return handler;
   return std::nullopt;
 }

@@ -2,13 +2,15 @@
 // variable for each thread that has used it, which doesn't.
 //
 // A copy lives until its thread ends or its code object is freed; right before that, the destructors run that the thread has
-// registered. Safe from several threads.
+// registered. Not so at the end of the code object's own thread: that is the process's end if nobody has freed it, and like its
+// exit handlers they do not run then, when there is no JS any more. Safe from several threads.
 #pragma once
 
 #include "base/address.h"
 #include "link/code_object.h"
 
 #include <optional>
+#include <thread>
 
 namespace nomad {
 
@@ -18,8 +20,8 @@ Address threadLocalSupport();
 /// Frees every thread's copy of the variable whose control block is at `control`.
 void freeThreadLocal(Address control);
 
-/// For this thread's end, or `owner`'s.
-void addThreadExitHandler(Teardown &owner, Teardown::ExitHandler handler);
+/// For this thread's end, or `owner`'s, which belongs to thread `home`.
+void addThreadExitHandler(const Teardown &owner, std::thread::id home, Teardown::ExitHandler handler);
 
 /// Removes one of `owner`'s, of whatever thread; each thread's last one first. None are left if there is none.
 std::optional<Teardown::ExitHandler> takeThreadExitHandler(const Teardown &owner);
