@@ -73,10 +73,9 @@ const rows: Row[] = [
     message: /subject.*E-p:32:32/,
   },
   {
-    ...{ errorClass: 'UnsupportedError', code: 'ERR_UNSUPPORTED', when: 'there is an ifunc' },
-    cause: ({ jit }) =>
-      jit.compile(`${add}\ndefine ptr @choose() { ret ptr @add }\n@chosen = ifunc i32 (i32, i32), ptr @choose`, named),
-    message: /subject.*'chosen'/,
+    ...{ errorClass: 'UnsupportedError', code: 'ERR_UNSUPPORTED', when: 'a function has prefix data' },
+    cause: ({ jit }) => jit.compile('define i32 @tagged() prefix i32 7 { ret i32 1 }', named),
+    message: /subject.*'tagged' has prefix data/,
   },
   {
     ...{ errorClass: 'UnsupportedError', code: 'ERR_UNSUPPORTED', when: 'a name is reserved' },

@@ -23,11 +23,12 @@ ExportedFunction exportOf(const Function &function, StringRef name) {
   return exported;
 }
 
-ExportedGlobal exportOf(const GlobalVariable &global, StringRef name) {
-  ExportedGlobal exported{name.str(), typeText(global.getValueType()), std::nullopt, global.isConstant(),
-                          global.getDataLayout().getTypeAllocSize(global.getValueType()).getKnownMinValue()};
+// `type` is the global's own, or what an alias says is there.
+ExportedGlobal exportOf(const GlobalVariable &global, StringRef name, Type *type) {
+  ExportedGlobal exported{name.str(), typeText(type), std::nullopt, global.isConstant(),
+                          type->isSized() ? global.getDataLayout().getTypeAllocSize(type).getKnownMinValue() : 0};
   ValueKind kind;
-  if (!global.isThreadLocal() && valueKindOf(global.getValueType(), kind))
+  if (valueKindOf(type, kind))
     exported.kind = kind;
   return exported;
 }
@@ -64,8 +65,8 @@ void addAlias(const GlobalAlias &alias, Exports &exports) {
   const GlobalObject *object = alias.getAliaseeObject();
   if (const auto *function = dyn_cast_or_null<Function>(object))
     exports.functions.push_back(exportOf(*function, alias.getName()));
-  else if (const auto *global = dyn_cast_or_null<GlobalVariable>(object))
-    exports.globals.push_back(exportOf(*global, alias.getName()));
+  else if (const auto *global = dyn_cast_or_null<GlobalVariable>(object); global && !global->isThreadLocal())
+    exports.globals.push_back(exportOf(*global, alias.getName(), alias.getValueType()));
 }
 
 bool isCalled(const Function &function) {
@@ -93,7 +94,7 @@ Exports nomad::exportsOf(const llvm::Module &ir) {
   exports.storesLabels = labels == LabelUse::Stored;
   for (const GlobalVariable &global : ir.globals())
     if (isExported(global) && !global.isThreadLocal())
-      exports.globals.push_back(exportOf(global, global.getName()));
+      exports.globals.push_back(exportOf(global, global.getName(), global.getValueType()));
   for (const GlobalAlias &alias : ir.aliases())
     if (isExported(alias))
       addAlias(alias, exports);

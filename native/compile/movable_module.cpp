@@ -1,40 +1,27 @@
 #include "compile/movable_module.h"
 
 #include "base/error.h"
+#include "compile/indirect_functions.h"
+#include "compile/structors.h"
 
+#include "llvm/ADT/SetVector.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/InstrTypes.h"
 #include "llvm/IR/IntrinsicInst.h"
-#include "llvm/IR/IRBuilder.h"
 #include "llvm/Target/TargetLoweringObjectFile.h"
-#include "llvm/Transforms/Utils/ModuleUtils.h"
-
-#include <algorithm>
 
 using namespace nomad;
 using namespace llvm;
 
 namespace {
 
-MaybeAlign alignmentOf(const GlobalObject &object) {
-  if (const auto *global = dyn_cast<GlobalVariable>(&object))
-    return global->getAlign();
-  const auto *function = dyn_cast<Function>(&object);
-  return function ? function->getAlign() : MaybeAlign();
-}
-
-Error refuseUnmovable(llvm::Module &ir) {
-  for (const GlobalIFunc &ifunc : ir.ifuncs())
-    return fail(ErrorCode::Unsupported, ir.getModuleIdentifier() + ": ifunc '" + ifunc.getName() + "' is not supported");
-  for (const GlobalObject &object : ir.global_objects())
-    if (MaybeAlign alignment = alignmentOf(object); alignment && alignment->value() > maxAlignment)
-      return fail(ErrorCode::Unsupported, ir.getModuleIdentifier() + ": alignment " + Twine(alignment->value()) + " of '" +
-                                              object.getName() + "' is more than " + Twine(maxAlignment));
-  for (const GlobalValue &value : ir.global_values())
-    if (value.getName().starts_with(ownPrefix))
-      return fail(ErrorCode::Unsupported, ir.getModuleIdentifier() + ": names that begin with '" + ownPrefix +
-                                              "' are reserved: '" + value.getName() + "'");
+// Emulated thread-local variables belong to their module; nobody else's can be asked for.
+Error refuseForeignThreadLocals(const llvm::Module &ir) {
+  for (const GlobalVariable &global : ir.globals())
+    if (global.isThreadLocal() && global.isDeclarationForLinker() && !global.use_empty())
+      return fail(ErrorCode::Unsupported, ir.getModuleIdentifier() + ": thread-local variable '" + global.getName() +
+                                              "' is another module's: they are not shared");
   return Error::success();
 }
 
@@ -50,6 +37,38 @@ void settleNames(llvm::Module &ir) {
   }
 }
 
+// An arena has everything within reach of 32 bits, whatever the module says of its size.
+void bringNear(llvm::Module &ir) {
+  for (GlobalVariable &global : ir.globals()) {
+    global.clearCodeModel();
+    for (StringRef large : {".ldata", ".lbss", ".lrodata"})
+      if (global.getSection().starts_with(large))
+        global.setSection("");
+  }
+}
+
+// An alias into the middle of a variable would get the variable's size, and end behind it: linkers refuse that. If the variable
+// has no symbol of its own, it gets that of its type; so the variable's name becomes an alias, too.
+void sizeAliases(llvm::Module &ir) {
+  SmallSetVector<GlobalVariable *, 4> bases;
+  for (GlobalAlias &alias : ir.aliases())
+    if (alias.getAliasee() != alias.getAliaseeObject())
+      if (auto *base = dyn_cast_or_null<GlobalVariable>(alias.getAliaseeObject()))
+        bases.insert(base);
+  for (GlobalVariable *base : bases) {
+    if (!base->hasLocalLinkage()) {
+      auto *alias = GlobalAlias::create(base->getValueType(), base->getAddressSpace(), GlobalValue::ExternalLinkage, "", base);
+      alias->setThreadLocalMode(base->getThreadLocalMode());
+      alias->takeName(base);
+    }
+    base->setComdat(nullptr);
+    base->setVisibility(GlobalValue::DefaultVisibility);
+    base->setLinkage(GlobalValue::PrivateLinkage);
+    if (!base->hasName())
+      base->setName("nomad_aliased");
+  }
+}
+
 // A module is a world of its own here: its definitions win over the process's, nobody replaces them, and nothing is merged with
 // another module's copy (DESIGN, traps 4 and 19). What it only declares may be anywhere, so it is reached through a slot (I6).
 void closeLinkage(llvm::Module &ir) {
@@ -59,7 +78,7 @@ void closeLinkage(llvm::Module &ir) {
       value.setDSOLocal(false);
       continue;
     }
-    if (value.isWeakForLinker() && !value.hasCommonLinkage())
+    if (value.isWeakForLinker()) // common ones, too: zeros like any others
       value.setLinkage(GlobalValue::ExternalLinkage);
     if (value.hasPrivateLinkage() && isa<Function>(value))
       value.setLinkage(GlobalValue::InternalLinkage); // private names don't reach the object file's symbol table
@@ -118,6 +137,12 @@ void replaceAddressUses(llvm::Module &ir, GlobalValue &function) {
   function.replaceUsesWithIf(&entry, [](Use &use) { return takesAddress(use); });
 }
 
+Function &nearEntry(llvm::Module &ir, const Function &function) {
+  Function &thunk = nearThunk(ir, function);
+  thunk.setDSOLocal(true);
+  return entrySymbol(ir, thunk, true);
+}
+
 void takeEntryStubs(llvm::Module &ir) {
   SmallVector<GlobalValue *> functions;
   for (Function &function : ir)
@@ -128,78 +153,23 @@ void takeEntryStubs(llvm::Module &ir) {
       functions.push_back(&alias);
   for (GlobalValue *function : functions) {
     // dso_local_equivalent @f and no_cfi @f are @f's address under another name.
+    // Where the first must be near and @f is another module's, it is that of a thunk.
     for (User *user : SmallVector<User *>(function->users()))
-      if (isa<DSOLocalEquivalent>(user) || isa<NoCFIValue>(user))
+      if (isa<DSOLocalEquivalent>(user) && function->isDeclarationForLinker())
+        user->replaceAllUsesWith(&nearEntry(ir, cast<Function>(*function)));
+      else if (isa<DSOLocalEquivalent>(user) || isa<NoCFIValue>(user))
         user->replaceAllUsesWith(function);
     replaceAddressUses(ir, *function);
   }
 }
 
-// ---- constructors, destructors, atexit ----
-
-struct Structor {
-  unsigned priority;
-  Function *function;
-};
-
-SmallVector<Structor> takeStructors(llvm::Module &ir, StringRef listName) {
-  SmallVector<Structor> structors;
-  GlobalVariable *list = ir.getNamedGlobal(listName);
-  if (!list || !list->hasInitializer())
-    return structors;
-  if (auto *entries = dyn_cast<ConstantArray>(list->getInitializer()))
-    for (Value *operand : entries->operands()) {
-      auto *entry = cast<ConstantStruct>(operand);
-      auto *function = dyn_cast<Function>(entry->getOperand(1)->stripPointerCastsAndAliases());
-      if (function)
-        structors.push_back({static_cast<unsigned>(cast<ConstantInt>(entry->getOperand(0))->getZExtValue()), function});
-    }
-  list->eraseFromParent();
-  std::stable_sort(structors.begin(), structors.end(), [](auto &a, auto &b) { return a.priority < b.priority; });
-  return structors;
-}
-
-void defineRunner(llvm::Module &ir, StringRef name, ArrayRef<Structor> structors) {
-  if (structors.empty())
-    return;
-  auto *type = FunctionType::get(Type::getVoidTy(ir.getContext()), false);
-  auto *runner = Function::Create(type, GlobalValue::ExternalLinkage, name, ir);
-  runner->setDSOLocal(true);
-  IRBuilder<> builder(BasicBlock::Create(ir.getContext(), "", runner));
-  for (const Structor &structor : structors)
-    builder.CreateCall(type, structor.function);
-  builder.CreateRetVoid();
-}
-
-// glibc has atexit only in its static part: a call of __cxa_atexit with the caller's own handle. The handle says whose handlers
-// die with whom, so each module gets its own definition, as with glibc.
-void defineAtexit(llvm::Module &ir) {
-  Function *atexit = ir.getFunction("atexit");
-  if (!atexit || !atexit->isDeclaration() || atexit->arg_size() != 1)
-    return;
-  LLVMContext &context = ir.getContext();
-  auto *pointer = PointerType::get(context, 0);
-  auto *integer = Type::getInt32Ty(context);
-  FunctionCallee registrar = ir.getOrInsertFunction("__cxa_atexit", integer, pointer, pointer, pointer);
-  Constant *handle = ir.getOrInsertGlobal("__dso_handle", Type::getInt8Ty(context));
-  atexit->setLinkage(GlobalValue::InternalLinkage);
-  IRBuilder<> builder(BasicBlock::Create(context, "", atexit));
-  Value *null = ConstantPointerNull::get(pointer);
-  builder.CreateRet(builder.CreateCall(registrar, {atexit->getArg(0), null, handle}));
-}
+// ---- lists ----
 
 // Lists of what must not be optimised away; they have done their work, and are no uses.
 void dropUsedLists(llvm::Module &ir) {
   for (StringRef name : {"llvm.used", "llvm.compiler.used"})
     if (GlobalVariable *list = ir.getNamedGlobal(name))
       list->eraseFromParent();
-}
-
-void defineStructors(llvm::Module &ir) {
-  defineRunner(ir, initializerName, takeStructors(ir, "llvm.global_ctors"));
-  auto destructors = takeStructors(ir, "llvm.global_dtors");
-  std::reverse(destructors.begin(), destructors.end());
-  defineRunner(ir, finalizerName, destructors);
 }
 
 // ---- constants that stay (I11) ----
@@ -237,12 +207,15 @@ void ensureAnchor(llvm::Module &ir) {
 } // namespace
 
 Error nomad::makeMovable(llvm::Module &ir, const TargetMachine &machine, Moves moves, Granularity granularity) {
-  if (Error error = refuseUnmovable(ir))
+  if (Error error = refuseForeignThreadLocals(ir))
     return error;
   settleNames(ir);
   dropUsedLists(ir);
   defineAtexit(ir);
-  defineStructors(ir);
+  if (Error error = defineStructors(ir))
+    return error;
+  bringNear(ir);
+  sizeAliases(ir);
   closeLinkage(ir);
   keepFrames(ir);
   takeEntryStubs(ir);

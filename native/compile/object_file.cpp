@@ -2,6 +2,9 @@
 
 #include "base/error.h"
 #include "base/recovery.h"
+#include "compile/indirect_functions.h"
+#include "compile/object_check.h"
+#include "compile/refusals.h"
 
 #include "llvm/Support/SmallVectorMemoryBuffer.h"
 
@@ -38,14 +41,19 @@ struct Job {
   }
 
   Error lower() {
+    if (Error error = refuseUnsupported(*module.ir, request.moves))
+      return error;
     dropUnknownTargetNames(*module.ir, pipeline->machine());
     std::vector<DeclaredFunction> declared = declaredFunctions(*module.ir);
+    lowerIFuncs(*module.ir);
     pipeline->optimise(*module.ir);
     if (Error error = makeMovable(*module.ir, pipeline->machine(), request.moves, request.granularity))
       return error;
     exports = exportsOf(*module.ir);
     exports.declared = std::move(declared);
-    return pipeline->generate(*module.ir).moveInto(bytes);
+    if (Error error = pipeline->generate(*module.ir).moveInto(bytes))
+      return error;
+    return module.diagnostics->empty() ? checkObject(StringRef(bytes.data(), bytes.size()), *module.ir) : Error::success();
   }
 
   // After a fatal error LLVM's objects are in no state to be destroyed.

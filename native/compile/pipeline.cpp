@@ -5,6 +5,8 @@
 
 #include "llvm/MC/MCContext.h"
 
+#include <algorithm>
+
 using namespace nomad;
 using namespace llvm;
 
@@ -29,6 +31,32 @@ bool leavesTraces(const llvm::Module &ir) {
   return ir.getNamedMetadata("llvm.pseudo_probe_desc") || any_of(ir, [](const Function &function) { return function.hasGC(); });
 }
 
+// The object file in memory. Assembly can ask for more than any arena has room for, and than this machine has memory for.
+class BoundedStream : public raw_pwrite_stream {
+public:
+  BoundedStream() { SetUnbuffered(); }
+  ObjectBytes take() { return std::exchange(bytes_, {}); }
+
+private:
+  static constexpr size_t mostBytes = size_t{1} << 31;
+
+  void write_impl(const char *data, size_t size) override {
+    if (size > mostBytes - bytes_.size()) {
+      {
+        ObjectBytes gone = take();
+      } // nobody else will free them after a fatal error
+      report_fatal_error("the object file is larger than 2 GiB", /*gen_crash_diag=*/false);
+    }
+    bytes_.append(data, data + size);
+  }
+  void pwrite_impl(const char *data, size_t size, uint64_t offset) override {
+    std::copy_n(data, size, bytes_.begin() + static_cast<ptrdiff_t>(offset));
+  }
+  uint64_t current_pos() const override { return bytes_.size(); }
+
+  ObjectBytes bytes_;
+};
+
 } // namespace
 
 // Code generation and the bytes that it writes to.
@@ -45,12 +73,11 @@ public:
 
   ObjectBytes run(llvm::Module &ir) {
     passes_.run(ir);
-    return std::exchange(bytes_, {});
+    return stream_.take();
   }
 
 private:
-  ObjectBytes bytes_;
-  raw_svector_ostream stream_{bytes_};
+  BoundedStream stream_;
   legacy::PassManager passes_;
 };
 

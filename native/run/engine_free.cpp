@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "run/runtime_support.h"
+#include "run/thread_locals.h"
 
 #include "llvm/ADT/STLExtras.h"
 

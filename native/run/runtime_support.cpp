@@ -1,30 +1,37 @@
 #include "run/runtime_support.h"
 
 #include "run/leave.h"
+#include "run/thread_locals.h"
 
-#include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/DenseMap.h"
 
-#include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <cxxabi.h>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <typeinfo>
-#include <vector>
 
 using namespace nomad;
 using namespace llvm;
+
+// libgcc's knowledge of the processor, which resolvers of ifuncs ask for and which only its static part has.
+extern "C" {
+int __cpu_indicator_init();
+extern char __cpu_model[];
+extern unsigned __cpu_features2[];
+}
 
 namespace {
 
 // ---- exit handlers ----
 
 std::mutex teardownMutex;
-DenseSet<Teardown *> &liveTeardowns() {
-  static DenseSet<Teardown *> set;
-  return set;
+// With the thread of each.
+DenseMap<Teardown *, std::thread::id> &liveTeardowns() {
+  static DenseMap<Teardown *, std::thread::id> teardowns;
+  return teardowns;
 }
 
 // __cxa_atexit(function, argument, dso): dso is the address of the module's __dso_handle, which is its Teardown. A module that
@@ -38,93 +45,37 @@ int registerExitHandler(void (*function)(void *), void *argument, void *dso) {
   return 0;
 }
 
-// ---- thread-local variables ----
-
-// The control block of emulated TLS, laid out by LLVM. `index` is ours: 0 until the first use, then where the thread's table
-// has the variable's address; it stays the same when the block moves.
-struct ThreadLocalControl {
-  std::uintptr_t size;
-  std::uintptr_t alignment;
-  std::uintptr_t index;
-  const void *initialValue; // null: zeros
-};
-
-std::mutex threadLocalMutex;
-
-class ThreadTable;
-std::vector<ThreadTable *> &threadTables() {
-  static std::vector<ThreadTable *> tables;
-  return tables;
-}
-
-class ThreadTable {
-public:
-  ThreadTable() {
-    std::lock_guard lock(threadLocalMutex);
-    threadTables().push_back(this);
-  }
-  ~ThreadTable() {
-    std::lock_guard lock(threadLocalMutex);
-    std::erase(threadTables(), this);
-    for (void *copy : copies)
-      std::free(copy);
-  }
-  std::vector<void *> copies; // by index
-};
-
-std::vector<std::uintptr_t> &vacantIndices() {
-  static std::vector<std::uintptr_t> indices;
-  return indices;
-}
-
-std::uintptr_t takeIndex() {
-  static std::uintptr_t last = 0;
-  if (vacantIndices().empty())
-    return ++last;
-  std::uintptr_t index = vacantIndices().back();
-  vacantIndices().pop_back();
-  return index;
-}
-
-void *makeCopy(const ThreadLocalControl &control) {
-  std::size_t alignment = std::max<std::size_t>(control.alignment, sizeof(void *));
-  void *copy = std::aligned_alloc(alignment, roundUp(std::max<std::size_t>(control.size, 1), alignment));
-  if (!copy)
-    std::abort(); // as __emutls_get_address of libgcc: code has no way to hear of it
-  if (control.initialValue)
-    std::memcpy(copy, control.initialValue, control.size);
-  else
-    std::memset(copy, 0, control.size);
-  return copy;
-}
-
-void *threadLocalAddress(ThreadLocalControl *control) {
-  thread_local ThreadTable table;
-  std::uintptr_t index = control->index;
-  if (index != 0 && index < table.copies.size() && table.copies[index]) [[likely]]
-    return table.copies[index];
-  std::lock_guard lock(threadLocalMutex);
-  if (control->index == 0)
-    control->index = takeIndex();
-  index = control->index;
-  if (table.copies.size() <= index)
-    table.copies.resize(index + 1);
-  return table.copies[index] = makeCopy(*control);
+// __cxa_thread_atexit, for the destructor of a thread-local object.
+int registerThreadExitHandler(void (*function)(void *), void *argument, void *dso) {
+  std::lock_guard lock(teardownMutex);
+  auto live = liveTeardowns().find(static_cast<Teardown *>(dso));
+  if (live == liveTeardowns().end())
+    return -1;
+  addThreadExitHandler(*live->first, live->second, {function, argument});
+  return 0;
 }
 
 } // namespace
 
 std::optional<Address> nomad::findRuntimeSupport(StringRef name) {
-  if (name == "__cxa_atexit" || name == "__cxa_thread_atexit")
+  if (name == "__cxa_atexit")
     return Address::of(reinterpret_cast<const void *>(&registerExitHandler));
+  if (name == "__cxa_thread_atexit")
+    return Address::of(reinterpret_cast<const void *>(&registerThreadExitHandler));
   if (name == "__emutls_get_address")
-    return Address::of(reinterpret_cast<const void *>(&threadLocalAddress));
+    return threadLocalSupport();
+  if (name == "__cpu_indicator_init")
+    return Address::of(reinterpret_cast<const void *>(&__cpu_indicator_init));
+  if (name == "__cpu_model")
+    return Address::of(&__cpu_model);
+  if (name == "__cpu_features2")
+    return Address::of(&__cpu_features2);
   return findPersonality(name);
 }
 
 void nomad::announceTeardown(Teardown &teardown) {
   std::lock_guard lock(teardownMutex);
-  liveTeardowns().insert(&teardown);
+  liveTeardowns().insert({&teardown, std::this_thread::get_id()});
 }
 
 void nomad::retireTeardown(Teardown &teardown) {
@@ -133,10 +84,14 @@ void nomad::retireTeardown(Teardown &teardown) {
 }
 
 void nomad::runExitHandlers(Teardown &teardown, function_ref<void(const Teardown::ExitHandler &)> run) {
+  while (auto handler = takeThreadExitHandler(teardown))
+    run(*handler);
   while (!teardown.exitHandlers.empty()) {
     Teardown::ExitHandler handler = teardown.exitHandlers.back();
     teardown.exitHandlers.pop_back();
     run(handler);
+    while (auto late = takeThreadExitHandler(teardown))
+      run(*late);
   }
 }
 
@@ -157,15 +112,4 @@ std::string nomad::describeCurrentException() {
   } catch (...) {
     return name;
   }
-}
-
-void nomad::freeThreadLocal(Address control) {
-  auto *block = control.pointer<ThreadLocalControl>();
-  if (block->index == 0)
-    return;
-  std::lock_guard lock(threadLocalMutex);
-  for (ThreadTable *table : threadTables())
-    if (block->index < table->copies.size())
-      std::free(std::exchange(table->copies[block->index], nullptr));
-  vacantIndices().push_back(block->index);
 }

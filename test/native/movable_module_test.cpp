@@ -131,6 +131,27 @@ TEST_CASE("movable module: nothing is merged with another module's copy, and dec
     CHECK_FALSE(function.hasComdat());
 }
 
+TEST_CASE("movable module: common variables are zeros of the module's own, thread-local ones too") {
+  Movable it("@c = common global i32 0\n@t = common thread_local global i32 0");
+  CHECK(it.has("@c = dso_local global i32 0"));
+  CHECK(it.has("@t = dso_local thread_local global i32 0"));
+}
+
+TEST_CASE("movable module: a variable has no symbol of its own where an alias stands for a part of it") {
+  Movable it("@v = global [2 x i32] zeroinitializer\n@part = alias i32, getelementptr (i32, ptr @v, i32 1)\n"
+             "@w = global i32 0\n@whole = alias i32, ptr @w");
+  CHECK(it.has("@nomad_aliased = private global [2 x i32] zeroinitializer"));
+  CHECK(it.has("@v = dso_local alias [2 x i32], ptr @nomad_aliased"));
+  CHECK(it.has("@w = dso_local global i32 0"));
+}
+
+TEST_CASE("movable module: the address of another module's function that has to be near is a jump's") {
+  Movable it("declare void @f()\n@d = constant i64 sub (i64 ptrtoint (ptr dso_local_equivalent @f to i64), "
+             "i64 ptrtoint (ptr @d to i64))");
+  CHECK(it.has("ptrtoint (ptr @nomad.entry.nomad.near.f to i64)"));
+  CHECK(it.has("jmp \\22f\\22"));
+}
+
 TEST_CASE("movable module: every function keeps its frame pointer") {
   Movable it("define void @f() {\n ret void\n}\ndefine internal void @g() \"frame-pointer\"=\"none\" {\n ret void\n}\n"
              "define void @h() {\n call void @g()\n ret void\n}");
@@ -182,6 +203,18 @@ TEST_CASE("movable module: constructors run by priority, equal ones in order; de
   CHECK(calls(it, finalizerName) == std::vector<std::string>{"late", "early"});
   CHECK_FALSE(it.has("llvm.global_ctors"));
   CHECK_FALSE(it.has("llvm.global_dtors"));
+}
+
+TEST_CASE("movable module: sections of pointers to functions are lists of constructors and destructors") {
+  Movable it(R"(
+    define internal void @f() { ret void }
+    define internal void @g() { ret void }
+    @a = global ptr @f, section ".init_array"
+    @b = global [2 x ptr] [ptr @g, ptr @f], section ".init_array.7"
+    @c = global ptr @g, section ".fini_array")");
+  CHECK(calls(it, initializerName) == std::vector<std::string>{"g", "f", "f"});
+  CHECK(calls(it, finalizerName) == std::vector<std::string>{"g"});
+  CHECK_FALSE(it.has("_array"));
 }
 
 TEST_CASE("movable module: a constructor that is named by an alias runs too") {
