@@ -4,10 +4,12 @@
  * In: options as users write them. Out: options as native code takes them, with every default filled in. Always true: a bad option is a
  * TypeError or RangeError that names it and its value, before anything has happened.
  */
+import { availableParallelism } from 'node:os';
 import { belongsTo, isCallable, type Callable } from './callable';
 import { address, integerBetween, nonEmptyString, oneOf, optionsObject, show } from './check';
 import { handleIn } from './code-object';
 import type { MoveModes } from './code-object-facts';
+import { tierPolicy, type TierOptions, type TierPolicy } from './collector/tier-policy';
 import type { JitCore } from './core';
 import { UnsupportedError } from './errors';
 import { HostFunction } from './host-function';
@@ -34,6 +36,10 @@ export interface JitOptions {
   linker?: 'jitlink' | 'runtimedyld' | undefined;
   /** Default 'process'. */
   symbols?: ProcessSymbols | undefined;
+  /** Threads that `compileAsync` generates code on, 1 to 64: made when there is work for them. Default: as many as the machine has, at most 4. */
+  compileThreads?: number | undefined;
+  /** What collectors of this Jit do unless they are told otherwise: compile fast first, and recompile what lives on. Default false. */
+  tier?: boolean | TierOptions | undefined;
 }
 
 /** Options of `compile`, `compileAsync` and `load`. */
@@ -64,6 +70,8 @@ export interface JitSettings {
   readonly arenaBytes: number;
   readonly optLevel: OptLevel;
   readonly symbols: ProcessSymbols;
+  readonly compileThreads: number;
+  readonly tier: TierPolicy | undefined;
 }
 
 /** A checked call of `compile`. */
@@ -79,6 +87,8 @@ export interface CompileRequest {
 
 const mebibyte = 2 ** 20;
 const arenaGranule = 65536;
+/** More would rather be in the way of the rest of the process. */
+const usualThreads = 4;
 const maximumArenaBytes = 2 ** 31 - arenaGranule;
 const defaultSpaceBytes = { code: 16 * mebibyte, constants: 4 * mebibyte, data: 8 * mebibyte };
 const optLevels = [0, 1, 2, 3] as const;
@@ -91,6 +101,7 @@ const moveModes: readonly MoveModes[] = (['code', 'all'] as const).flatMap((move
 /** Throws TypeError, RangeError, or UnsupportedError for a linker that is not there yet. */
 export function jitSettings(options: JitOptions | undefined): JitSettings {
   const { arenaBytes = 2 ** 30, optLevel = 2, linker = 'jitlink', symbols = 'process' } = optionsObject('options', options);
+  const { compileThreads = Math.min(availableParallelism(), usualThreads), tier = false } = optionsObject('options', options);
   if (oneOf('linker', linker, ['jitlink', 'runtimedyld']) === 'runtimedyld') {
     throw new UnsupportedError(`linker 'runtimedyld' is not supported yet: use 'jitlink'`);
   }
@@ -98,6 +109,8 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     arenaBytes: Math.ceil(integerBetween('arenaBytes', arenaBytes, mebibyte, maximumArenaBytes) / arenaGranule) * arenaGranule,
     optLevel: oneOf('optLevel', optLevel, optLevels),
     symbols: processSymbols(symbols),
+    compileThreads: integerBetween('compileThreads', compileThreads, 1, 64),
+    tier: tierPolicy(tier),
   };
 }
 
