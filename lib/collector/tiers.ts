@@ -5,8 +5,8 @@
  *
  *   - a code object's JS half stays the same one, and so do its callables and entry stubs; native code exchanges what is behind them, when the
  *     event loop turns. Frames of the old code return into the old code, which is freed when none is left
- *   - what can't be exchanged without losing state (data of its own, constructors, stored addresses of its own functions) is compiled at the
- *     upper level at once: it would stay slow for good otherwise, and one compile more is all that it costs
+ *   - what can't be exchanged without a difference (data of its own, constructors, addresses of its own functions or of constants that are not
+ *     `unnamed_addr`) is compiled at the upper level at once: it would stay slow for good otherwise, and one compile more is all that it costs
  *   - constants of the old code, which somebody may have the addresses of, live as long as the new code
  *   - nothing here keeps a code object, or what it was linked to, alive; a source is dropped when its second compile begins
  *
@@ -14,7 +14,7 @@
  * are not counted: each callee would have to do that. But what they keep alive is promoted.
  */
 import { isCallable } from '../callable';
-import { handleIn, type CodeObject } from '../code-object';
+import { bytesOf, handleIn, type CodeObject } from '../code-object';
 import type { CallCounter } from '../call/kind';
 import { optionsObject } from '../check';
 import type { JitCore } from '../core';
@@ -90,6 +90,7 @@ export class Tiers {
     if (given.optLevel !== undefined) return this.#jit.compile(source, given);
     const object = this.#jit.compile(source, { ...given, optLevel: lower });
     const handle = handleIn(this.#core, object, 'compile');
+    if (bytesOf(object, 'code') === 0) return object; // nothing that could be faster
     if (isReplaceable(this.#core, object)) {
       this.#watch(handle, object, pack(source), given);
       return object;
@@ -100,14 +101,10 @@ export class Tiers {
 
   /** Recompiles it now; whether that was done. The process waits for it. */
   tierUp(object: CodeObject): Promise<boolean> {
-    const handle = handleIn(this.#core, object, 'tierUp');
-    const isIt = (each: Candidate): boolean => each.handle === handle && each.object.deref() === object;
-    const candidate = this.#candidates.get(handle) ?? [...this.#compiling].find(isIt);
-    if (candidate === undefined || !isIt(candidate)) return Promise.resolve(false);
-    const alarm = setInterval(() => undefined, longestMilliseconds);
-    const promise = new Promise<boolean>((resolve) => candidate.waiting.push(resolve));
+    const candidate = this.#find(object);
+    if (candidate === undefined) return Promise.resolve(false);
     this.#enqueue(candidate);
-    return promise.finally(() => clearInterval(alarm));
+    return endOf(candidate);
   }
 
   /** A collection has moved what it has moved. */
@@ -140,6 +137,12 @@ export class Tiers {
     (this.#core.callCounters ??= new WeakMap()).set(object, counter);
   }
 
+  #find(object: CodeObject): Candidate | undefined {
+    const handle = handleIn(this.#core, object, 'tierUp');
+    const all = [this.#candidates.get(handle), ...this.#compiling];
+    return all.find((each) => each !== undefined && each.handle === handle && each.object.deref() === object);
+  }
+
   #sample(): void {
     const [exact] = this.#core.native.stackRoots(false);
     const found = new Set(exact.filter((_, i) => i % 5 === 1));
@@ -157,7 +160,8 @@ export class Tiers {
 
   /** As many as there are threads: the rest waits compressed, and lets the user's own compiles pass. */
   #startSome(): void {
-    while (this.#compiling.size < this.#core.tiering.compileThreads && !this.#core.isDisposed) {
+    if (this.#core.isDisposed) this.stop();
+    while (this.#compiling.size < this.#core.tiering.compileThreads) {
       const candidate = this.#queue.shift();
       if (candidate === undefined) return;
       this.#start(candidate);
@@ -235,6 +239,13 @@ export class Tiers {
     if (candidate.source !== undefined) this.#dropSource(candidate);
     for (const settle of candidate.waiting.splice(0)) settle(isDone);
   }
+}
+
+/** Keeps the process alive, but not the code object. */
+function endOf(candidate: Candidate): Promise<boolean> {
+  const alarm = setInterval(() => undefined, longestMilliseconds);
+  const promise = new Promise<boolean>((resolve) => candidate.waiting.push(resolve));
+  return promise.finally(() => clearInterval(alarm));
 }
 
 /** What was imported and not used may have been freed since. */

@@ -1,5 +1,5 @@
-// Code generation on threads of its own: sources go in on one thread, and object files come out there in the same order, whichever
-// is ready first. What has failed holds nobody up.
+// Code generation on threads of its own: sources go in on one thread, and object files come out there in the same order,
+// whichever is ready first. What has failed holds nobody up.
 #pragma once
 
 #include "compile/object_file.h"

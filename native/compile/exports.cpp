@@ -5,6 +5,7 @@
 
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
+#include "llvm/Transforms/Utils/GlobalStatus.h"
 
 using namespace nomad;
 using namespace llvm;
@@ -110,4 +111,13 @@ std::vector<DeclaredFunction> nomad::declaredFunctions(const llvm::Module &ir) {
     declared.push_back({name.str(), typeText(function.getFunctionType())});
   }
   return declared;
+}
+
+bool nomad::comparesConstants(const llvm::Module &ir) {
+  return any_of(ir.globals(), [](const GlobalVariable &global) {
+    if (!global.isConstant() || global.isDeclaration() || global.hasGlobalUnnamedAddr() || global.getName().starts_with("llvm."))
+      return false;
+    GlobalStatus status;
+    return GlobalStatus::analyzeGlobal(&global, status) || status.IsCompared;
+  });
 }

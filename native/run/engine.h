@@ -125,8 +125,8 @@ public:
   llvm::Expected<std::vector<Handle>> redirect(const FunctionPlace &from, const FunctionPlace &to);
   /// Errors: State, if what a code object has can't pass to another that is compiled from the same source.
   llvm::Error checkReplaceable(Handle handle);
-  /// `to` takes over from `from`: its callers, its entry stubs, what it is defined as. Both are placed. Returns the callers. `from` lives
-  /// as long as `to` if it has constants, and can be freed otherwise. Errors: State; then nothing has changed.
+  /// `to` takes over from `from`: its callers, its entry stubs, what it is defined as. Both are placed. Returns the callers.
+  /// `from` lives as long as `to` if it has constants, and can be freed otherwise. Errors: State; then nothing has changed.
   llvm::Expected<std::vector<Handle>> replace(Handle from, Handle to);
   /// Who calls this host function calls what is at `target`.
   llvm::Error redirectHost(Handle handle, Address target);

@@ -22,6 +22,8 @@ const char *obstacle(const CodeObject &object) {
     return "it has constructors, destructors or exit handlers";
   if (object.storesLabels)
     return "addresses in its code are stored where nobody knows";
+  if (object.comparesConstants)
+    return "it may compare addresses of its constants";
   // Before the first placement nobody else has asked for one. Two versions would have two addresses for one function.
   if (object.image && !object.entries.empty())
     return "it takes the addresses of its own functions";
@@ -36,7 +38,9 @@ Error Engine::checkReplaceable(Handle handle) {
   auto found = object(handle);
   if (!found)
     return found.takeError();
-  const char *why = found->isEnding ? "it is being freed" : hostIndices_.contains(handle) ? "it is a host function" : obstacle(*found);
+  const char *why = found->isEnding                 ? "it is being freed"
+                    : hostIndices_.contains(handle) ? "it is a host function"
+                                                    : obstacle(*found);
   return why ? fail(ErrorCode::State, "code object " + Twine(quoted(*found)) + " can't be replaced: " + why) : Error::success();
 }
 
@@ -51,8 +55,8 @@ Expected<std::map<Offset, Offset>> Engine::matchFunctions(Handle from, Handle to
       missing = old.name.str();
   });
   if (!missing.empty())
-    return fail(ErrorCode::State, "code object " + Twine(quoted(objects_[from])) + " can't be replaced: the new one has another '" +
-                                      missing + "'");
+    return fail(ErrorCode::State,
+                "code object " + Twine(quoted(objects_[from])) + " can't be replaced: the new one has another '" + missing + "'");
   return matches;
 }
 

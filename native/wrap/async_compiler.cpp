@@ -8,8 +8,8 @@ using namespace llvm;
 
 AsyncCompiler::AsyncCompiler(Jit &jit, unsigned threads) : jit_(jit), env_(jit.env) {
   connect();
-  queue_ = std::make_unique<CompileQueue>(threads, jit.engine->machines(),
-                                          [wake = wake_] { napi_call_threadsafe_function(wake, nullptr, napi_tsfn_nonblocking); });
+  queue_ = std::make_unique<CompileQueue>(
+      threads, jit.engine->machines(), [wake = wake_] { napi_call_threadsafe_function(wake, nullptr, napi_tsfn_nonblocking); });
 }
 
 // The hook comes after the wake-up has set up its own, and so runs before that: threads end while there is something to wake.

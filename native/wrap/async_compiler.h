@@ -1,6 +1,7 @@
 // compileAsync of one Jit: code generation on its threads, and the way back to JS.
 //
-// Always true: Node-API is used on the Jit's own thread only, but for the wake-up; the threads have ended before the environment has.
+// Always true: Node-API is used on the Jit's own thread only, but for the wake-up; the threads have ended before the environment
+// has.
 #pragma once
 
 #include "compile/compile_queue.h"
