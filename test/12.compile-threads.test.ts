@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { IRParseError, Jit, StateError, UnresolvedSymbolError } from 'nomad-jit';
 import { childResult, prelude, runChild } from './support/child';
 import { collectGarbage, errorOf, expectWorking, makeJit, rejectionOf } from './support/jits';
-import { add, calling, mix, returning } from './support/programs';
+import { add, calling, mix, multiplying, returning } from './support/programs';
 import { randomIntegers, seed } from './support/random';
 import { assemble } from './support/tools';
 
@@ -23,14 +23,17 @@ function upTo(count: number): number[] {
 
 /** Turns of the event loop until `promise` is settled. */
 async function turnsUntil(promise: Promise<unknown>): Promise<number> {
-  let isSettled = false;
+  const progress = watch(promise);
   let turns = 0;
-  promise.then(
-    () => (isSettled = true),
-    () => (isSettled = true),
-  );
-  for (; !isSettled; turns++) await nextTurn();
+  for (; !progress.isSettled; turns++) await nextTurn();
   return turns;
+}
+
+function watch(promise: Promise<unknown>): { readonly isSettled: boolean } {
+  const progress = { isSettled: false };
+  const settle = (): void => void (progress.isSettled = true);
+  promise.then(settle, settle);
+  return progress;
 }
 
 describe('the option', () => {
@@ -135,6 +138,16 @@ describe('the order', () => {
   });
 });
 
+test('an import that is freed meanwhile is not mistaken for what has its place', async () => {
+  const jit = makeJit({ compileThreads: 1 });
+  const callee = jit.load(multiplying('g', 3));
+  const pending = rejectionOf(jit.compileAsync(calling('f', 'g', 1), { imports: { g: callee.get('g') } }));
+  callee.free();
+  const others = [4, 5, 6].map((factor) => jit.load(multiplying('g', factor)));
+  expect(await pending).toBeInstanceOf(StateError);
+  expect(others.map((other) => other.get('g')(2))).toEqual([8, 10, 12]);
+});
+
 test('the event loop turns while a large source is compiled, and while others wait for it', async () => {
   const jit = makeJit({ compileThreads: 2 });
   const [first, second] = [jit.compileAsync(large(15, 1)), jit.compileAsync(add)];
@@ -145,8 +158,7 @@ test('the event loop turns while a large source is compiled, and while others wa
 test('what waits for a thread has been copied: the bytes may change, and are not kept', async () => {
   const jit = makeJit({ compileThreads: 1 });
   const first = jit.compileAsync(large(15, 1));
-  let isDone = false;
-  void first.then(() => (isDone = true));
+  const progress = watch(first);
   const waiting = (() => {
     const bytes = new Uint8Array(Buffer.from(returning('f', 17).padEnd(1 << 20)));
     const promise = jit.compileAsync(bytes);
@@ -155,7 +167,7 @@ test('what waits for a thread has been copied: the bytes may change, and are not
   })();
   await collectGarbage(2);
   const isKept = waiting.bytes.deref() !== undefined;
-  if (!isDone) expect(isKept).toBe(false);
+  if (!progress.isSettled) expect(isKept).toBe(false);
   await first;
   const object = await waiting.promise;
   expect(object.place(jit.createSpace().allocate(object)).get('f')()).toBe(17);

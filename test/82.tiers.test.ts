@@ -128,13 +128,13 @@ describe('when', () => {
     const { collector, events } = withNoCodegen(noCodegen, () => makeTiered({ tier: { hotCalls: 10 } }));
     const object = collector.compile(roundabout('f', 5));
     const [a, b] = withNoCodegen(noCodegen, () => [object.get<Unary>('f'), object.get<Unary>('f')]);
-    for (let i = 0; i < 9; i++) expect((i % 2 ? a : b)!(i)).toBe(5 * i);
+    for (let i = 0; i < 9; i++) expect((i % 2 ? a : b)(i)).toBe(5 * i);
     await settleTiers(collector);
     expect(events).toEqual([]);
-    expect(a!(9)).toBe(45);
+    expect(a(9)).toBe(45);
     await settleTiers(collector);
     expect(events.map((event) => event.object)).toEqual([object]);
-    for (let i = 0; i < 30; i++) expect([a!(i), b!(i), object.get('f')(i)]).toEqual([5 * i, 5 * i, 5 * i]);
+    for (let i = 0; i < 30; i++) expect([a(i), b(i), object.get('f')(i)]).toEqual([5 * i, 5 * i, 5 * i]);
     await settleTiers(collector);
     expect(events.length).toBe(1);
   });
@@ -275,6 +275,7 @@ describe('what can not be exchanged', () => {
   const ownAddress = 'define internal void @h() {\n  ret void\n}\ndefine ptr @f() {\n  ret ptr @h\n}';
   const compared =
     '@sentinel = internal constant i32 0\ndefine i1 @f(ptr %p) {\n  %is = icmp eq ptr %p, @sentinel\n  ret i1 %is\n}\ndefine ptr @none() {\n  ret ptr @sentinel\n}';
+  const inlined = `${roundabout('g', 3).replace('define', 'define linkonce_odr')}\ndefine i32 @f(i32 %x) {\n  %y = call i32 @g(i32 %x)\n  ret i32 %y\n}`;
   const constructed =
     'declare i32 @abs(i32)\n@llvm.global_ctors = appending global [1 x { i32, ptr, ptr }] [{ i32, ptr, ptr } { i32 65535, ptr @start, ptr null }]\ndefine internal void @start() {\n  %x = call i32 @abs(i32 1)\n  ret void\n}\ndefine i32 @f() {\n  ret i32 1\n}';
 
@@ -284,6 +285,7 @@ describe('what can not be exchanged', () => {
     ['C++ exceptions of its own types', cxxThrowAndCatch],
     ['stored addresses of its own functions', ownAddress],
     ['constants that are told apart by their addresses', compared],
+    ['functions that only O0 exports', inlined],
     ['constructors', constructed],
   ])('code with %s is compiled at the upper level at once', async (_, source) => {
     const { jit, collector } = makeTiered();
@@ -291,6 +293,25 @@ describe('what can not be exchanged', () => {
     expect([object.sizes, collector.tierStats!.candidates, liveIn(jit)]).toEqual([sizesAt(2, source), 0, 1]);
     collector.collect();
     expect(await collector.tierUp(object)).toBe(false);
+  });
+
+  test('what refers to nothing where it is never run compiles as it does without tiers', async () => {
+    const { collector } = makeTiered();
+    const source = `declare void @nowhere()\ndefine i32 @f() {\n  br i1 false, label %never, label %always\nnever:\n  call void @nowhere()\n  br label %always\nalways:\n  ret i32 5\n}`;
+    const object = collector.compile(source);
+    expect([object.get('f')(), await collector.tierUp(object)]).toEqual([5, false]);
+    const missing = errorOf(() => collector.compile(calling('f', 'nowhere', 1)));
+    expect(missing).toMatchObject({ name: 'UnresolvedSymbolError', symbols: ['nowhere'] });
+  });
+
+  test('constants alone stay as they are', async () => {
+    const { collector } = makeTiered();
+    const object = collector.compile('@answer = constant i32 42');
+    const address = object.addressOf('answer');
+    expect(await collector.tierUp(object)).toBe(false);
+    collector.collect();
+    await settleTiers(collector);
+    expect([object.readGlobal('answer'), object.addressOf('answer')]).toEqual([42, address]);
   });
 
   test('code that is redirected or frozen before its turn stays as it is', async () => {
@@ -362,7 +383,7 @@ describe('constants', () => {
 
 describe('meanwhile', () => {
   /** Long enough for anything to happen meanwhile. */
-  const long = Array.from({ length: 8 }, (_, i) => mix.replaceAll('@twist', `@twist${i}`).replaceAll('@mix', `@mix${i}`)).join(
+  const long = Array.from({ length: 12 }, (_, i) => mix.replaceAll('@twist', `@twist${i}`).replaceAll('@mix', `@mix${i}`)).join(
     '\n',
   );
 

@@ -5,7 +5,7 @@
  */
 import { integerBetween, oneOf, optionsObject, show } from '../check';
 
-/** Options of tiers. A code object is recompiled when the first of these is true of it; each is once for all of its functions. */
+/** Options of tiers. What is promoted is recompiled; so is what is hot, all functions of a code object counted together. */
 export interface TierOptions {
   /**
    * Calls by JS that make it hot. Default 1000. Calls by other code are seen by nobody, which is what makes them cheap: who lives of those alone is

@@ -6,7 +6,8 @@
  *   - a code object's JS half stays the same one, and so do its callables and entry stubs; native code exchanges what is behind them, when the
  *     event loop turns. Frames of the old code return into the old code, which is freed when none is left
  *   - what can't be exchanged without a difference (data of its own, constructors, addresses of its own functions or of constants that are not
- *     `unnamed_addr`) is compiled at the upper level at once: it would stay slow for good otherwise, and one compile more is all that it costs
+ *     `unnamed_addr`, functions that the upper level may drop) is compiled at the upper level at once: it would stay slow for good otherwise, and
+ *     one compile more is all that it costs
  *   - constants of the old code, which somebody may have the addresses of, live as long as the new code
  *   - nothing here keeps a code object, or what it was linked to, alive; a source is dropped when its second compile begins
  *
@@ -18,6 +19,7 @@ import { bytesOf, handleIn, type CodeObject } from '../code-object';
 import type { CallCounter } from '../call/kind';
 import { optionsObject } from '../check';
 import type { JitCore } from '../core';
+import { UnresolvedSymbolError } from '../errors';
 import { compileInBackground, type Jit } from '../jit';
 import type { Handle } from '../native';
 import type { CompileOptions, OptLevel } from '../options';
@@ -88,15 +90,24 @@ export class Tiers {
   compile(source: string | Uint8Array, options: CompileOptions | undefined): CodeObject {
     const given = optionsObject('options', options);
     if (given.optLevel !== undefined) return this.#jit.compile(source, given);
-    const object = this.#jit.compile(source, { ...given, optLevel: lower });
-    const handle = handleIn(this.#core, object, 'compile');
-    if (bytesOf(object, 'code') === 0) return object; // nothing that could be faster
-    if (isReplaceable(this.#core, object)) {
-      this.#watch(handle, object, pack(source), given);
+    const object = this.#compileLow(source, given);
+    if (object !== undefined && bytesOf(object, 'code') === 0) return object; // nothing that could be faster
+    if (object !== undefined && isReplaceable(this.#core, object)) {
+      this.#watch(handleIn(this.#core, object, 'compile'), object, pack(source), given);
       return object;
     }
-    object.free();
+    object?.free();
     return this.#jit.compile(source, { ...given, optLevel: this.#upper });
+  }
+
+  /** undefined: it refers to what nobody defines, perhaps where it is never run, which the upper level may find out. */
+  #compileLow(source: string | Uint8Array, options: CompileOptions): CodeObject | undefined {
+    try {
+      return this.#jit.compile(source, { ...options, optLevel: lower });
+    } catch (error) {
+      if (error instanceof UnresolvedSymbolError) return undefined;
+      throw error;
+    }
   }
 
   /** Recompiles it now; whether that was done. The process waits for it. */
@@ -140,7 +151,7 @@ export class Tiers {
   #find(object: CodeObject): Candidate | undefined {
     const handle = handleIn(this.#core, object, 'tierUp');
     const all = [this.#candidates.get(handle), ...this.#compiling];
-    return all.find((each) => each !== undefined && each.handle === handle && each.object.deref() === object);
+    return all.find((each) => each?.handle === handle && each.object.deref() === object);
   }
 
   #sample(): void {

@@ -69,6 +69,14 @@ void addAlias(const GlobalAlias &alias, Exports &exports) {
     exports.globals.push_back(exportOf(*global, alias.getName()));
 }
 
+// Constants of which a copy is another one to somebody.
+bool isToldApart(const GlobalVariable &global) {
+  if (!global.isConstant() || global.isDeclaration() || global.hasGlobalUnnamedAddr() || global.getName().starts_with("llvm."))
+    return false;
+  GlobalStatus status;
+  return GlobalStatus::analyzeGlobal(&global, status) || status.IsCompared;
+}
+
 bool isCalled(const Function &function) {
   return any_of(function.uses(), [](const Use &use) {
     const auto *call = dyn_cast<CallBase>(use.getUser());
@@ -113,11 +121,7 @@ std::vector<DeclaredFunction> nomad::declaredFunctions(const llvm::Module &ir) {
   return declared;
 }
 
-bool nomad::comparesConstants(const llvm::Module &ir) {
-  return any_of(ir.globals(), [](const GlobalVariable &global) {
-    if (!global.isConstant() || global.isDeclaration() || global.hasGlobalUnnamedAddr() || global.getName().starts_with("llvm."))
-      return false;
-    GlobalStatus status;
-    return GlobalStatus::analyzeGlobal(&global, status) || status.IsCompared;
-  });
+bool nomad::isUnique(const llvm::Module &ir) {
+  return any_of(ir.globals(), isToldApart) ||
+         any_of(ir, [](const Function &function) { return isExported(function) && function.isDiscardableIfUnused(); });
 }

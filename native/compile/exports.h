@@ -46,8 +46,8 @@ struct Exports {
   bool keepsCodeAddresses = false;
   /// Labels' addresses may be in memory that a move does not know.
   bool storesLabels = false;
-  /// See `comparesConstants`.
-  bool comparesConstants = false;
+  /// See `isUnique`.
+  bool isUnique = false;
   /// See `declaredFunctions`.
   std::vector<DeclaredFunction> declared;
 };
@@ -62,8 +62,9 @@ Exports exportsOf(const llvm::Module &ir);
 /// `int f()`), or declared only to take their addresses. Asked before anything is optimised, which calls others.
 std::vector<DeclaredFunction> declaredFunctions(const llvm::Module &ir);
 
-/// Whether code may compare addresses of its constants with addresses that it has kept: another copy of the constants would not
-/// do. Asked before anything is optimised, as it is to be the same at all levels.
-bool comparesConstants(const llvm::Module &ir);
+/// Whether another compile of the module could not take its place: code may compare addresses of its constants with addresses
+/// that it has kept; or it has functions that an optimiser may drop, and others may use. Asked before anything is optimised, as
+/// it is to be the same at all levels.
+bool isUnique(const llvm::Module &ir);
 
 } // namespace nomad

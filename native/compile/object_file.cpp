@@ -40,13 +40,13 @@ struct Job {
   Error lower() {
     dropUnknownTargetNames(*module.ir, pipeline->machine());
     std::vector<DeclaredFunction> declared = declaredFunctions(*module.ir);
-    bool compares = comparesConstants(*module.ir);
+    bool unique = isUnique(*module.ir);
     pipeline->optimise(*module.ir);
     if (Error error = makeMovable(*module.ir, pipeline->machine(), request.moves))
       return error;
     exports = exportsOf(*module.ir);
     exports.declared = std::move(declared);
-    exports.comparesConstants = compares;
+    exports.isUnique = unique;
     return pipeline->generate(*module.ir).moveInto(bytes);
   }
 

@@ -107,7 +107,7 @@ struct alignas(64) CodeObject {
   bool isEnding = false;               // its exit handlers and destructors run
   bool keepsCodeAddresses : 1 = false; // it may have addresses in code elsewhere than in return slots
   bool storesLabels : 1 = false;       // and in memory that nobody knows: its code can't move
-  bool comparesConstants : 1 = false;  // a copy of its constants would be other constants
+  bool isUnique : 1 = false;           // another compile of its source can't take its place
   Offset unwind = noOffset;            // of its unwind records, in code
   std::uint32_t unwindSlot = noOffset; // see unwind.h
   llvm::SmallVector<EntryUse, 1> entries;

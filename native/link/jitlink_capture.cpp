@@ -365,7 +365,7 @@ CodeObject JITLinkCapture::take() {
   object_.relocations = RelocationTable::encode(std::move(relocations_));
   object_.keepsCodeAddresses = exports_.keepsCodeAddresses;
   object_.storesLabels = exports_.storesLabels;
-  object_.comparesConstants = exports_.comparesConstants;
+  object_.isUnique = exports_.isUnique;
   if (const Segment &code = object_.segment(SegmentKind::Code); code.exists())
     object_.image->jumpTargets = jumpTargets_.behindCalls(code.range(), object_.image->bytes[indexOf(SegmentKind::Code)].get());
   object_.moves = request_.moves;

@@ -22,8 +22,8 @@ const char *obstacle(const CodeObject &object) {
     return "it has constructors, destructors or exit handlers";
   if (object.storesLabels)
     return "addresses in its code are stored where nobody knows";
-  if (object.comparesConstants)
-    return "it may compare addresses of its constants";
+  if (object.isUnique)
+    return "it may compare addresses of its constants, or has functions that need not be there";
   // Before the first placement nobody else has asked for one. Two versions would have two addresses for one function.
   if (object.image && !object.entries.empty())
     return "it takes the addresses of its own functions";

@@ -61,6 +61,8 @@ void AsyncCompiler::replace(Handle from, Handle to) {
         import.object = to;
 }
 
+void AsyncCompiler::forget(Handle handle) { replace(handle, goneHandle); }
+
 void AsyncCompiler::cancel() {
   if (queue_)
     queue_->cancel();

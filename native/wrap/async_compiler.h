@@ -29,6 +29,8 @@ public:
   void add(std::string source, CompileOptions options, napi_value done, Urgency urgency);
   /// What waits to be linked to functions of `from` will be linked to those of `to`.
   void replace(Handle from, Handle to);
+  /// What waits to be linked to functions of `handle`, which is freed and may be reused, fails.
+  void forget(Handle handle);
   /// Calls nobody any more.
   void cancel();
   /// Whether it can be destroyed without waiting for a thread.
@@ -44,6 +46,9 @@ private:
     napi_ref done;
     Urgency urgency;
   };
+
+  /// No code object's.
+  static constexpr Handle goneHandle = noHandle - 1;
 
   void connect();
   void deliver();
