@@ -78,8 +78,9 @@ describe('options', () => {
     const [tiered, plain] = [new CopyingCollector(jit, { nurseryBytes: 65536 }), new CopyingCollector(jit, { tier: false })];
     const events: Tiered[] = [];
     tiered.on('tiered', (event) => events.push(event));
-    expect(await tiered.tierUp(tiered.compile(roundabout('f', 3)))).toBe(true);
-    expect(events.map(({ from, to }) => [from, to])).toEqual([[0, 1]]);
+    const first = tiered.compile(roundabout('f', 3));
+    expect(await tiered.tierUp(first)).toBe(true);
+    expect(events.map((event) => [event.object === first, event.from, event.to])).toEqual([[true, 0, 1]]);
     const object = plain.compile(roundabout('f', 3));
     expect([await plain.tierUp(object), plain.tierStats, object.sizes]).toEqual([
       false,
