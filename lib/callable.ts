@@ -44,7 +44,7 @@ export function belongsTo(callable: Callable, core: JitCore): boolean {
 /** The callable for the function `symbol` of `object`, which has entry stub `entry` and a signature that JS can call. */
 export function makeCallable(core: JitCore, object: CodeObject, symbol: string, signature: number, entry: number): Callable {
   const kind = callKind(core, signature);
-  const entrance = kind.makeEntrance(object, entry);
+  const entrance = kind.makeEntrance(object, entry, core.callCounters?.get(object));
   new CallableRecord(entrance, kind, object, symbol, entry);
   return entrance as unknown as Callable;
 }

@@ -51,7 +51,14 @@ export function statusOf({ moves, retain }: MoveModes, state: CodeObjectState, i
 }
 
 /** Most code objects have only code that any allocator aligns well enough: they need no layout. */
-export function layoutOf({ sizes, alignments }: NativeDescription): Layout | undefined {
+function layoutOf({ sizes, alignments }: NativeDescription): Layout | undefined {
   const isPlain = sizes[1] === 0 && sizes[2] === 0 && alignments[0] <= granuleBytes;
   return isPlain ? undefined : perSegment((_, i) => ({ bytes: sizes[i] ?? 0, alignment: alignments[i] ?? 1 }));
+}
+
+/** What a code object has besides code, its name and what it refers to. */
+export function detailsOf(description: NativeDescription, name: string | undefined, references: readonly Entry[]): Details {
+  const layout = layoutOf(description);
+  const isPlain = name === undefined && layout === undefined && references.length === 0;
+  return isPlain ? noDetails : { name, layout, references: Object.freeze(references) };
 }

@@ -13,7 +13,7 @@ import { callKind } from './call/kind';
 import { show } from './check';
 import type { JitCore } from './core';
 import {
-  layoutOf,
+  detailsOf,
   noDetails,
   noReferences,
   statusOf,
@@ -74,15 +74,17 @@ export let stagePlacement: (core: JitCore, object: CodeObject, at: Placement, ou
 export let markPlaced: (object: CodeObject) => void;
 /** Notes what its code refers to now. */
 export let setReferences: (object: CodeObject, references: readonly Entry[]) => void;
+/** Gives a placed code object another native half: the same functions, placed too, in other code. */
+export let replaceHandle: (object: CodeObject, handle: Handle, references: readonly Entry[]) => void;
 /** Notes that the native half is gone. */
 export let markFreed: (object: CodeObject) => void;
 
 /** Compiled code and its data: placed, relocated and freed as one. Made by `jit.compile`. */
 export class CodeObject {
   readonly #core: JitCore;
-  readonly #handle: Handle;
+  #handle: Handle;
   readonly #id: number;
-  readonly #codeBytes: number;
+  #codeBytes: number;
   #status: Status;
   #details: Details;
 
@@ -128,6 +130,12 @@ export class CodeObject {
     setReferences = (object, references) => {
       object.#details = { ...object.#details, references: Object.freeze([...references]) };
     };
+    replaceHandle = (object, handle, references) => {
+      const description = object.#core.native.describe(handle);
+      object.#handle = handle;
+      object.#codeBytes = description.sizes[0];
+      object.#details = detailsOf(description, object.#details.name, references);
+    };
     markFreed = (object) => {
       object.#status = statusOf(object.#status, 'freed');
       if (object.#details !== noDetails) object.#details = { ...object.#details, references: noReferences };
@@ -136,14 +144,12 @@ export class CodeObject {
 
   private constructor({ core, handle, id, name, modes, references }: CodeObjectParts) {
     const description = core.native.describe(handle);
-    const layout = layoutOf(description);
-    const isPlain = name === undefined && layout === undefined && references.length === 0;
     this.#core = core;
     this.#handle = handle;
     this.#id = id;
     this.#codeBytes = description.sizes[0];
     this.#status = statusOf(modes, 'unplaced');
-    this.#details = isPlain ? noDetails : { name, layout, references: Object.freeze(references) };
+    this.#details = detailsOf(description, name, references);
     core.objects.add(handle, this);
   }
 

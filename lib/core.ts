@@ -4,11 +4,15 @@
  * In: the native half. Out: its tables. Always true: a code object whose native half is freed has no reservation, and is in no table.
  */
 import { show } from './check';
+import type { CodeObject } from './code-object';
 import { PlacementError, StateError } from './errors';
 import { ExportCache } from './function-type';
-import type { CallKind } from './call/kind';
 import { HostTable } from './host-table';
 import type { Jit } from './jit';
+import { Outdated } from './outdated';
+import type { TierPolicy } from './collector/tier-policy';
+import type { CallCounter, CallKind } from './call/kind';
+import type { OptLevel } from './options';
 import type { Handle, NativeJit } from './native';
 import { ObjectTable } from './object-table';
 import { perSegment, type OffsetRange, type PerSegment, type Placement, type SegmentName } from './segments';
@@ -43,6 +47,14 @@ export class JitCore {
   readonly arena: PerSegment<FreeListAllocator>;
   /** Who wants to know of every handle that is freed. */
   readonly onFreed = new Set<(handle: Handle) => void>();
+  /** Code objects that others have replaced. */
+  readonly outdated = new Outdated(this);
+  /** Of code objects whose calls by JS are counted; undefined while there has been none. */
+  callCounters: WeakMap<CodeObject, CallCounter> | undefined;
+  /** What the Jit's options say of recompiling. */
+  tiering: { readonly optLevel: OptLevel; readonly compileThreads: number; readonly policy: TierPolicy | undefined } = {
+    ...{ optLevel: 2, compileThreads: 1, policy: undefined },
+  };
   /** What runs before every host function, in zeal. */
   atHostCall: (() => void) | undefined;
   #isDisposed = false;
@@ -94,21 +106,24 @@ export class JitCore {
     this.reservations.releaseAll(handle);
     this.hosts.delete(handle);
     this.objects.delete(handle);
+    this.outdated.noteFreed(handle);
     for (const forget of this.onFreed) forget(handle);
   }
 
   /** Frees what is idle and what nobody else refers to; returns the rest. Destructors' exceptions are nobody's: they are dropped. */
   freeMany(handles: readonly Handle[]): Handle[] {
-    const list = new Int32Array(handles);
+    const all = [...handles, ...this.outdated.endingWith(handles)];
+    if (all.length === 0) return [];
+    const list = new Int32Array(all);
     try {
       this.native.freeMany(list, list.length);
     } catch {
       if (this.#isDisposed) return [];
     }
     const kept: Handle[] = [];
-    for (const [i, handle] of handles.entries()) {
+    for (const [i, handle] of all.entries()) {
       if (list[i] === -1) this.#forget(handle);
-      else kept.push(handle);
+      else if (i < handles.length) kept.push(handle);
     }
     return kept;
   }

@@ -4,8 +4,11 @@
 export { isCallable, type AnyFunction, type Callable, type CallableProperties } from './callable';
 export { CodeObject } from './code-object';
 export type { CodeObjectState } from './code-object-facts';
-export { CopyingCollector, type CollectorOptions } from './collector/copying-collector';
-export type { Collection, CollectionKind } from './collector/report';
+export { CopyingCollector } from './collector/copying-collector';
+export type { CollectorOptions } from './collector/policy';
+export type { Collection, CollectionKind, CollectorEvents } from './collector/report';
+export type { TierOptions } from './collector/tier-policy';
+export type { Tiered, TierFailure, TierStats } from './collector/tier-report';
 export {
   ArenaError,
   CodegenError,

@@ -13,7 +13,8 @@ import { makeError, StateError, UnsupportedError } from './errors';
 import { MoveBatch, type Move, type MoveReport } from './move-batch';
 import { hostFunction, type HostFunction } from './host-function';
 import { HostEntry } from './host-table';
-import { loadAddon, type ErrorFactory, type Handle } from './native';
+import { loadAddon, type CompileUrgency, type ErrorFactory, type Handle } from './native';
+
 import { nextId, type Entry } from './object-table';
 import { placeAll } from './place-all';
 import {
@@ -32,6 +33,7 @@ import {
   type PartsOptions,
   type SpaceOptions,
 } from './options';
+import { referencesOf, refreshReferences } from './references';
 import { perSegment, type PerSegment } from './segments';
 import { createSpace, type CodeSpace } from './space/space';
 import { CompileResult } from './compile-result';
@@ -55,6 +57,9 @@ export interface JitStats {
   readonly mappings: number;
 }
 
+/** As `jit.compileAsync`, but the process does not wait for it. */
+export let compileInBackground: (jit: Jit, source: string | Uint8Array, options: CompileOptions) => Promise<CodeObject>;
+
 /** Compiles LLVM IR to code objects in an arena of its own. Belongs to the thread that made it. */
 export class Jit {
   readonly #core: JitCore;
@@ -62,23 +67,28 @@ export class Jit {
   readonly #optLevel: OptLevel;
   /** Keeps alive what later compiles may link to. */
   readonly #defined = new Map<string, Entry>();
-  /** Rejects the compiles that are under way. */
-  readonly #pending = new Set<(reason: Error) => void>();
+  /** Rejects the compiles that are under way; and what they are to be linked to. */
+  readonly #pending = new Map<(reason: Error) => void, readonly Entry[]>();
   /** Names that are only declared. */
   readonly #declared = new Map<string, HostEntry>();
   #defaultSpace: CodeSpace | undefined;
   readonly #listeners = new Set<() => void>();
   #safepoint: HostFunction | undefined;
 
+  static {
+    compileInBackground = async (jit, source, options) => jit.#compileAsync(source, options, 'background');
+  }
+
   /** Throws TypeError or RangeError for bad options, ArenaError if the system refuses the address space. */
   constructor(options?: JitOptions) {
-    const { optLevel, ...settings } = jitSettings(options);
+    const { optLevel, tier, ...settings } = jitSettings(options);
     const self = new WeakRef(this); // native code holds the factory
     const factory: ErrorFactory = (code, message, details) => {
       const jit = self.deref();
       return makeError(code, message, jit === undefined ? details : jit.#withRoots(details));
     };
     this.#core = new JitCore(loadAddon().createJit(settings, factory));
+    this.#core.tiering = { optLevel, compileThreads: settings.compileThreads, policy: tier };
     setCore(this, this.#core);
     this.#batch = new MoveBatch(this.#core);
     this.#optLevel = optLevel;
@@ -104,19 +114,13 @@ export class Jit {
     return this.#adopt(this.#core.native.compile(request.source, request.native), request);
   }
 
-  /** As `compile`, off the event loop: the promise rejects with what `compile` throws. A Uint8Array must not change meanwhile. */
+  /**
+   * As `compile`, on the Jit's compile threads: the promise rejects with what `compile` throws. The source is copied at once. Results are linked,
+   * and their promises settled, in the order of the calls; only bad options reject without waiting for their turn.
+   */
   async compileAsync(source: string | Uint8Array, options?: CompileOptions): Promise<CodeObject> {
-    this.#core.requireLive('compileAsync');
     if (isByFunction(options)) throw new UnsupportedError(`compileAsync: granularity 'function' is for compile`);
-    const request = compileRequest(this.#core, source, options, this.#optLevel);
-    return new Promise((resolve, reject) => {
-      this.#pending.add(reject);
-      this.#core.native.compileAsync(request.source, request.native, (error, handle) => {
-        if (!this.#pending.delete(reject)) return; // disposed meanwhile, and so rejected
-        if (error === undefined) settle(resolve, reject, () => this.#adopt(handle, request));
-        else reject(error);
-      });
-    });
+    return this.#compileAsync(source, options, 'awaited');
   }
 
   /** Compiles, and places in a space of the Jit's own, which takes half of what the arena has left. Throws as `compile`, and SpaceFullError. */
@@ -261,22 +265,14 @@ export class Jit {
     // What is redirected may be running, and then lives until nothing runs: with what it calls, of which nobody else may know now.
     const outdated = native.isRunning() ? objects.get(from) : undefined;
     if (outdated !== undefined) queueMicrotask(() => outdated.references);
-    for (const handle of native.redirect(from, symbol, to, toSymbol)) {
-      const changed = objects.get(handle);
-      const references = native
-        .references(handle)
-        .map((each) => objects.get(each))
-        .filter((each) => each !== undefined);
-      if (changed instanceof CodeObject) setReferences(changed, references);
-      else if (changed !== undefined) changed.references = references;
-    }
+    refreshReferences(this.#core, native.redirect(from, symbol, to, toSymbol));
   }
 
   #forgetAll(): void {
     for (const entry of this.#core.objects.clear()) if (entry instanceof CodeObject) markFreed(entry);
     this.#defined.clear();
     const reason = new StateError('compileAsync: the Jit is disposed');
-    for (const reject of this.#pending) reject(reason);
+    for (const reject of this.#pending.keys()) reject(reason);
     this.#pending.clear();
   }
 
@@ -297,7 +293,7 @@ export class Jit {
       return [handle, createCodeObject({ core: this.#core, handle, id, name, modes: request.modes, references: [] })] as const;
     });
     for (const [handle, object] of parts) {
-      const references = this.#referencesOf(handle);
+      const references = referencesOf(this.#core, handle);
       setReferences(object, references);
       this.#holdHosts(handle, references);
     }
@@ -309,27 +305,46 @@ export class Jit {
     );
   }
 
-  /** Makes the code object of a fresh handle. */
-  #adopt(handle: Handle, { id, name, modes }: CompileRequest): CodeObject {
-    const references = this.#referencesOf(handle);
-    this.#holdHosts(handle, references);
-    return createCodeObject({ core: this.#core, handle, id, name, modes, references });
-  }
-
-  #referencesOf(handle: Handle): Entry[] {
-    const { native, objects } = this.#core;
-    return native
-      .references(handle)
-      .map((referred) => objects.get(referred))
-      .filter((object) => object !== undefined);
-  }
-
   /** Code with destructors calls host functions last. */
   #holdHosts(handle: Handle, references: readonly Entry[]): void {
     const hosts = references.filter((entry) => entry instanceof HostEntry);
     if (hosts.length > 0 && this.#core.native.hasEnding(handle)) this.#core.hosts.hold(handle, hosts);
   }
+
+  /** The source waits in native code, once: nothing that lives as long as the promise may hold `request`. */
+  #compileAsync(source: string | Uint8Array, options: CompileOptions | undefined, urgency: CompileUrgency): Promise<CodeObject> {
+    this.#core.requireLive('compileAsync');
+    const request = compileRequest(this.#core, source, options, this.#optLevel);
+    const { promise, done } = this.#expectHandle(request);
+    this.#core.native.compileAsync(request.source, request.native, urgency, done);
+    return promise;
+  }
+
+  #expectHandle({ id, name, modes, imported }: Identity & Pick<CompileRequest, 'imported'>): {
+    promise: Promise<CodeObject>;
+    done: (error: Error | undefined, handle: Handle) => void;
+  } {
+    let done!: (error: Error | undefined, handle: Handle) => void;
+    const promise = new Promise<CodeObject>((resolve, reject) => {
+      this.#pending.set(reject, imported);
+      done = (error, handle) => {
+        if (!this.#pending.delete(reject)) return; // disposed meanwhile, and so rejected
+        if (error === undefined) settle(resolve, reject, () => this.#adopt(handle, { id, name, modes }));
+        else reject(error);
+      };
+    });
+    return { promise, done };
+  }
+
+  /** Makes the code object of a fresh handle. */
+  #adopt(handle: Handle, { id, name, modes }: Identity): CodeObject {
+    const references = referencesOf(this.#core, handle);
+    this.#holdHosts(handle, references);
+    return createCodeObject({ core: this.#core, handle, id, name, modes, references });
+  }
 }
+
+type Identity = Pick<CompileRequest, 'id' | 'name' | 'modes'>;
 
 function settle<T>(resolve: (value: T) => void, reject: (reason: unknown) => void, make: () => T): void {
   try {

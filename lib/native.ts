@@ -39,6 +39,8 @@ export interface NativeCompileOptions {
   imports: readonly NativeImport[];
 }
 
+export type CompileUrgency = 'awaited' | 'background';
+
 export interface NativeDescription {
   /** Bytes and alignments of code, constants, data. */
   sizes: [number, number, number];
@@ -76,12 +78,16 @@ export type NativeRoots = ReadonlyArray<number | bigint | string | undefined>;
 /** One Jit's native half: functions bound to it, not methods (they ignore `this`). */
 export interface NativeJit {
   compile(source: string | Uint8Array, options: NativeCompileOptions): Handle;
-  /** Parse, optimise and generate code on a pool thread; link on this one; then call `done` once. */
   /** Function by function: the first one has what is no function's alone. */
   compileParts(source: string | Uint8Array, options: NativeCompileOptions): Array<[Handle, name: string]>;
+  /**
+   * Copy the source, parse, optimise and generate code on one of the Jit's threads; link on this one; then call `done` once. In the order of
+   * the calls. The process waits for what is 'awaited'.
+   */
   compileAsync(
     source: string | Uint8Array,
     options: NativeCompileOptions,
+    urgency: CompileUrgency,
     done: (error: Error | undefined, handle: Handle) => void,
   ): void;
   /** A name for all later compiles. */
@@ -91,6 +97,13 @@ export interface NativeJit {
    * SIGNATURE; then nothing has changed.
    */
   redirect(from: Handle, symbol: string, to: Handle, toSymbol: string): Handle[];
+  /** Why a code object can't be replaced; undefined if it can. */
+  obstacle(object: Handle): string | undefined;
+  /**
+   * `to`, compiled from the same source and placed, takes over from `from`: callers, entry stubs, definitions. Returns the handles whose
+   * references have changed. `from` can be freed then; if it has constants, not before `to`. Throws STATE; then nothing has changed.
+   */
+  replace(from: Handle, to: Handle): Handle[];
   /** Who calls a host function calls what is at `target` from now on. */
   redirectHost(host: Handle, target: bigint): void;
   /** Whether it runs something before it is freed: destructors, exit handlers. */
@@ -186,6 +199,7 @@ export interface Addon {
       symbols: 'process' | 'none' | readonly string[];
       linker: 'jitlink' | 'runtimedyld';
       verifyMoves: boolean;
+      compileThreads: number;
     },
     makeError: ErrorFactory,
   ): NativeJit;

@@ -4,10 +4,12 @@
  * In: options as users write them. Out: options as native code takes them, with every default filled in. Always true: a bad option is a
  * TypeError or RangeError that names it and its value, before anything has happened.
  */
+import { availableParallelism } from 'node:os';
 import { belongsTo, isCallable, type Callable } from './callable';
 import { address, flag, integerBetween, nonEmptyString, oneOf, optionsObject, show } from './check';
 import { handleIn } from './code-object';
 import type { MoveModes } from './code-object-facts';
+import { tierPolicy, type TierOptions, type TierPolicy } from './collector/tier-policy';
 import type { JitCore } from './core';
 import { HostFunction } from './host-function';
 import type { NativeCompileOptions, NativeImport } from './native';
@@ -42,6 +44,10 @@ export interface JitOptions {
    * keeps all object files and links twice for each move. Default: whether the environment variable NOMAD_VERIFY is 1.
    */
   verifyMoves?: boolean | undefined;
+  /** Threads that `compileAsync` generates code on, 1 to 64: made when there is work for them. Default: as many as the machine has, at most 4. */
+  compileThreads?: number | undefined;
+  /** What collectors of this Jit do unless they are told otherwise: compile fast first, and recompile what lives on. Default false. */
+  tier?: boolean | TierOptions | undefined;
 }
 
 /** Options of `compile`, `compileAsync` and `load`. */
@@ -85,6 +91,8 @@ export interface JitSettings {
   readonly symbols: ProcessSymbols;
   readonly linker: LinkerName;
   readonly verifyMoves: boolean;
+  readonly compileThreads: number;
+  readonly tier: TierPolicy | undefined;
 }
 
 /** A checked call of `compile`. */
@@ -100,6 +108,8 @@ export interface CompileRequest {
 
 const mebibyte = 2 ** 20;
 const arenaGranule = 65536;
+/** More would rather be in the way of the rest of the process. */
+const usualThreads = 4;
 const maximumArenaBytes = 2 ** 31 - arenaGranule;
 const defaultSpaceBytes = { code: 16 * mebibyte, constants: 4 * mebibyte, data: 8 * mebibyte };
 const optLevels = [0, 1, 2, 3] as const;
@@ -117,6 +127,8 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     linker = 'jitlink',
     symbols = 'process',
     verifyMoves,
+    compileThreads = Math.min(availableParallelism(), usualThreads),
+    tier = false,
   } = optionsObject('options', options);
   return {
     arenaBytes: Math.ceil(integerBetween('arenaBytes', arenaBytes, mebibyte, maximumArenaBytes) / arenaGranule) * arenaGranule,
@@ -124,6 +136,8 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     symbols: processSymbols(symbols),
     linker: oneOf('linker', linker, ['jitlink', 'runtimedyld']),
     verifyMoves: flag('verifyMoves', verifyMoves ?? process.env.NOMAD_VERIFY === '1'),
+    compileThreads: integerBetween('compileThreads', compileThreads, 1, 64),
+    tier: tierPolicy(tier),
   };
 }
 

@@ -13,10 +13,10 @@
  *
  * i1 to i32 are an int32 at the start of their 8 bytes, float and double a double, i64 and ptr 8 bytes.
  *
- * For `i32 (i32, ptr)` the source is:
+ * For `i32 (i32, ptr)` the source is this, and once more with a count of calls at the beginning, for who asks for that:
  *
- *   return function (object, entry) {
- *     return function call(a0, a1) {
+ *   return function (object, entry, counter) {
+ *     return counter !== undefined ? ... : function call(a0, a1) {
  *       if (object.state !== 'placed') refuseState(call);
  *       if (arguments.length !== 2) refuseCount(call, arguments.length);
  *       if (typeof a0 !== 'number') refuseArgument(call, 0, a0);
@@ -69,7 +69,9 @@ function source({ parameters, result }: Signature, entryIndex: number): string {
     ...(parameters.includes('ptr') ? ['} finally { if (held.length !== depth) letGo(depth); }'] : []),
   ];
   const body = lines.filter((line) => line !== '').join('\n');
-  return `'use strict';\nreturn function (object, entry) {\nreturn function call(${names.join(', ')}) {\n${body}\n};\n};`;
+  const plain = `function call(${names.join(', ')}) {\n${body}\n}`;
+  const counted = `function call(${names.join(', ')}) {\nif (--counter.left === 0) counter.reached();\n${body}\n}`;
+  return `'use strict';\nreturn function (object, entry, counter) {\nreturn counter === undefined ? ${plain} : ${counted};\n};`;
 }
 
 /** Conditions under which an argument `a` is refused; pointers are checked by `address`. */

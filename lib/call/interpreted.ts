@@ -8,13 +8,14 @@ import type { CodeObject } from '../code-object';
 import type { NativeJit, Signature, ValueKind } from '../native';
 import { addressOf, held, letGo, refuseArgument, refuseCount, refuseState } from './arguments';
 import { convertScalar } from './convert';
-import type { Entrance, EntranceMaker } from './kind';
+import type { CallCounter, Entrance, EntranceMaker } from './kind';
 
 /** Makes entrances through the thunk in style 'values'. */
 export function makeInterpreted(native: NativeJit, { parameters }: Signature, index: number): EntranceMaker {
   const thunk = native.thunk(index, 'values');
-  return (object: CodeObject, entry: number): Entrance => {
+  return (object: CodeObject, entry: number, counter: CallCounter | undefined): Entrance => {
     function call(...values: unknown[]): unknown {
+      if (counter !== undefined && --counter.left === 0) counter.reached();
       if (object.state !== 'placed') refuseState(call);
       if (values.length !== parameters.length) refuseCount(call, values.length);
       const depth = held.length;

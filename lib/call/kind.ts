@@ -13,8 +13,14 @@ import type { Signature } from '../native';
 /** A function that enters code, not yet a callable. */
 export type Entrance = (...values: unknown[]) => unknown;
 
-/** Makes the entrance to the function of `object` that has entry stub `entry`. */
-export type EntranceMaker = (object: CodeObject, entry: number) => Entrance;
+/** Counts calls: at the `left`th from now on `reached` is called, which neither throws nor calls code. */
+export interface CallCounter {
+  left: number;
+  readonly reached: () => void;
+}
+
+/** Makes the entrance to the function of `object` that has entry stub `entry`; with a counter another one, so that others don't pay for it. */
+export type EntranceMaker = (object: CodeObject, entry: number, counter: CallCounter | undefined) => Entrance;
 
 /** One signature in one Jit. */
 export interface CallKind {

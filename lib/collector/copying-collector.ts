@@ -20,29 +20,21 @@ import type { Handle } from '../native';
 import type { CompileOptions } from '../options';
 import { pinsOf, type StackRoot } from '../stack-roots';
 import { Evacuation } from './evacuation';
-import { FixedParts, type Parts } from './fixed-parts';
+import type { FixedParts, Parts } from './fixed-parts';
 import { collectJsGarbage } from './garbage';
-import { Generation } from './generation';
+import type { Generation } from './generation';
+import { makeGenerations } from './generations';
 import { HandleList } from './handle-list';
 import { generationOf, Managed } from './managed';
-import { collectorSizes, type CollectorSizes } from './policy';
-import type { Collection, CollectionKind } from './report';
+import { collectorSizes, type CollectorOptions } from './policy';
+import type { Collection, CollectionKind, CollectorEvents } from './report';
+import { tierPolicy, type TierPolicy } from './tier-policy';
+import type { TierStats } from './tier-report';
+import { Tiers } from './tiers';
 import { isZealous, Zeal } from './zeal';
 
-/** Options of `new CopyingCollector`. Sizes are of one half, in bytes. */
-export interface CollectorOptions {
-  /** Default 256 KiB, or less in a small arena. */
-  nurseryBytes?: number | undefined;
-  /** Default 16 MiB, or less in a small arena. */
-  oldBytes?: number | undefined;
-  /** Collections that a code object survives in the nursery. Default 2. */
-  promoteAfter?: number | undefined;
-  /** Move everything that may move at every host function call, and check everything. Default: whether NOMAD_ZEAL is 1. */
-  zeal?: boolean | undefined;
-}
-
 /** Collects the code objects that are compiled with it. */
-export class CopyingCollector extends EventEmitter<{ collection: [Collection] }> {
+export class CopyingCollector extends EventEmitter<CollectorEvents> {
   readonly #jit: Jit;
   readonly #core: JitCore;
   readonly #managed = new Managed();
@@ -54,6 +46,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
   readonly #roots = new Set<CodeObject>();
   readonly #promoteAfter: number;
   readonly #zeal: Zeal | undefined;
+  readonly #tiers: Tiers | undefined;
   readonly #stop: Array<() => void>;
   #dead: Handle[] = [];
   #count = 0;
@@ -67,20 +60,19 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
   /** Takes its spaces out of the arena. Throws TypeError, RangeError, SpaceFullError, StateError. */
   constructor(jit: Jit, options?: CollectorOptions) {
     super();
-    const { nurseryBytes, oldBytes, promoteAfter = 2, zeal = isZealous() } = optionsObject('options', options);
+    const { nurseryBytes, oldBytes, promoteAfter = 2, zeal = isZealous(), tier } = optionsObject('options', options);
     if (typeof zeal !== 'boolean') throw new TypeError(`zeal must be a boolean, not ${show(zeal)}`);
     const core = coreOf(jit);
     if (core === undefined) throw new TypeError(`a collector needs a Jit, not ${show(jit)}`);
     core.requireLive('CopyingCollector');
-    const sizes = collectorSizes(core, nurseryBytes, oldBytes);
+    const policy = tier === undefined ? core.tiering.policy : tierPolicy(tier);
     this.#promoteAfter = integerBetween('promoteAfter', promoteAfter, 0, 255);
     this.#jit = jit;
     this.#core = core;
-    const { nursery, old, parts } = makeSpaces(core, sizes);
-    this.#nursery = nursery;
-    this.#old = old;
-    this.#parts = parts;
-    this.#evacuation = new Evacuation(core, this.#managed, parts);
+    const generations = makeGenerations(core, collectorSizes(core, nurseryBytes, oldBytes));
+    ({ nursery: this.#nursery, old: this.#old, parts: this.#parts } = generations);
+    this.#evacuation = new Evacuation(core, this.#managed, this.#parts);
+    this.#tiers = policy === undefined ? undefined : this.#makeTiers(policy);
     this.#stop = this.#listen();
     this.#zeal = zeal ? new Zeal(core, () => this.#collectInZeal()) : undefined;
   }
@@ -88,7 +80,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
   /** Compiles, places in the nursery, and manages. Throws what `jit.compile` throws, and SpaceFullError if nothing more can be freed. */
   compile(source: string | Uint8Array, options?: CompileOptions): CodeObject {
     this.#requireLive('compile');
-    const object = this.#jit.compile(source, options);
+    const object = (this.#tiers ?? this.#jit).compile(source, options);
     try {
       return this.adopt(object);
     } catch (error) {
@@ -107,10 +99,14 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     if (object.retain === 'none')
       throw new StateError(`adopt: code object '${object.name}' was compiled with retain: 'none' and can't move`);
     if (this.#isManaged(handle)) return object;
+    return this.#adopt(object, handle, this.#nursery);
+  }
+
+  #adopt(object: CodeObject, handle: Handle, into: Generation): CodeObject {
     const before = object.state === 'placed' ? object.placement : undefined;
     const parts = before === undefined ? this.#partsFor(object, handle) : undefined;
     try {
-      this.#admit(object, handle);
+      this.#admit(object, handle, into);
       moveTo(object, this.#managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1);
     } catch (error) {
       // Where a constructor throws, it is placed.
@@ -142,6 +138,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     oneOf('kind', kind, ['minor', 'major']);
     if (this.#isCollecting) throw new StateError('collect: a collection is under way');
     const report = this.#collectOnce(kind);
+    this.#tiers?.afterCollection();
     this.emit('collection', report);
     return report;
   }
@@ -152,6 +149,21 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
   }
 
   /**
+   * Recompiles it now at the upper level, whatever the policy says; false if that can't be done, has been, or if nobody keeps it alive. It
+   * is a 'tiered' or a 'tier-error' event too. Throws TypeError, PlacementError (another Jit's), StateError (freed).
+   */
+  tierUp(object: CodeObject): Promise<boolean> {
+    this.#requireLive('tierUp');
+    handleIn(this.#core, object, 'tierUp');
+    return this.#tiers?.tierUp(object) ?? Promise.resolve(false);
+  }
+
+  /** What its tiers have and have done; undefined without tiers. */
+  get tierStats(): TierStats | undefined {
+    return this.#tiers?.stats;
+  }
+
+  /**
    * Collects nothing any more, and has no roots; what it managed stays where it is until it is freed, and then its spaces go back to the arena.
    * Does nothing the second time.
    */
@@ -159,6 +171,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     this.#zeal?.stop();
+    this.#tiers?.stop();
     this.#roots.clear();
     for (const stop of this.#stop.splice(0)) stop();
     if (this.#core.isDisposed) return;
@@ -170,6 +183,15 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
   /** As `dispose`. */
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #makeTiers(policy: TierPolicy): Tiers {
+    return new Tiers(this.#jit, this.#core, policy, {
+      isOld: (handle) => this.#isManaged(handle) && generationOf(this.#managed.place[handle] ?? 0) === 1,
+      placeOld: (object) => void this.#adopt(object, handleIn(this.#core, object, 'tier'), this.#old),
+      tiered: (event) => this.emit('tiered', event),
+      failed: (event) => this.emit('tier-error', event),
+    });
   }
 
   #requireLive(what: string): void {
@@ -201,10 +223,10 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
   }
 
   /** Takes room for it. From now on collections move it, which is before its constructors run. */
-  #admit(object: CodeObject, handle: Handle): void {
+  #admit(object: CodeObject, handle: Handle, into: Generation): void {
     const bytes = bytesOf(object, 'code');
     const alignment = alignmentOf(object, 'code');
-    const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#roomFor(object, bytes, alignment);
+    const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#roomFor(object, bytes, alignment, into);
     const managed = this.#managed;
     managed.admit(handle);
     managed.offset[handle] = offset;
@@ -241,6 +263,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
   }
 
   #noteFreed(handle: Handle): void {
+    this.#tiers?.forget(handle);
     const bytes = this.#forget(handle);
     if (bytes === undefined) return;
     this.#freed++;
@@ -258,14 +281,14 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     }
   }
 
-  /** Room for new code: in the nursery, else in the old generation; first as they are, then after a minor and after a major collection. */
-  #roomFor(object: CodeObject, bytes: number, alignment: number): [Generation, number] {
-    const isSmall = bytes <= this.#nursery.bytes / 2;
+  /** Room for new code: where it is to go, else in the old generation; first as they are, then after a minor and after a major collection. */
+  #roomFor(object: CodeObject, bytes: number, alignment: number, into: Generation): [Generation, number] {
+    const isYoung = into === this.#nursery && bytes <= this.#nursery.bytes / 2;
     const found =
-      this.#roomIn(this.#nursery, bytes, alignment) ??
-      (isSmall && this.#collectAlone('minor') ? this.#roomIn(this.#nursery, bytes, alignment) : undefined) ??
+      this.#roomIn(into, bytes, alignment) ??
+      (isYoung && this.#collectAlone('minor') ? this.#roomIn(into, bytes, alignment) : undefined) ??
       this.#roomIn(this.#old, bytes, alignment) ??
-      (this.#collectAlone('major') ? this.#roomIn(this.#nursery, bytes, alignment) : undefined) ??
+      (this.#collectAlone('major') ? this.#roomIn(into, bytes, alignment) : undefined) ??
       this.#roomIn(this.#old, bytes, alignment);
     if (found !== undefined) return found;
     const { largestFreeBytes } = this.#old.free;
@@ -308,11 +331,11 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
 
   #collect(kind: CollectionKind): Collection {
     const start = performance.now();
-    const fragmentationBefore = fragmentationOf(this.#old);
+    const fragmentationBefore = this.#old.fragmentation;
     if (kind === 'major') this.#old.prepareFlip();
     const { isDead } = this.#managed;
     const dead = this.#dead.filter((handle) => isDead[handle] === 1); // others were freed, and their handles may have new owners
-    this.#dead = dead.length === 0 ? [] : this.#core.freeMany(dead).filter((handle) => this.#isManaged(handle));
+    this.#dead = this.#core.freeMany(dead).filter((handle) => this.#isManaged(handle));
     const pins = new Set(this.#core.native.pins());
     const { moved, promoted, bytes, relocations } = this.#evacuate(kind, pins);
     const pinned = this.#countPinned(kind, pins);
@@ -320,7 +343,7 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
       ...{ kind, moved, promoted, freed: this.#freed, pinned, movedBytes: bytes, freedBytes: this.#freedBytes, relocations },
       pauseMilliseconds: performance.now() - start,
       ...{ liveObjects: this.#count, liveBytes: this.#liveBytes, fragmentationBefore },
-      fragmentationAfter: fragmentationOf(this.#old),
+      fragmentationAfter: this.#old.fragmentation,
     };
     this.#freed = 0;
     this.#freedBytes = 0;
@@ -373,25 +396,4 @@ export class CopyingCollector extends EventEmitter<{ collection: [Collection] }>
     for (const { base, limit } of [this.#nursery.inactive, this.#old.inactive]) native.poison(base, limit);
     native.verify();
   }
-}
-
-/** Takes all spaces out of the arena, or none. */
-function makeSpaces(core: JitCore, sizes: CollectorSizes): { nursery: Generation; old: Generation; parts: FixedParts } {
-  const made: Array<{ dispose(): void }> = [];
-  const noted = <T extends { dispose(): void }>(part: T): T => (made.push(part), part);
-  try {
-    return {
-      nursery: noted(new Generation(core, 0, sizes.nurseryBytes)),
-      old: noted(new Generation(core, 1, sizes.oldBytes)),
-      parts: noted(new FixedParts(core, sizes.fixed)),
-    };
-  } catch (error) {
-    for (const part of made) part.dispose();
-    throw error;
-  }
-}
-
-function fragmentationOf(generation: Generation): number {
-  const { freeBytes, largestFreeBytes } = generation.free;
-  return freeBytes === 0 ? 0 : 1 - largestFreeBytes / freeBytes;
 }

@@ -103,6 +103,12 @@ export class Generation {
     return { freeBytes: sizes.reduce((a, b) => a + b, 0), largestFreeBytes: Math.max(0, ...sizes) };
   }
 
+  /** Of the free bytes, the part outside of the largest block: 0 to 1. */
+  get fragmentation(): number {
+    const { freeBytes, largestFreeBytes } = this.free;
+    return freeBytes === 0 ? 0 : 1 - largestFreeBytes / freeBytes;
+  }
+
   /** The range of the half that is not active, as offsets in the arena's code range. */
   get inactive(): Extent {
     const { base } = this.#halves[this.#active === 0 ? 1 : 0];

@@ -1,9 +1,24 @@
 /**
- * How much of the arena a collector takes.
+ * What users want of a collector, and how much of the arena it takes.
  */
 import { integerBetween } from '../check';
 import type { JitCore } from '../core';
 import { perSegment, type PerSegment } from '../segments';
+import type { TierOptions } from './tier-policy';
+
+/** Options of `new CopyingCollector`. Sizes are of one half, in bytes. */
+export interface CollectorOptions {
+  /** Default 256 KiB, or less in a small arena. */
+  nurseryBytes?: number | undefined;
+  /** Default 16 MiB, or less in a small arena. */
+  oldBytes?: number | undefined;
+  /** Collections that a code object survives in the nursery. Default 2. */
+  promoteAfter?: number | undefined;
+  /** Move everything that may move at every host function call, and check everything. Default: whether NOMAD_ZEAL is 1. */
+  zeal?: boolean | undefined;
+  /** Compile at O0, and recompile in the background what is promoted or hot. Default: the Jit's option of that name. */
+  tier?: boolean | TierOptions | undefined;
+}
 
 const pageBytes = 4096;
 const mebibyte = 2 ** 20;

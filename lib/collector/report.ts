@@ -1,6 +1,7 @@
 /**
- * What a collection did.
+ * What a collection did, and what a collector tells.
  */
+import type { Tiered, TierFailure } from './tier-report';
 
 /** 'minor' looks at the nursery only, 'major' at everything. */
 export type CollectionKind = 'minor' | 'major';
@@ -26,4 +27,11 @@ export interface Collection {
   /** Of the old generation's free code space, the part outside of the largest block: 0 to 1. */
   readonly fragmentationBefore: number;
   readonly fragmentationAfter: number;
+}
+
+/** A collector's events. */
+export interface CollectorEvents {
+  collection: [Collection];
+  tiered: [Tiered];
+  'tier-error': [TierFailure];
 }

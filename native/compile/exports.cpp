@@ -5,6 +5,7 @@
 
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
+#include "llvm/Transforms/Utils/GlobalStatus.h"
 
 using namespace nomad;
 using namespace llvm;
@@ -69,6 +70,14 @@ void addAlias(const GlobalAlias &alias, Exports &exports) {
     exports.globals.push_back(exportOf(*global, alias.getName(), alias.getValueType()));
 }
 
+// Constants of which a copy is another one to somebody.
+bool isToldApart(const GlobalVariable &global) {
+  if (!global.isConstant() || global.isDeclaration() || global.hasGlobalUnnamedAddr() || global.getName().starts_with("llvm."))
+    return false;
+  GlobalStatus status;
+  return GlobalStatus::analyzeGlobal(&global, status) || status.IsCompared;
+}
+
 bool isCalled(const Function &function) {
   return any_of(function.uses(), [](const Use &use) {
     const auto *call = dyn_cast<CallBase>(use.getUser());
@@ -111,4 +120,9 @@ std::vector<DeclaredFunction> nomad::declaredFunctions(const llvm::Module &ir) {
     declared.push_back({name.str(), typeText(function.getFunctionType())});
   }
   return declared;
+}
+
+bool nomad::isUnique(const llvm::Module &ir) {
+  return any_of(ir.globals(), isToldApart) ||
+         any_of(ir, [](const Function &function) { return isExported(function) && function.isDiscardableIfUnused(); });
 }

@@ -46,6 +46,8 @@ struct Exports {
   bool keepsCodeAddresses = false;
   /// Labels' addresses may be in memory that a move does not know.
   bool storesLabels = false;
+  /// See `isUnique`.
+  bool isUnique = false;
   /// See `declaredFunctions`.
   std::vector<DeclaredFunction> declared;
 };
@@ -59,5 +61,10 @@ Exports exportsOf(const llvm::Module &ir);
 /// Those that are called under their names. Not those that may be of any type: declared with variable arguments (what C makes of
 /// `int f()`), or declared only to take their addresses. Asked before anything is optimised, which calls others.
 std::vector<DeclaredFunction> declaredFunctions(const llvm::Module &ir);
+
+/// Whether another compile of the module could not take its place: code may compare addresses of its constants with addresses
+/// that it has kept; or it has functions that an optimiser may drop, and others may use. Asked before anything is optimised, as
+/// it is to be the same at all levels.
+bool isUnique(const llvm::Module &ir);
 
 } // namespace nomad

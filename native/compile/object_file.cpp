@@ -45,12 +45,14 @@ struct Job {
       return error;
     dropUnknownTargetNames(*module.ir, pipeline->machine());
     std::vector<DeclaredFunction> declared = declaredFunctions(*module.ir);
+    bool unique = isUnique(*module.ir);
     lowerIFuncs(*module.ir);
     pipeline->optimise(*module.ir);
     if (Error error = makeMovable(*module.ir, pipeline->machine(), request.moves, request.granularity))
       return error;
     exports = exportsOf(*module.ir);
     exports.declared = std::move(declared);
+    exports.isUnique = unique;
     if (Error error = pipeline->generate(*module.ir).moveInto(bytes))
       return error;
     return module.diagnostics->empty() ? checkObject(StringRef(bytes.data(), bytes.size()), *module.ir) : Error::success();

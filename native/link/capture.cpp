@@ -140,6 +140,7 @@ CodeObject Capture::take(std::unique_ptr<MemoryBuffer> object) {
   object_.relocations = RelocationTable::encode(std::move(relocations_));
   object_.keepsCodeAddresses = exports_.keepsCodeAddresses;
   object_.storesLabels = exports_.storesLabels;
+  object_.isUnique = exports_.isUnique;
   if (const Segment &code = object_.segment(SegmentKind::Code); code.exists())
     object_.image->jumpTargets = jumpTargets_.behindCalls(code.range(), bytes(SegmentKind::Code));
   if (!imports_.references().empty())

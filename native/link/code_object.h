@@ -152,6 +152,7 @@ struct alignas(64) CodeObject {
   bool keepsCodeAddresses : 1 = false; // it may have addresses in code elsewhere than in return slots
   bool sharesData : 1 = false;         // others may refer to its constants and data
   bool storesLabels : 1 = false;       // and in memory that nobody knows: its code can't move
+  bool isUnique : 1 = false;           // another compile of its source can't take its place
   Offset unwind = noOffset;            // of its unwind records, in code
   std::uint32_t unwindSlot = noOffset; // see unwind.h
   llvm::SmallVector<EntryUse, 1> entries;

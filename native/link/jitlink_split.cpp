@@ -78,6 +78,7 @@ void JITLinkSplitCapture::makeCaptures() {
   for (Exports &each : exports) {
     each.keepsCodeAddresses = all.keepsCodeAddresses;
     each.storesLabels = all.storesLabels;
+    each.isUnique = true; // a function alone can't be compiled again
   }
   for (ExportedFunction &function : all.functions)
     exports[partOf(function.name)].functions.push_back(std::move(function));

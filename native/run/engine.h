@@ -139,6 +139,11 @@ public:
   /// Who calls `from` calls `to` from now on. Returns the code objects whose references have changed. Errors: State, Signature,
   /// UnresolvedSymbol; then nothing has changed.
   llvm::Expected<std::vector<Handle>> redirect(const FunctionPlace &from, const FunctionPlace &to);
+  /// Errors: State, if what a code object has can't pass to another that is compiled from the same source.
+  llvm::Error checkReplaceable(Handle handle);
+  /// `to` takes over from `from`: its callers, its entry stubs, what it is defined as. Both are placed. Returns the callers.
+  /// `from` lives as long as `to` if it has constants, and can be freed otherwise. Errors: State; then nothing has changed.
+  llvm::Expected<std::vector<Handle>> replace(Handle from, Handle to);
   /// Who calls this host function calls what is at `target`.
   llvm::Error redirectHost(Handle handle, Address target);
 
@@ -201,6 +206,10 @@ private:
   bool hasUnknownFrames() const;
   llvm::Error checkRedirect(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to,
                             const FunctionPlace &fromPlace, const FunctionPlace &toPlace);
+  llvm::Error checkReplace(Handle from, Handle to);
+  llvm::Expected<std::map<Offset, Offset>> matchFunctions(Handle from, Handle to);
+  void takeCaller(const WriteScope &scope, Handle caller, Handle from, Handle to, const std::map<Offset, Offset> &matches);
+  void takeEntries(CodeObject &from, CodeObject &to, const std::map<Offset, Offset> &matches);
   const Forward *forwardOf(const CodeObject &object, Offset offset) const;
   bool redirectCalls(const WriteScope &scope, Handle caller, Handle from, Offset function, Handle to, Address target);
   std::uint32_t addReference(Handle from, Handle to);

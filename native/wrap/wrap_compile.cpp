@@ -1,4 +1,4 @@
-// compile, compileParts, compileAsync, define, redirect, redirectHost.
+// compile, compileParts, compileAsync, define, redirect, obstacle, replace, redirectHost.
 #include "wrap/call.h"
 
 using namespace nomad;
@@ -72,15 +72,35 @@ Result define(Call &call) {
   return call.js.undefined();
 }
 
+napi_value handles(const Js &js, ArrayRef<Handle> list) {
+  napi_value result = js.array(list.size());
+  for (size_t i = 0; i < list.size(); ++i)
+    js.setElement(result, i, js.number(list[i]));
+  return result;
+}
+
 // redirect(from, symbol, to, symbol): handles of the code objects whose references have changed.
 Result redirect(Call &call) {
   auto changed = call.engine().redirect({call.uint32(0), call.text(1)}, {call.uint32(2), call.text(3)});
   if (!changed)
     return changed.takeError();
-  napi_value result = call.js.array(changed->size());
-  for (size_t i = 0; i < changed->size(); ++i)
-    call.js.setElement(result, i, call.js.number((*changed)[i]));
-  return result;
+  return handles(call.js, *changed);
+}
+
+// Why it can't be replaced, or undefined.
+Result obstacle(Call &call) {
+  Error error = call.engine().checkReplaceable(call.uint32(0));
+  return error ? call.js.text(toString(std::move(error))) : call.js.undefined();
+}
+
+// replace(from, to): handles of the code objects whose references have changed.
+Result replace(Call &call) {
+  auto changed = call.engine().replace(call.uint32(0), call.uint32(1));
+  if (!changed)
+    return changed.takeError();
+  if (auto &compiler = call.jit().asyncCompiler)
+    compiler->replace(call.uint32(0), call.uint32(1));
+  return handles(call.js, *changed);
 }
 
 Result redirectHost(Call &call) {
@@ -89,76 +109,14 @@ Result redirectHost(Call &call) {
   return call.js.undefined();
 }
 
-// ---- compileAsync ----
-
-// One compilation: code generation on a pool thread, which touches nothing of the Jit but its target machines; the rest here.
-struct Work {
-  std::shared_ptr<Jit> jit;
-  std::shared_ptr<TargetMachinePool> machines;
-  std::string source;
-  CompileOptions options;
-  std::optional<Expected<ObjectFile>> object;
-  napi_ref done = nullptr;
-  napi_async_work handle = nullptr;
-};
-
-void generate(napi_env, void *data) {
-  auto &work = *static_cast<Work *>(data);
-  work.object.emplace(compileSource(work.source, {work.options.name, work.options.level, work.options.moves}, *work.machines));
-}
-
-Expected<Handle> linkResult(Work &work) {
-  if (!work.object) // cancelled before it began: the environment ends
-    return fail(ErrorCode::State, "the compilation was cancelled");
-  if (!*work.object)
-    return work.object->takeError();
-  if (!work.jit->engine) {
-    return fail(ErrorCode::State, "the Jit is disposed");
-  }
-  return work.jit->engine->link(std::move(**work.object), work.options);
-}
-
-void callDone(const Js &js, Work &work) {
-  napi_value done = nullptr, ignored = nullptr;
-  js.check(napi_get_reference_value(js.env, work.done, &done));
-  auto handle = linkResult(work);
-  napi_value error = handle ? js.undefined() : makeError(js, *work.jit, handle.takeError());
-  napi_value arguments[] = {error ? error : js.undefined(), js.number(handle ? *handle : 0)};
-  js.check(napi_call_function(js.env, js.undefined(), done, 2, arguments, &ignored));
-}
-
-void complete(napi_env env, napi_status status, void *data) {
-  std::unique_ptr<Work> work(static_cast<Work *>(data));
-  if (status == napi_ok)
-    callDone(Js{env}, *work);
-  else if (work->object && !*work->object)
-    consumeError(work->object->takeError());
-  napi_delete_reference(env, work->done);
-  napi_delete_async_work(env, work->handle);
-}
-
-std::shared_ptr<Jit> share(napi_env env, Jit &jit) {
-  void *environment = nullptr;
-  napi_get_instance_data(env, &environment);
-  for (const std::shared_ptr<Jit> &each : static_cast<Environment *>(environment)->jits)
-    if (each.get() == &jit)
-      return each;
-  return nullptr;
-}
-
+// compileAsync(source, options, urgency, done)
 Result compileAsync(Call &call) {
-  const Js &js = call.js;
-  auto work = std::make_unique<Work>();
-  work->jit = share(js.env, call.jit());
-  work->machines = call.engine().machines();
-  work->source = readSource(js, call.argument(0));
-  work->options = readOptions(js, call.argument(1));
-  js.check(napi_create_reference(js.env, call.argument(2), 1, &work->done));
-  napi_value name = js.text("nomad-jit compile");
-  js.check(napi_create_async_work(js.env, nullptr, name, generate, complete, work.get(), &work->handle));
-  js.check(napi_queue_async_work(js.env, work->handle));
-  (void)work.release(); // complete() takes it back
-  return js.undefined();
+  auto &compiler = call.jit().asyncCompiler;
+  if (!compiler)
+    compiler = std::make_unique<AsyncCompiler>(call.jit(), call.jit().compileThreads);
+  auto urgency = call.text(2) == "background" ? AsyncCompiler::Urgency::Background : AsyncCompiler::Urgency::Awaited;
+  compiler->add(readSource(call.js, call.argument(0)), readOptions(call.js, call.argument(1)), call.argument(3), urgency);
+  return call.js.undefined();
 }
 
 } // namespace
@@ -169,5 +127,7 @@ void nomad::wrap::addCompile(const Js &js, napi_value target, Jit &jit) {
   bind<compileAsync>(js, target, "compileAsync", jit);
   bind<define>(js, target, "define", jit);
   bind<redirect>(js, target, "redirect", jit);
+  bind<obstacle>(js, target, "obstacle", jit);
+  bind<replace>(js, target, "replace", jit);
   bind<redirectHost>(js, target, "redirectHost", jit);
 }

@@ -31,7 +31,20 @@ Environment *environmentOf(napi_env env) {
   return static_cast<Environment *>(data);
 }
 
+void retireCompiler(Jit &jit) {
+  Environment *environment = environmentOf(jit.env);
+  if (jit.asyncCompiler)
+    jit.asyncCompiler->cancel();
+  if (environment) {
+    std::erase_if(environment->retired, [](auto &compiler) { return compiler->isIdle(); });
+    if (jit.asyncCompiler && !jit.asyncCompiler->isIdle())
+      environment->retired.push_back(std::move(jit.asyncCompiler));
+  }
+  jit.asyncCompiler.reset();
+}
+
 void releaseJit(Jit &jit) {
+  retireCompiler(jit);
   jit.engine.reset();
   if (jit.errorFactory)
     napi_delete_reference(jit.env, std::exchange(jit.errorFactory, nullptr));
@@ -50,6 +63,7 @@ void finalizeJit(napi_env env, void *data, void *) {
 Result dispose(Call &call) {
   if (call.engine().isRunning())
     return fail(ErrorCode::State, "dispose: code of the Jit is running");
+  retireCompiler(call.jit());
   call.jit().engine.reset();
   return call.js.undefined();
 }
@@ -132,6 +146,7 @@ napi_value nomad::wrap::createJit(napi_env env, napi_callback_info info) {
   js.check(napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr));
   auto jit = std::make_shared<Jit>();
   jit->env = env;
+  jit->compileThreads = js.uint32(js.get(arguments[0], "compileThreads"));
   js.check(napi_create_reference(env, arguments[1], 1, &jit->errorFactory));
   auto engine = Engine::create(readOptions(js, arguments[0]));
   if (!engine) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "run/engine.h"
+#include "wrap/async_compiler.h"
 #include "wrap/js_host.h"
 
 #include <memory>
@@ -9,8 +10,7 @@
 
 namespace nomad::wrap {
 
-/// What those functions are bound to. Lives until the object is collected or its environment ends, whichever is first (I15);
-/// compilations on other threads share what they need of it.
+/// What those functions are bound to. Lives until the object is collected or its environment ends, whichever is first (I15).
 struct Jit {
   napi_env env;
   std::unique_ptr<Engine> engine; // null after dispose
@@ -18,11 +18,15 @@ struct Jit {
   napi_ref block = nullptr; // keeps the argument block
   void *blockData = nullptr;
   JsHost host{*this};
+  unsigned compileThreads = 1;
+  std::unique_ptr<AsyncCompiler> asyncCompiler; // null before the first compileAsync, and after dispose
 };
 
 /// All Jits of an environment.
 struct Environment {
   std::set<std::shared_ptr<Jit>> jits;
+  /// Of Jits that are gone, with threads that are still at work; nobody waits for those before the environment ends.
+  std::vector<std::unique_ptr<AsyncCompiler>> retired;
 };
 
 /// createJit(options, makeError): the one function that is not bound to a Jit.

@@ -60,6 +60,8 @@ Result release(Call &call) {
     return error;
   if (host)
     call.jit().host.remove(*host);
+  if (auto &compiler = call.jit().asyncCompiler)
+    compiler->forget(handle);
   return nullptr;
 }
 

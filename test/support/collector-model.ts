@@ -13,9 +13,11 @@ import {
   type Callable,
   type CodeObject,
   type CodeSpace,
+  type CollectorOptions,
   type HostFunction,
 } from 'nomad-jit';
 import { coreOf } from '../../lib/core';
+import { settleTiers } from './collectors';
 import { collectGarbage } from './jits';
 import { calling } from './programs';
 
@@ -56,12 +58,13 @@ export class ModelledProgram {
   #depth = 0;
   #mayStop = false;
 
-  constructor(random: (limit: number) => number) {
+  constructor(random: (limit: number) => number, options: CollectorOptions = {}) {
     this.#random = random;
-    this.collector = new CopyingCollector(this.jit, { nurseryBytes: 16384, oldBytes: 65536 });
+    this.collector = new CopyingCollector(this.jit, { nurseryBytes: 16384, oldBytes: 65536, ...options });
     this.#space = this.jit.createSpace({ codeBytes: slots * slotBytes });
     this.#visit = hostFunction('i32 (i32)', (x: number) => this.#visited(x));
     this.collector.on('collection', () => this.#verify());
+    this.collector.on('tiered', () => this.#verify()); // what is recompiled has another place, whoever has chosen that
   }
 
   /** One random operation. */
@@ -79,6 +82,7 @@ export class ModelledProgram {
 
   /** After V8 has found out: who must be alive is, and nobody else. */
   async check(): Promise<void> {
+    await settleTiers(this.collector);
     await collectGarbage(4);
     this.#collect('major');
     const alive = this.#alive();

@@ -33,6 +33,12 @@ export function verify(jit: Jit): void {
   coreOf(jit)!.native.verify();
 }
 
+/** Lets what is queued be recompiled, and what that has replaced be freed. */
+export async function settleTiers(collector: CopyingCollector): Promise<void> {
+  do await new Promise((resolve) => setImmediate(resolve));
+  while ((collector.tierStats?.compiling ?? 0) > 0);
+}
+
 /** Expects that records agree, that no code overlaps, and that what is held is alive. */
 export function expectSound(jit: Jit, held: readonly CodeObject[]): void {
   verify(jit);

@@ -1,0 +1,30 @@
+/**
+ * One code object's code in place of another's.
+ *
+ * In: a code object, and a fresh one compiled from the same source. Out: the first one with the native half of the second. Always true: after an
+ * error both are what they were.
+ */
+import { handleIn, markFreed, replaceHandle, type CodeObject } from '../code-object';
+import type { JitCore } from '../core';
+import { referencesOf, refreshReferences } from '../references';
+
+/** Whether native code can exchange it without losing state. */
+export function isReplaceable(core: JitCore, object: CodeObject): boolean {
+  return !object.isFrozen && core.native.obstacle(handleIn(core, object, 'tier')) === undefined;
+}
+
+/** `faster` is freed to all appearances; what it was is `object` now. Throws StateError. */
+export function replaceObject(core: JitCore, object: CodeObject, faster: CodeObject): void {
+  const { native, objects } = core;
+  const [from, to] = [handleIn(core, object, 'tier'), handleIn(core, faster, 'tier')];
+  const outdated = referencesOf(core, from);
+  const changed = native.replace(from, to);
+  // What its frames call must live until they are gone, of which nobody else may know now.
+  if (native.isRunning()) queueMicrotask(() => outdated);
+  objects.delete(from);
+  objects.add(to, object);
+  replaceHandle(object, to, referencesOf(core, to));
+  markFreed(faster);
+  refreshReferences(core, changed);
+  core.outdated.add(from, to);
+}

@@ -1,0 +1,130 @@
+// Tiers: a code object takes over from another that was compiled from the same source.
+//
+// More than a redirection of each function: callers' references, entry stubs and definitions pass to the new one, so that nothing
+// leads to the old one any more and it can be freed as soon as none of its frames is left. What is stored of it stays true: entry
+// stubs keep their addresses, and its constants, which C code may have stored the addresses of, live as long as the new one.
+#include "run/engine.h"
+
+#include "base/error.h"
+#include "memory/write_scope.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+const char *obstacle(const CodeObject &object) {
+  if (object.segment(SegmentKind::Data).exists())
+    return "it has data of its own";
+  if (object.teardown || (object.image && object.image->initializer != noOffset))
+    return "it has constructors, destructors or exit handlers";
+  if (object.storesLabels)
+    return "addresses in its code are stored where nobody knows";
+  if (object.isUnique)
+    return "it may compare addresses of its constants, or has functions that need not be there";
+  // Before the first placement nobody else has asked for one. Two versions would have two addresses for one function.
+  if (object.image && !object.entries.empty())
+    return "it takes the addresses of its own functions";
+  if (object.links && !object.links->forwards.empty())
+    return "its functions have been redirected";
+  return object.retain == Retain::Relocations ? nullptr : "it keeps no relocations";
+}
+
+} // namespace
+
+Error Engine::checkReplaceable(Handle handle) {
+  auto found = object(handle);
+  if (!found)
+    return found.takeError();
+  const char *why = found->isEnding                 ? "it is being freed"
+                    : hostIndices_.contains(handle) ? "it is a host function"
+                                                    : obstacle(*found);
+  return why ? fail(ErrorCode::State, "code object " + Twine(quoted(*found)) + " can't be replaced: " + why) : Error::success();
+}
+
+// Exported functions of both, by their offsets in code.
+Expected<std::map<Offset, Offset>> Engine::matchFunctions(Handle from, Handle to) {
+  std::map<Offset, Offset> matches;
+  std::string missing;
+  objects_[from].symbols.everyFunction([&](const FunctionSymbol &old) {
+    auto found = objects_[to].symbols.function(old.name);
+    bool isSame = found && types_.signature(found->signature).text == types_.signature(old.signature).text;
+    if (!isSame || matches.try_emplace(old.place.offset, found->place.offset).first->second != found->place.offset)
+      missing = old.name.str();
+  });
+  if (!missing.empty())
+    return fail(ErrorCode::State,
+                "code object " + Twine(quoted(objects_[from])) + " can't be replaced: the new one has another '" + missing + "'");
+  return matches;
+}
+
+Error Engine::checkReplace(Handle from, Handle to) {
+  for (Handle handle : {from, to})
+    if (Error error = checkReplaceable(handle))
+      return error;
+  const CodeObject &successor = objects_[to];
+  if (objects_[from].state != State::Placed || successor.state != State::Placed)
+    return fail(ErrorCode::State, "replace: code object " + Twine(quoted(successor)) + " is not placed");
+  if (from == to || !successor.entries.empty() || (successor.links && !successor.links->dependents.empty()))
+    return fail(ErrorCode::State, "replace: code object " + Twine(quoted(successor)) + " is in use already");
+  return Error::success();
+}
+
+Expected<std::vector<Handle>> Engine::replace(Handle from, Handle to) {
+  if (Error error = checkReplace(from, to))
+    return error;
+  auto matches = matchFunctions(from, to);
+  if (!matches)
+    return matches.takeError();
+  std::vector<Handle> callers;
+  if (const auto &links = objects_[from].links)
+    for (auto &[caller, reference] : links->dependents)
+      if (caller != from)
+        callers.push_back(caller);
+  WriteScope scope(*arena_);
+  for (Handle caller : callers)
+    takeCaller(scope, caller, from, to, *matches);
+  takeEntries(objects_[from], objects_[to], *matches);
+  for (auto &[name, definition] : definitions_)
+    if (definition.object == from)
+      definition.object = to;
+  objects_[to].isDefinition |= std::exchange(objects_[from].isDefinition, false);
+  if (objects_[from].segment(SegmentKind::Constants).exists())
+    addReference(to, from);
+  return callers;
+}
+
+// The reference keeps its index, so redirectCalls finds the new one where the old one was.
+void Engine::takeCaller(const WriteScope &scope, Handle caller, Handle from, Handle to, const std::map<Offset, Offset> &matches) {
+  Links &links = objects_[caller].ensureLinks();
+  auto &dependents = objects_[from].links->dependents;
+  std::uint32_t index = dependents[caller];
+  auto kept = kept_.find(caller);
+  std::vector<ImportedName> imports = kept == kept_.end() ? std::vector<ImportedName>() : kept->second->imports;
+  links.references[index] = to;
+  objects_[to].ensureLinks().dependents[caller] = index;
+  for (auto [old, now] : matches)
+    redirectCalls(scope, caller, from, old, to, objects_[to].segment(SegmentKind::Code).base + now);
+  for (size_t i = 0; i < imports.size(); ++i) // one by one, above, an old offset may be another's new one
+    if (imports[i].kind == ImportedName::Kind::Function && imports[i].reference == index)
+      kept->second->imports[i].offset = matches.at(imports[i].offset);
+  for (Forward &forward : links.forwards)
+    if (forward.object == from)
+      forward = {forward.from, to, matches.at(forward.to)};
+  dependents.erase(caller);
+}
+
+// Stubs of other places than functions stay: setjmp has made them, and a frame may still be left through them.
+void Engine::takeEntries(CodeObject &from, CodeObject &to, const std::map<Offset, Offset> &matches) {
+  Address code = to.segment(SegmentKind::Code).base;
+  erase_if(from.entries, [&](const EntryUse &entry) {
+    auto match = matches.find(entry.offset);
+    if (match == matches.end())
+      return false;
+    to.entries.push_back({entry.index, match->second});
+    entries_.redirect(entry.index, code + match->second);
+    return true;
+  });
+}
