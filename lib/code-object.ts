@@ -68,8 +68,6 @@ export let stageMove: (
 ) => void;
 /** Places or relocates at offsets in the arena's ranges, which have been taken; -1: stays, or has no such segment. Throws what `place` throws. */
 export let moveTo: (object: CodeObject, code: number, constants: number, data: number) => void;
-/** Checks a first placement of a batch and writes it as four numbers at `out[index]`. */
-export let stagePlacement: (core: JitCore, object: CodeObject, at: Placement, out: Int32Array, index: number) => void;
 /** Notes that it is placed. */
 export let markPlaced: (object: CodeObject) => void;
 /** Notes what its code refers to now. */
@@ -117,12 +115,6 @@ export class CodeObject {
           object.#status = statusOf(object.#status, 'placed');
         throw error;
       }
-    };
-    stagePlacement = (core, object, at, out, index) => {
-      out[index] = CodeObject.#handleIn(core, object, 'place');
-      const ranges = core.rangesFor(at);
-      for (const [i, name] of segmentNames.entries())
-        out[index + 1 + i] = at[name] === undefined ? -1 : offsetOf(object, name, at[name], ranges);
     };
     markPlaced = (object) => {
       object.#status = statusOf(object.#status, 'placed');

@@ -19,20 +19,22 @@ export class CompileResult implements Iterable<CodeObject> {
   /** The rest of the module first, then its functions. Who keeps this keeps them all alive. */
   readonly objects: readonly CodeObject[];
   readonly #place: PlaceAll;
+  readonly #rest: CodeObject;
   readonly #owners = new Map<string, CodeObject>();
 
   /** Made by `jit.compile`. */
-  constructor(name: string, objects: readonly CodeObject[], place: PlaceAll) {
+  constructor(name: string, objects: readonly [CodeObject, ...CodeObject[]], place: PlaceAll) {
     this.name = name;
     this.objects = Object.freeze([...objects]);
     this.#place = place;
+    this.#rest = objects[0];
     for (const object of objects)
       for (const exported of [...object.functions.keys(), ...object.globals.keys()]) this.#owners.set(exported, object);
   }
 
   /** What is no function's alone: global variables, constants that several functions use, and functions that can't be apart from those. */
   get rest(): CodeObject {
-    return this.objects[0]!;
+    return this.#rest;
   }
 
   /** The code object that has an exported function or global, or undefined. */

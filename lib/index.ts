@@ -4,6 +4,7 @@
 export { isCallable, type AnyFunction, type Callable, type CallableProperties } from './callable';
 export { CodeObject } from './code-object';
 export type { CodeObjectState } from './code-object-facts';
+export { CompileResult } from './compile-result';
 export { CopyingCollector } from './collector/copying-collector';
 export type { CollectorOptions } from './collector/policy';
 export type { Collection, CollectionKind, CollectorEvents } from './collector/report';
@@ -30,7 +31,16 @@ export { hostFunction, HostFunction, type HostCallback } from './host-function';
 export { Jit, type JitStats } from './jit';
 export type { Move, MoveReport } from './move-batch';
 export type { ValueKind } from './native';
-export type { CompileOptions, Importable, JitOptions, OptLevel, ProcessSymbols, SpaceOptions } from './options';
+export type {
+  CompileOptions,
+  Importable,
+  JitOptions,
+  LinkerName,
+  OptLevel,
+  PartsOptions,
+  ProcessSymbols,
+  SpaceOptions,
+} from './options';
 export type { PerSegment, Placement, SegmentName } from './segments';
 export { granuleBytes, type Allocator } from './space/allocator';
 export type { StackRoot, StackRoots } from './stack-roots';

@@ -300,7 +300,7 @@ export class Jit {
     const place = (list: readonly CodeObject[], space: CodeSpace): void => placeAll(this.#core, list, space);
     return new CompileResult(
       request.native.name,
-      parts.map(([, object]) => object),
+      parts.map(([, object]) => object) as [CodeObject, ...CodeObject[]], // the rest of the module is always there
       place,
     );
   }

@@ -1,33 +1,58 @@
 /**
  * The first placement of code objects that refer to each other.
  *
- * In: unplaced code objects, a space. Out: they are placed. Always true: all are or none is, and then nothing of the space is reserved.
+ * In: unplaced code objects, a space or offsets. Out: they are placed. Always true: all are or none is, and then nothing is reserved for them.
  */
-import { markPlaced, stagePlacement, type CodeObject } from './code-object';
+import { handleIn, markPlaced, type CodeObject } from './code-object';
 import type { JitCore } from './core';
-import type { Placement } from './segments';
+import { offsetOf } from './placement-offsets';
+import { segmentNames, type Placement } from './segments';
 import type { CodeSpace } from './space/space';
 
 const moveLength = 4;
 
-/** Throws SpaceFullError, PlacementError, StateError; what constructors throw is thrown too: then all are placed. */
-export function placeAll(core: JitCore, objects: readonly CodeObject[], space: CodeSpace): void {
-  const reserved: Array<[CodeObject, Placement]> = [];
-  const isPlaced = (): boolean =>
-    reserved.some(([object]) => core.native.describe(handleOf(object)).offsets.some((at) => at >= 0));
+/** Offsets in the arena's ranges; -1 where there is no such segment. */
+export type Offsets = readonly [code: number, constants: number, data: number];
+
+/** Places them at `offsets`. Throws PlacementError, StateError after `undo`; what constructors throw is thrown too: then all are placed. */
+export function placeTogether(
+  core: JitCore,
+  objects: readonly CodeObject[],
+  offsets: readonly Offsets[],
+  undo: () => void,
+): void {
   const moves = new Int32Array(objects.length * moveLength);
-  const handleOf = (object: CodeObject): number => moves[objects.indexOf(object) * moveLength]!;
+  for (const [i, object] of objects.entries())
+    moves.set([handleIn(core, object, 'place'), ...(offsets[i] ?? [-1, -1, -1])], i * moveLength);
   try {
-    for (const [i, object] of objects.entries()) {
-      const at = space.allocate(object);
-      reserved.push([object, at]);
-      stagePlacement(core, object, at, moves, i * moveLength);
-    }
     core.native.placeBatch(moves, objects.length);
   } catch (error) {
-    if (isPlaced()) objects.forEach(markPlaced);
-    else for (const [object, at] of reserved) space.release(at, object);
+    if (!isAnyPlaced(core, moves)) undo();
+    else objects.forEach(markPlaced);
     throw error;
   }
   objects.forEach(markPlaced);
+}
+
+/** Places them in `space`. Throws SpaceFullError, PlacementError, StateError; what constructors throw is thrown too: then all are placed. */
+export function placeAll(core: JitCore, objects: readonly CodeObject[], space: CodeSpace): void {
+  const reserved: Array<readonly [CodeObject, Placement]> = [];
+  const undo = (): void => reserved.forEach(([object, at]) => space.release(at, object));
+  try {
+    for (const object of objects) reserved.push([object, space.allocate(object)]);
+  } catch (error) {
+    undo();
+    throw error;
+  }
+  const offsets = reserved.map(([object, at]) => {
+    const ranges = core.rangesFor(at);
+    return segmentNames.map((name) => (at[name] === undefined ? -1 : offsetOf(object, name, at[name], ranges)));
+  });
+  placeTogether(core, objects, offsets as unknown as Offsets[], undo);
+}
+
+function isAnyPlaced(core: JitCore, moves: Int32Array): boolean {
+  for (let i = 0; i < moves.length; i += moveLength)
+    if (core.native.describe(moves[i] ?? 0).offsets.some((offset) => offset >= 0)) return true;
+  return false;
 }

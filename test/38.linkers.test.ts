@@ -80,22 +80,11 @@ test.each(variants)('$linker, $retain, O$optLevel, $moves: a program in C after 
 test.each(variants)('$linker, $retain, O$optLevel, $moves: programs in IR after moves', ({ linker, ...options }) => {
   const jit = makeJit({ linker, verifyMoves: true });
   const put = places(jit);
-  const [mixed, dispatch, labels, sort, thrower, count] = [
-    mix,
-    jumpTable,
-    computedGoto,
-    sortWithLibc,
-    cxxThrowAndCatch,
-    counter,
-  ].map((source) => jit.compile(source, options)) as CodeObject[] as [
-    CodeObject,
-    CodeObject,
-    CodeObject,
-    CodeObject,
-    CodeObject,
-    CodeObject,
-  ];
-  const all = [mixed, dispatch, labels, sort, thrower, count];
+  const compile = (source: string): CodeObject => jit.compile(source, options);
+  const mixed = compile(mix);
+  const dispatch = compile(jumpTable);
+  const others = [computedGoto, sortWithLibc, cxxThrowAndCatch, counter].map(compile);
+  const all = [mixed, dispatch, ...others];
   for (let round = 0; round < 4; round++) {
     for (const object of all) put(object);
     expect([1, 2, 3].map((x) => mixed.get('mix')(x))).toEqual([1, 2, 3].map(mixModel));
@@ -235,8 +224,8 @@ describe.each(linkers)('%s', (linker) => {
     const seen: number[] = [];
     const host = i32Host((x) => {
       put(object);
-      seen.push(Number(x));
-      return Number(x) * 2;
+      seen.push(x);
+      return x * 2;
     });
     const object = jit.compile(
       'declare i32 @host(i32)\ndefine i32 @f(i32 %x) {\n %y = call i32 @host(i32 %x)\n %z = call i32 @host(i32 %y)\n ret i32 %z\n}',

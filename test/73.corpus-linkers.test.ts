@@ -11,7 +11,7 @@ const pairs = (['jitlink', 'runtimedyld'] as const).flatMap((linker) =>
 // A move links two or three times.
 const verifiedMoves = 40;
 
-async function check(each: CorpusCase, optLevel: 0 | 2, pair: Omit<Linking, 'movePeriod'>): Promise<void> {
+async function check(each: CorpusCase, optLevel: 0 | 2, pair: Pick<Linking, 'linker' | 'retain'>): Promise<void> {
   const movePeriod = Math.max(1, Math.floor(each.safepoints / verifiedMoves));
   const result = await runCase(each, optLevel, { ...pair, movePeriod });
   expect(result.returns).toBe(each.returns);

@@ -14,13 +14,16 @@ import { EventEmitter } from 'node:events';
 import { integerBetween, oneOf, optionsObject, show } from '../check';
 import { alignmentOf, bytesOf, handleIn, moveTo, type CodeObject } from '../code-object';
 import { coreOf, type JitCore } from '../core';
-import { SpaceFullError, StateError } from '../errors';
+import { StateError } from '../errors';
 import type { Jit } from '../jit';
 import type { Handle } from '../native';
-import type { CompileOptions } from '../options';
+import { isByFunction, type CompileOptions, type PartsOptions } from '../options';
+import type { CompileResult } from '../compile-result';
+import { placeTogether, type Offsets } from '../place-all';
+import { Room } from './room';
 import { pinsOf, type StackRoot } from '../stack-roots';
 import { Evacuation } from './evacuation';
-import type { FixedParts, Parts } from './fixed-parts';
+import type { FixedParts } from './fixed-parts';
 import { collectJsGarbage } from './garbage';
 import type { Generation } from './generation';
 import { makeGenerations } from './generations';
@@ -42,6 +45,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   readonly #nursery: Generation;
   readonly #old: Generation;
   readonly #parts: FixedParts;
+  readonly #room: Room;
   readonly #evacuation: Evacuation;
   readonly #roots = new Set<CodeObject>();
   readonly #promoteAfter: number;
@@ -71,15 +75,22 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     this.#core = core;
     const generations = makeGenerations(core, collectorSizes(core, nurseryBytes, oldBytes));
     ({ nursery: this.#nursery, old: this.#old, parts: this.#parts } = generations);
+    this.#room = new Room(generations, (kind) => this.#collectAlone(kind));
     this.#evacuation = new Evacuation(core, this.#managed, this.#parts);
     this.#tiers = policy === undefined ? undefined : this.#makeTiers(policy);
     this.#stop = this.#listen();
     this.#zeal = zeal ? new Zeal(core, () => this.#collectInZeal()) : undefined;
   }
 
-  /** Compiles, places in the nursery, and manages. Throws what `jit.compile` throws, and SpaceFullError if nothing more can be freed. */
-  compile(source: string | Uint8Array, options?: CompileOptions): CodeObject {
+  /**
+   * Compiles, places in the nursery, and manages; function by function, each on its own. Throws what `jit.compile` throws, and SpaceFullError if
+   * nothing more can be freed.
+   */
+  compile(source: string | Uint8Array, options: PartsOptions): CompileResult;
+  compile(source: string | Uint8Array, options?: CompileOptions): CodeObject;
+  compile(source: string | Uint8Array, options?: CompileOptions | PartsOptions): CodeObject | CompileResult {
     this.#requireLive('compile');
+    if (isByFunction(options)) return this.#adoptParts(this.#jit.compile(source, options));
     const object = (this.#tiers ?? this.#jit).compile(source, options);
     try {
       return this.adopt(object);
@@ -104,7 +115,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
 
   #adopt(object: CodeObject, handle: Handle, into: Generation): CodeObject {
     const before = object.state === 'placed' ? object.placement : undefined;
-    const parts = before === undefined ? this.#partsFor(object, handle) : undefined;
+    const parts = before === undefined ? this.#room.partsFor(object, handle) : undefined;
     try {
       this.#admit(object, handle, into);
       moveTo(object, this.#managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1);
@@ -115,6 +126,22 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     }
     if (before !== undefined) before.space.release({ space: before.space, code: before.code }, object);
     return object;
+  }
+
+  /** They may refer to each other in circles, so they are placed together; where one has no room, once more after a collection. */
+  #adoptParts(result: CompileResult): CompileResult {
+    const { objects } = result;
+    const admitAll = (): Offsets[] =>
+      objects.map((object) => {
+        const handle = handleIn(this.#core, object, 'adopt');
+        const parts = this.#parts.add(handle, object);
+        this.#admit(object, handle, this.#nursery);
+        return [this.#managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1];
+      });
+    const expelAll = (): void => objects.forEach((object) => this.#expel(handleIn(this.#core, object, 'adopt')));
+    const offsets = this.#room.together(admitAll, expelAll);
+    placeTogether(this.#core, objects, offsets, expelAll);
+    return result;
   }
 
   /** Keeps a code object alive, as a reference from JS does. */
@@ -226,7 +253,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   #admit(object: CodeObject, handle: Handle, into: Generation): void {
     const bytes = bytesOf(object, 'code');
     const alignment = alignmentOf(object, 'code');
-    const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#roomFor(object, bytes, alignment, into);
+    const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#room.for(object, bytes, alignment, into);
     const managed = this.#managed;
     managed.admit(handle);
     managed.offset[handle] = offset;
@@ -269,38 +296,6 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     this.#freed++;
     this.#freedBytes += bytes;
     if (this.#isDisposed) this.#disposeSpaces();
-  }
-
-  /** Room for constants and data; after a major collection, if there is none before. */
-  #partsFor(object: CodeObject, handle: Handle): Parts | undefined {
-    try {
-      return this.#parts.add(handle, object);
-    } catch (error) {
-      if (!this.#collectAlone('major')) throw error;
-      return this.#parts.add(handle, object);
-    }
-  }
-
-  /** Room for new code: where it is to go, else in the old generation; first as they are, then after a minor and after a major collection. */
-  #roomFor(object: CodeObject, bytes: number, alignment: number, into: Generation): [Generation, number] {
-    const isYoung = into === this.#nursery && bytes <= this.#nursery.bytes / 2;
-    const found =
-      this.#roomIn(into, bytes, alignment) ??
-      (isYoung && this.#collectAlone('minor') ? this.#roomIn(into, bytes, alignment) : undefined) ??
-      this.#roomIn(this.#old, bytes, alignment) ??
-      (this.#collectAlone('major') ? this.#roomIn(into, bytes, alignment) : undefined) ??
-      this.#roomIn(this.#old, bytes, alignment);
-    if (found !== undefined) return found;
-    const { largestFreeBytes } = this.#old.free;
-    throw new SpaceFullError(
-      `the collector has no room for code object '${object.name}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
-      { requestedBytes: bytes, largestFreeBytes },
-    );
-  }
-
-  #roomIn(generation: Generation, bytes: number, alignment: number): [Generation, number] | undefined {
-    const offset = generation.allocate(bytes, alignment);
-    return offset === undefined ? undefined : [generation, offset];
   }
 
   /** Collects on its own, with what V8 can know now; false while a collection is under way. */

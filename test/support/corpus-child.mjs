@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { hostFunction, Jit } from 'nomad-jit';
 import { loadModules } from './linked-modules.mjs';
+import { loadParts, MovingParts } from './moving-parts.mjs';
 import { MovingProgram } from './moving-program.mjs';
 
 const { files, optLevel, runs, tickPeriod, linking } = JSON.parse(process.argv[2]);
@@ -13,14 +14,16 @@ const movesBeforeRun = linking === undefined ? 120 : 3;
 const movePeriod = linking?.movePeriod ?? 1;
 const retain = linking?.retain ?? 'relocations';
 
-const jit = new Jit(linking === undefined ? {} : { linker: linking.linker, verifyMoves: true });
+const jit = new Jit(linking?.retain === undefined ? {} : { linker: linking.linker, verifyMoves: true });
 let reached = 0;
 const space = jit.createSpace({ codeBytes: 256 << 20, constantBytes: 16 << 20, dataBytes: 64 << 20 });
 let program;
 const safepoint = hostFunction('void ()', () => (reached++ % movePeriod === 0 ? program?.move() : undefined)); // constructors run while nothing moves yet
 const texts = files.map((file) => gunzipSync(readFileSync(file)).toString('latin1'));
-const objects = loadModules(jit, space, texts, { optLevel, retain, imports: { safepoint } });
-program = new MovingProgram(jit, space, objects);
+const byFunction = linking?.granularity === 'function';
+const load = byFunction ? loadParts : loadModules;
+const objects = load(jit, space, texts, { optLevel, retain, imports: { safepoint } });
+program = byFunction ? new MovingParts(jit, space, objects) : new MovingProgram(jit, space, objects);
 const main = objects.find((object) => object.functions.has('run'));
 if (tickPeriod !== undefined) main.writeGlobal('corpus_tick_period', tickPeriod);
 

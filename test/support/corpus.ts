@@ -101,10 +101,12 @@ export interface CorpusResult {
   stdout: string;
 }
 
-/** Another linker or way to retain than the usual; code then moves at one of `movePeriod` safepoints, and each move is verified. */
+/** Other than the usual: code then moves at one of `movePeriod` safepoints. With a linker and a way to retain, each move is verified. */
 export interface Linking {
-  readonly linker: 'jitlink' | 'runtimedyld';
-  readonly retain: 'relocations' | 'object';
+  readonly linker?: 'jitlink' | 'runtimedyld';
+  readonly retain?: 'relocations' | 'object';
+  /** A code object for each function of the one module; of them a few move each time. */
+  readonly granularity?: 'function';
   readonly movePeriod: number;
 }
 
