@@ -11,7 +11,9 @@ import { array } from './array';
 import { call, hostCall } from './call';
 import { collect } from './collect';
 import { compile } from './compile';
+import { functions } from './functions';
 import { relocateLarge, relocationBytes } from './large';
+import { linkers } from './linkers';
 import { memory } from './memory';
 import { LlvmPeer, root } from './peers';
 import { relocateTiny } from './relocate-tiny';
@@ -21,12 +23,14 @@ import { isReached, machine, plain, table, type Figure, type Row } from './repor
 const figures: Readonly<Record<string, Figure>> = {
   'relocate-large': relocateLarge,
   'relocate-tiny': relocateTiny,
+  linkers,
   'relocation-bytes': relocationBytes,
   memory,
   call,
   'host-call': hostCall,
   array,
   compile,
+  functions,
   collect,
   repl,
 };

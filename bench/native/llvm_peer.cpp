@@ -90,9 +90,11 @@ public:
 
   TargetMachine &machine() { return *machine_; }
 
-  std::unique_ptr<Module> run(unsigned number, LLVMContext &context) {
+  std::unique_ptr<Module> run(unsigned number, LLVMContext &context) { return run(sourceOf(number), context); }
+
+  std::unique_ptr<Module> run(const std::string &source, LLVMContext &context) {
     SMDiagnostic diagnostic;
-    std::unique_ptr<Module> ir = parseAssemblyString(sourceOf(number), diagnostic, context);
+    std::unique_ptr<Module> ir = parseAssemblyString(source, diagnostic, context);
     require(ir != nullptr, "the template does not parse");
     ir->setTargetTriple(machine_->getTargetTriple());
     ir->setDataLayout(layout_);
@@ -136,9 +138,12 @@ public:
         library_(session_.createBareJITDylib("main")) {}
   ~Layers() override { check(session_.endSession()); }
 
-  ExecutorAddr compile(unsigned number) override {
+  ExecutorAddr compile(unsigned number) override { return compile(sourceOf(number), number); }
+
+  /// Returns the address of function `number`, which is one of the source's.
+  ExecutorAddr compile(const std::string &source, unsigned number) {
     LLVMContext context;
-    std::unique_ptr<Module> ir = frontEnd_.run(number, context);
+    std::unique_ptr<Module> ir = frontEnd_.run(source, context);
     auto object = check(SimpleCompiler(frontEnd_.machine())(*ir));
     check(layer_.add(library_, std::move(object)));
     return check(session_.lookup({&library_}, nameOf(number))).getAddress();
@@ -235,6 +240,23 @@ void memory(unsigned count) {
             << static_cast<double>(mappings() - mappingsBefore) / count << std::endl;
 }
 
+// Many functions in one module, compiled and linked as a whole.
+void module() {
+  unsigned level = 0, first = 0, count = 0;
+  std::cin >> level >> first >> count;
+  static std::unique_ptr<Layers> layers[2];
+  auto &found = layers[level == 0 ? 0 : 1];
+  if (!found)
+    found = std::make_unique<Layers>(levelOf(level));
+  std::string source;
+  for (unsigned i = first; i < first + count; ++i)
+    source += sourceOf(i);
+  auto start = std::chrono::steady_clock::now();
+  requireResult(found->compile(source, first), first);
+  std::cout << std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count()
+            << std::endl;
+}
+
 template <typename Kind>
 void compile() {
   unsigned level = 0, first = 0, count = 0;
@@ -257,6 +279,8 @@ int main(int count, char **arguments) {
       compile<Layers>();
     else if (request == "lljit")
       compile<Whole>();
+    else if (request == "module")
+      module();
     else if (request == "memory" && std::cin >> number)
       memory(number);
     else
