@@ -186,6 +186,25 @@ std::uint32_t applyGroup(const Group &group, const SegmentMoves &moves) {
   return 0;
 }
 
+// Only what is referred to moves.
+std::uint32_t applyGroupReference(const Group &group, std::byte *bytes, Delta delta) {
+  switch (group.formula) {
+  case Formula::Relative32:
+    return addEverywhere<std::uint32_t>(group, bytes, delta);
+  case Formula::Relative64:
+  case Formula::Absolute64:
+    return addEverywhere<std::uint64_t>(group, bytes, delta);
+  case Formula::Negative32:
+    return addEverywhere<std::uint32_t>(group, bytes, -delta);
+  case Formula::Negative64:
+    return addEverywhere<std::uint64_t>(group, bytes, -delta);
+  case Formula::DataPointer:
+    break;
+  }
+  NOMAD_ASSERT(false, "a pointer that the program may change leads to its own code object, or to what is fixed");
+  return 0;
+}
+
 } // namespace
 
 RelocationTable RelocationTable::encode(std::vector<Relocation> relocations) {
@@ -324,8 +343,7 @@ std::uint32_t RelocationTable::applyReference(const SegmentMoves &segments, std:
     at = group.limit;
     if (group.target != TargetKind::Reference || group.reference != reference)
       continue;
-    NOMAD_ASSERT(group.formula == Formula::Relative32, "code objects refer to each other by calls only");
-    applied += addEverywhere<std::uint32_t>(group, segments[indexOf(group.segment)].bytes, delta);
+    applied += applyGroupReference(group, segments[indexOf(group.segment)].bytes, delta);
   }
   return applied;
 }
