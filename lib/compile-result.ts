@@ -20,16 +20,20 @@ export class CompileResult implements Iterable<CodeObject> {
   readonly objects: readonly CodeObject[];
   readonly #place: PlaceAll;
   readonly #rest: CodeObject;
-  readonly #owners = new Map<string, CodeObject>();
+  readonly #owners: ReadonlyMap<string, CodeObject>;
 
-  /** Made by `jit.compile`. */
-  constructor(name: string, objects: readonly [CodeObject, ...CodeObject[]], place: PlaceAll) {
+  /** Made by `jit.compile`. `owners`: who has which exported function or global. */
+  constructor(
+    name: string,
+    objects: readonly [CodeObject, ...CodeObject[]],
+    owners: ReadonlyMap<string, CodeObject>,
+    place: PlaceAll,
+  ) {
     this.name = name;
     this.objects = Object.freeze([...objects]);
-    this.#place = place;
     this.#rest = objects[0];
-    for (const object of objects)
-      for (const exported of [...object.functions.keys(), ...object.globals.keys()]) this.#owners.set(exported, object);
+    this.#owners = owners;
+    this.#place = place;
   }
 
   /** What is no function's alone: global variables, constants that several functions use, and functions that can't be apart from those. */

@@ -288,21 +288,21 @@ export class Jit {
   /** What parts refer to are other parts: all exist before their references are noted. */
   #compileParts(request: CompileRequest): CompileResult {
     const { native } = this.#core;
-    const parts = native.compileParts(request.source, request.native).map(([handle, name], i) => {
+    const owners = new Map<string, CodeObject>();
+    const parts = native.compileParts(request.source, request.native).map(([handle, name, exported], i) => {
       const id = i === 0 ? request.id : nextId();
-      return [handle, createCodeObject({ core: this.#core, handle, id, name, modes: request.modes, references: [] })] as const;
+      const object = createCodeObject({ core: this.#core, handle, id, name, modes: request.modes, references: [] });
+      for (const symbol of exported) owners.set(symbol, object);
+      return [handle, object] as const;
     });
     for (const [handle, object] of parts) {
       const references = referencesOf(this.#core, handle);
-      setReferences(object, references);
+      if (references.length > 0) setReferences(object, references);
       this.#holdHosts(handle, references);
     }
     const place = (list: readonly CodeObject[], space: CodeSpace): void => placeAll(this.#core, list, space);
-    return new CompileResult(
-      request.native.name,
-      parts.map(([, object]) => object) as [CodeObject, ...CodeObject[]], // the rest of the module is always there
-      place,
-    );
+    const objects = parts.map(([, object]) => object) as [CodeObject, ...CodeObject[]]; // the rest of the module is always there
+    return new CompileResult(request.native.name, objects, owners, place);
   }
 
   /** Code with destructors calls host functions last. */

@@ -79,7 +79,7 @@ export type NativeRoots = ReadonlyArray<number | bigint | string | undefined>;
 export interface NativeJit {
   compile(source: string | Uint8Array, options: NativeCompileOptions): Handle;
   /** Function by function: the first one has what is no function's alone. */
-  compileParts(source: string | Uint8Array, options: NativeCompileOptions): Array<[Handle, name: string]>;
+  compileParts(source: string | Uint8Array, options: NativeCompileOptions): Array<[Handle, name: string, exported: string[]]>;
   /**
    * Copy the source, parse, optimise and generate code on one of the Jit's threads; link on this one; then call `done` once. In the order of
    * the calls. The process waits for what is 'awaited'.

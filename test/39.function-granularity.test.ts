@@ -328,3 +328,20 @@ describe('errors', () => {
     expect(errorOf(() => parts.object('a')!.relocate(placement!))).toBeInstanceOf(StateError);
   });
 });
+
+test('functions whose names look like constant pools', () => {
+  const jit = makeJit();
+  for (const name of ['cstm', 'cst8', 'cst16'])
+    for (const granularity of ['function', 'module'] as const) {
+      const source = jumpTable.replaceAll('@dispatch', `@${name}`);
+      const space = jit.createSpace();
+      const object =
+        granularity === 'function' ? jit.compile(source, { granularity }).place(space).object(name)! : jit.load(source);
+      for (let i = 0; i < 3; i++) {
+        expect([0, 1, 2, 3, 4, 9].map((op) => object.get(name)(op, 11))).toEqual(
+          [0, 1, 2, 3, 4, 9].map((op) => dispatchModel(op, 11)),
+        );
+        object.relocate({ space, code: space.allocate(object).code });
+      }
+    }
+});

@@ -26,6 +26,11 @@ bool neverChanges(Formula formula, SegmentKind site, TargetKind target) {
 
 } // namespace
 
+Size nomad::poolEntryBytes(StringRef section) {
+  Size size = 0;
+  return section.consume_front(".rodata.cst") && !section.getAsInteger(10, size) ? size : 0;
+}
+
 Capture::Capture(const LinkEnvironment &environment, const LinkRequest &request, Exports exports, SymbolResolver &resolver)
     : environment_(environment), request_(request), exports_(std::move(exports)),
       imports_(environment.entries, resolver, [this] { return Address::of(&object_.ensureTeardown()); }) {
@@ -61,8 +66,7 @@ SegmentKind Capture::segmentOf(const SectionTraits &section) const {
     return SegmentKind::Code;
   if (section.isWritable && !isRelro)
     return SegmentKind::Data;
-  bool isConstantPool = section.name.starts_with(".rodata.cst");
-  return request_.moves == Moves::All || isConstantPool ? SegmentKind::Code : SegmentKind::Constants;
+  return request_.moves == Moves::All || poolEntryBytes(section.name) > 0 ? SegmentKind::Code : SegmentKind::Constants;
 }
 
 Error Capture::addSegment(SegmentKind kind, Size content, Size zeros, Size alignment) {

@@ -21,6 +21,9 @@ struct SectionTraits {
   bool isWritable;
 };
 
+/// Of a constant pool, which has its entries' size in its name; 0 for other sections. A function `cstm` has a table in `.rodata.cstm`.
+Size poolEntryBytes(llvm::StringRef section);
+
 constexpr std::uint32_t noImport = ~std::uint32_t{0};
 
 /// What the bytes at a site refer to.

@@ -1,5 +1,7 @@
 #include "link/jitlink_parts.h"
 
+#include "link/capture.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
 
@@ -10,18 +12,14 @@ using namespace llvm::jitlink;
 namespace {
 
 constexpr StringLiteral framesName = ".eh_frame";
-constexpr StringLiteral poolPrefix = ".rodata.cst"; // with the size of its entries
 constexpr std::uint64_t terminatorAddress = ~std::uint64_t{7};
 
 bool isMade(const Section &section) { return section.getName().starts_with("$__"); }
 
-bool isPool(const Section &section) { return section.getName().starts_with(poolPrefix); }
+std::uint64_t entryBytes(const Section &section) { return poolEntryBytes(section.getName()); }
 
-std::uint64_t entryBytes(const Section &section) {
-  std::uint64_t size = 0;
-  section.getName().drop_front(poolPrefix.size()).consumeInteger(10, size);
-  return size;
-}
+// What refers to something else is no pool, whatever its section is called.
+bool isPool(const Block &block) { return entryBytes(block.getSection()) > 0 && block.edges_empty(); }
 
 // The offset in the target's block that an edge leads to.
 std::uint64_t offsetOf(const Edge &edge) {
@@ -53,7 +51,7 @@ JITLinkParts::JITLinkParts(Graph &graph, const Traits &traits) : graph_(graph), 
 
 JITLinkParts::Kind JITLinkParts::kindOf(const Block &block) const {
   const Section &section = block.getSection();
-  if (isMade(section) || isPool(section))
+  if (isMade(section) || isPool(block))
     return Kind::Shared;
   if (traits_.isText(section))
     return Kind::Text;
@@ -188,7 +186,7 @@ void JITLinkParts::copyTargets(Block &block, PartIndex part) {
     Kind kind = kindOf(target);
     if (kind != Kind::Shared && !(kind == Kind::Frame && !partOf(target)))
       continue;
-    std::uint64_t size = isPool(target.getSection()) ? entryBytes(target.getSection()) : target.getSize();
+    std::uint64_t size = isPool(target) ? entryBytes(target.getSection()) : target.getSize();
     std::uint64_t base = size < target.getSize() ? offsetOf(edge) / size * size : 0;
     std::uint64_t within = edge.getTarget().getOffset() - base; // may wrap: the addend makes up for it
     Block &copy = copyFor(part, target, base, size);

@@ -51,17 +51,29 @@ Result compile(Call &call) {
   return call.js.number(*handle);
 }
 
-// compileParts(source, options): [handle, name] of each.
+napi_value exportedNames(const Js &js, const SymbolTable &symbols) {
+  napi_value names = js.array();
+  size_t count = 0;
+  symbols.everyFunction([&](const FunctionSymbol &function) { js.setElement(names, count++, js.text(function.name)); });
+  symbols.everyGlobal([&](const GlobalSymbol &global) { js.setElement(names, count++, js.text(global.name)); });
+  return names;
+}
+
+// compileParts(source, options): [handle, name, exported names] of each.
 Result compileParts(Call &call) {
-  auto handles = call.engine().compileParts(readSource(call.js, call.argument(0)), readOptions(call.js, call.argument(1)));
+  const Js &js = call.js;
+  auto handles = call.engine().compileParts(readSource(js, call.argument(0)), readOptions(js, call.argument(1)));
   if (!handles)
     return handles.takeError();
-  napi_value result = call.js.array(handles->size());
+  napi_value result = js.array(handles->size());
   for (size_t i = 0; i < handles->size(); ++i) {
-    napi_value part = call.js.array(2);
-    call.js.setElement(part, 0, call.js.number((*handles)[i]));
-    call.js.setElement(part, 1, call.js.text(call.engine().object((*handles)[i])->symbols.objectName()));
-    call.js.setElement(result, i, part);
+    Handle handle = (*handles)[i];
+    const SymbolTable &symbols = call.engine().object(handle)->symbols;
+    napi_value part = js.array(3);
+    js.setElement(part, 0, js.number(handle));
+    js.setElement(part, 1, js.text(symbols.objectName()));
+    js.setElement(part, 2, exportedNames(js, symbols));
+    js.setElement(result, i, part);
   }
   return result;
 }
