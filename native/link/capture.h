@@ -74,6 +74,7 @@ public:
 
 private:
   void addToTables(const Site &site, const SiteTarget &target);
+  void readAddends();
   Offset offsetOf(const Site &site) const { return static_cast<Offset>(site.address - base(site.segment)); }
 
   const LinkEnvironment &environment_;
