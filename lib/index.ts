@@ -1,6 +1,7 @@
 /**
  * What users may import.
  */
+export type { CacheOptions } from './cache';
 export { isCallable, type AnyFunction, type Callable, type CallableProperties } from './callable';
 export { CodeObject } from './code-object';
 export type { CodeObjectState } from './code-object-facts';
@@ -27,7 +28,15 @@ export { hostFunction, HostFunction, type HostCallback } from './host-function';
 export { Jit, type JitStats } from './jit';
 export type { Move, MoveReport } from './move-batch';
 export type { ValueKind } from './native';
-export type { CompileOptions, Importable, JitOptions, OptLevel, ProcessSymbols, SpaceOptions } from './options';
+export type {
+  CompileOptions,
+  DeserializeOptions,
+  Importable,
+  JitOptions,
+  OptLevel,
+  ProcessSymbols,
+  SpaceOptions,
+} from './options';
 export type { PerSegment, Placement, SegmentName } from './segments';
 export { granuleBytes, type Allocator } from './space/allocator';
 export type { StackRoot, StackRoots } from './stack-roots';

@@ -4,6 +4,7 @@
  * In: options as users write them. Out: options as native code takes them, with every default filled in. Always true: a bad option is a
  * TypeError or RangeError that names it and its value, before anything has happened.
  */
+import { cacheSettings, type CacheOptions, type CacheSettings } from './cache';
 import { belongsTo, isCallable, type Callable } from './callable';
 import { address, flag, integerBetween, nonEmptyString, oneOf, optionsObject, show } from './check';
 import { handleIn } from './code-object';
@@ -42,7 +43,15 @@ export interface JitOptions {
    * keeps all object files and links twice for each move. Default: whether the environment variable NOMAD_VERIFY is 1.
    */
   verifyMoves?: boolean | undefined;
+  /**
+   * A directory, for all processes that use it. What has been compiled before, from the same source with the same options for the same machine, is
+   * loaded from there: no code generation, no linking by LLVM. Default: no cache.
+   */
+  cache?: string | CacheOptions | undefined;
 }
+
+/** Options of `deserialize`. */
+export type DeserializeOptions = Pick<CompileOptions, 'name' | 'imports'>;
 
 /** Options of `compile`, `compileAsync` and `load`. */
 export interface CompileOptions {
@@ -71,7 +80,7 @@ export interface SpaceOptions {
 }
 
 /** Checked JitOptions. */
-export interface JitSettings {
+export interface JitSettings extends CacheSettings {
   readonly arenaBytes: number;
   readonly optLevel: OptLevel;
   readonly symbols: ProcessSymbols;
@@ -109,6 +118,7 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     linker = 'jitlink',
     symbols = 'process',
     verifyMoves,
+    cache,
   } = optionsObject('options', options);
   return {
     arenaBytes: Math.ceil(integerBetween('arenaBytes', arenaBytes, mebibyte, maximumArenaBytes) / arenaGranule) * arenaGranule,
@@ -116,6 +126,7 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     symbols: processSymbols(symbols),
     linker: oneOf('linker', linker, ['jitlink', 'runtimedyld']),
     verifyMoves: flag('verifyMoves', verifyMoves ?? process.env.NOMAD_VERIFY === '1'),
+    ...cacheSettings(cache),
   };
 }
 
@@ -153,7 +164,8 @@ function sourceOf(source: unknown): string | Uint8Array {
   throw new TypeError(`source must be a string of IR text or a Uint8Array of bitcode, not ${show(source)}`);
 }
 
-function modesOf(options: CompileOptions): MoveModes {
+/** Throws TypeError, RangeError. */
+export function modesOf(options: CompileOptions): MoveModes {
   const moves = oneOf('moves', options.moves ?? 'code', ['code', 'all']);
   const retain = oneOf('retain', options.retain ?? 'relocations', ['relocations', 'object', 'none']);
   return moveModes.find((modes) => modes.moves === moves && modes.retain === retain) ?? { moves, retain };

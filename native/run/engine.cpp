@@ -2,8 +2,10 @@
 
 #include "base/error.h"
 #include "link/jitlink_linker.h"
+#include "link/revive.h"
 #include "link/runtimedyld_linker.h"
 #include "memory/write_scope.h"
+#include "run/compile_cache.h"
 #include "run/runtime_support.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -78,6 +80,8 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
   if (!linker)
     return linker.takeError();
   engine->linker_ = std::move(*linker);
+  if (!options.cacheDirectory.empty())
+    engine->cache_ = std::make_shared<CompileCache>(options);
   return engine;
 }
 
@@ -97,7 +101,8 @@ Engine::~Engine() {
 
 // ---- compile ----
 
-Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) {
+Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options, StringRef cacheKey) {
+  cacheStats_.misses += !cacheKey.empty();
   Resolver resolver(*this, options, process_);
   if (Error error = resolver.checkTypes(object.exports.declared, options.name))
     return error;
@@ -105,27 +110,62 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) 
   auto linked = linker_->link(std::move(object), request, resolver);
   if (!linked)
     return linked.takeError();
-  Handle handle = objects_.add(std::move(*linked));
+  Handle handle = adopt(std::move(*linked));
+  if (!cacheKey.empty())
+    cache_->store(cacheKey, cantFail(serialize(handle)));
+  return handle;
+}
+
+// What others need of it outlives its image, which goes with the first placement.
+Handle Engine::adopt(CodeObject object) {
+  Handle handle = objects_.add(std::move(object));
   enterDependents(handle);
   Image &image = *objects_[handle].image;
   if (image.kept)
     kept_[handle] = std::move(image.kept);
   if (!image.returnsTwice.empty())
-    returnsTwice_[handle] = std::move(image.returnsTwice);
+    returnsTwice_[handle] = image.returnsTwice;
   if (objects_[handle].storesLabels)
     immovable_.insert(handle);
   if (!image.jumpTargets.empty())
-    stackWalk_.setJumpTargets(objects_[handle], std::move(image.jumpTargets));
+    stackWalk_.setJumpTargets(objects_[handle], image.jumpTargets);
   if (Teardown *teardown = objects_[handle].teardown.get())
     announceTeardown(*teardown);
   return handle;
 }
 
 Expected<Handle> Engine::compile(StringRef source, const CompileOptions &options) {
+  std::string key = cache_ ? cache_->key(source, options) : "";
+  if (cache_) {
+    auto found = compileFromCache(key, options);
+    if (!found)
+      return found.takeError();
+    if (*found)
+      return **found;
+  }
   auto object = compileSource(source, {options.name, options.level, options.moves}, *machines_);
   if (!object)
     return object.takeError();
-  return link(std::move(*object), options);
+  return link(std::move(*object), options, key);
+}
+
+Expected<Handle> Engine::deserialize(ArrayRef<std::uint8_t> bytes, const CompileOptions &options) {
+  std::array<Size, 3> limits{};
+  for (SegmentKind kind : segmentKinds)
+    limits[indexOf(kind)] = arena_->segments(kind).size();
+  auto saved = decodeSaved(bytes, options.name, limits);
+  if (!saved)
+    return saved.takeError();
+  CompileOptions actual = options;
+  actual.moves = saved->moves;
+  Resolver resolver(*this, actual, process_);
+  if (Error error = resolver.checkTypes(saved->exports.declared, options.name))
+    return error;
+  auto revived = revive(*saved, {options.name, saved->moves, saved->retain, saved->retain == Retain::Object || verifiesMoves_},
+                        LinkEnvironment{*arena_, entries_, types_}, resolver);
+  if (!revived)
+    return revived.takeError();
+  return adopt(std::move(*revived));
 }
 
 void Engine::enterDependents(Handle handle) {
@@ -333,5 +373,7 @@ EngineStats Engine::stats() const {
   }
   stats.entryStubs = entries_.used();
   stats.mappings = arena_->countMappings();
+  if (cache_)
+    stats.cache = cacheStats_;
   return stats;
 }

@@ -1,4 +1,5 @@
-// compile, compileAsync, define, redirect, redirectHost.
+// compile, compileAsync, deserialize, define, redirect, redirectHost.
+#include "run/compile_cache.h"
 #include "wrap/call.h"
 
 using namespace nomad;
@@ -26,6 +27,12 @@ Retain readRetain(StringRef text) {
   return text == "object" ? Retain::Object : Retain::Relocations;
 }
 
+StringRef retainName(Retain retain) {
+  if (retain == Retain::None)
+    return "none";
+  return retain == Retain::Object ? "object" : "relocations";
+}
+
 CompileOptions readOptions(const Js &js, napi_value options) {
   CompileOptions result;
   result.name = js.text(js.get(options, "name"));
@@ -49,6 +56,24 @@ Result compile(Call &call) {
   if (!handle)
     return handle.takeError();
   return call.js.number(*handle);
+}
+
+// deserialize(bytes, options): [handle, moves, retain].
+Result deserialize(Call &call) {
+  const Js &js = call.js;
+  auto bytes = js.bytes(call.argument(0));
+  if (!bytes)
+    return nullptr;
+  CompileOptions options = readOptions(js, call.argument(1));
+  auto handle = call.engine().deserialize(ArrayRef(static_cast<const std::uint8_t *>(bytes->data), bytes->size), options);
+  if (!handle)
+    return handle.takeError();
+  const CodeObject &object = cantFail(call.engine().object(*handle));
+  napi_value result = js.array(3);
+  js.setElement(result, 0, js.number(*handle));
+  js.setElement(result, 1, js.text(object.moves == Moves::All ? "all" : "code"));
+  js.setElement(result, 2, js.text(retainName(object.retain)));
+  return result;
 }
 
 Result define(Call &call) {
@@ -82,6 +107,9 @@ struct Work {
   std::shared_ptr<TargetMachinePool> machines;
   std::string source;
   CompileOptions options;
+  std::shared_ptr<CompileCache> cache; // or null
+  std::string cacheKey;
+  bool isCached = false;
   std::optional<Expected<ObjectFile>> object;
   napi_ref done = nullptr;
   napi_async_work handle = nullptr;
@@ -89,18 +117,26 @@ struct Work {
 
 void generate(napi_env, void *data) {
   auto &work = *static_cast<Work *>(data);
+  if (work.cache) {
+    work.cacheKey = work.cache->key(work.source, work.options);
+    work.isCached = work.cache->find(work.cacheKey) != nullptr;
+  }
+  if (work.isCached)
+    return;
   work.object.emplace(compileSource(work.source, {work.options.name, work.options.level, work.options.moves}, *work.machines));
 }
 
 Expected<Handle> linkResult(Work &work) {
-  if (!work.object) // cancelled before it began: the environment ends
+  if (!work.object && !work.isCached) // cancelled before it began: the environment ends
     return fail(ErrorCode::State, "the compilation was cancelled");
-  if (!*work.object)
+  if (work.object && !*work.object)
     return work.object->takeError();
   if (!work.jit->engine) {
     return fail(ErrorCode::State, "the Jit is disposed");
   }
-  return work.jit->engine->link(std::move(**work.object), work.options);
+  if (work.isCached)
+    return work.jit->engine->compile(work.source, work.options);
+  return work.jit->engine->link(std::move(**work.object), work.options, work.cacheKey);
 }
 
 void callDone(const Js &js, Work &work) {
@@ -136,6 +172,7 @@ Result compileAsync(Call &call) {
   auto work = std::make_unique<Work>();
   work->jit = share(js.env, call.jit());
   work->machines = call.engine().machines();
+  work->cache = call.engine().cache();
   work->source = readSource(js, call.argument(0));
   work->options = readOptions(js, call.argument(1));
   js.check(napi_create_reference(js.env, call.argument(2), 1, &work->done));
@@ -151,6 +188,7 @@ Result compileAsync(Call &call) {
 void nomad::wrap::addCompile(const Js &js, napi_value target, Jit &jit) {
   bind<compile>(js, target, "compile", jit);
   bind<compileAsync>(js, target, "compileAsync", jit);
+  bind<deserialize>(js, target, "deserialize", jit);
   bind<define>(js, target, "define", jit);
   bind<redirect>(js, target, "redirect", jit);
   bind<redirectHost>(js, target, "redirectHost", jit);
