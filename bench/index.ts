@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { array } from './array';
+import { cache } from './cache';
 import { call, hostCall } from './call';
 import { collect } from './collect';
 import { compile } from './compile';
@@ -27,6 +28,7 @@ const figures: Readonly<Record<string, Figure>> = {
   'host-call': hostCall,
   array,
   compile,
+  cache,
   collect,
   repl,
 };

@@ -30,7 +30,7 @@ function cached(file: string, args: (out: string) => readonly string[]): string 
 }
 
 /** Bitcode of SQLite, and the object file that clang makes of it. */
-function sqlite(): { bitcode: string; objectFile: string } {
+export function sqlite(): { bitcode: string; objectFile: string } {
   const source = join(dirname(require.resolve('better-sqlite3/package.json', { paths: [root] })), 'deps/sqlite3/sqlite3.c');
   const bitcode = cached('sqlite3.bc', (out) => ['-O2', '-w', '-emit-llvm', '-c', source, '-o', out]);
   const objectFile = cached('sqlite3.o', (out) => ['-O2', '-fPIC', '-c', '-x', 'ir', bitcode, '-o', out]);
@@ -80,7 +80,7 @@ function placesFor(space: CodeSpace, object: CodeObject): Places {
 }
 
 /** SQLite functions that keep no state. */
-function requireResults(object: CodeObject): void {
+export function requireResults(object: CodeObject): void {
   const complete = object.get<(sql: Uint8Array) => number>('sqlite3_complete');
   const like = object.get<(pattern: Uint8Array, text: Uint8Array, escape: number) => number>('sqlite3_strlike');
   const text = (value: string): Uint8Array => Buffer.from(`${value}\0`);
