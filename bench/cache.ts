@@ -50,7 +50,7 @@ async function beside(
   if (isLarge) requireResults(object);
   else requireEqual('f0(3, 4)', object.get('f0')(3, 4), resultOf(0));
   collectGarbage();
-  const rounds = isLarge ? { rounds: 3, warmUp: 1 } : { rounds: 15, warmUp: 4 };
+  const rounds = isLarge ? { rounds: 3, warmUp: 0 } : { rounds: 15, warmUp: 4 };
   const { ours, compile } = await interleave({ ours: compiling(cached, sources), compile: compiling(plain, sources) }, rounds);
   requireEqual('misses', cached.stats().cache?.misses, sources.length);
   const { code, constants, data } = object.sizes;

@@ -139,7 +139,8 @@ export class Jit {
     if (!((buffer as unknown) instanceof Uint8Array)) throw new TypeError(`buffer must be a Uint8Array, not ${show(buffer)}`);
     const { name, imports } = optionsObject('options', options);
     const request = compileRequest(this.#core, buffer, { name, imports }, this.#optLevel);
-    const [handle, moves, retain] = this.#core.native.deserialize(buffer, request.native);
+    const own = buffer.buffer instanceof SharedArrayBuffer ? new Uint8Array(buffer) : buffer; // what has been checked must not change
+    const [handle, moves, retain] = this.#core.native.deserialize(own, request.native);
     return this.#adopt(handle, { ...request, modes: modesOf({ moves, retain }) });
   }
 

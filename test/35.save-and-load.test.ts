@@ -169,6 +169,18 @@ describe('a loaded code object', () => {
   });
 });
 
+test('bytes in shared memory, and at an odd address', () => {
+  const jit = makeJit();
+  const saved = jit.compile(add).serialize();
+  for (const memory of [new SharedArrayBuffer(saved.length + 1), new ArrayBuffer(saved.length + 1)]) {
+    const bytes = new Uint8Array(memory, 1);
+    bytes.set(saved);
+    const object = jit.deserialize(bytes);
+    bytes.fill(0);
+    expect(object.serialize().equals(saved)).toBe(true);
+  }
+});
+
 describe('what can not be saved or loaded', () => {
   test('a placed or freed code object; in a disposed Jit', () => {
     const jit = new Jit();
@@ -208,6 +220,17 @@ describe('what can not be saved or loaded', () => {
     const far = errorOf(() => jit.deserialize(saved, { imports: { one: g, two: 0x1234n } }));
     expect([far.constructor, far.message]).toEqual([UnsupportedError, expect.stringMatching(/'two'.*directly/)]);
     expect(jit.stats().entryStubs).toBe(before.entryStubs);
+  });
+
+  test('an object file that another linker would lay out in another way; without it the linker does not matter', () => {
+    const [one, other] = [makeJit({ linker: 'jitlink' }), makeJit({ linker: 'runtimedyld' })];
+    const saved = one.compile(jumpTable, { retain: 'object' }).serialize();
+    expect(errorOf(() => other.deserialize(saved))).toBeInstanceOf(UnsupportedError);
+    const program = savedPrograms[0]!;
+    const logs: [number[], number[]] = [[], []];
+    const object = one.compile(program.source, { imports: program.imports?.(one, logs[0]) });
+    const loaded = other.deserialize(object.serialize(), { imports: program.imports?.(other, logs[1]) });
+    expect(outcome(program, other, loaded, logs[1])).toEqual(outcome(program, one, object, logs[0]));
   });
 
   test('one that is too large for the arena', () => {
@@ -271,9 +294,12 @@ describe('damage', () => {
 
 test('nothing of where it was is in the bytes: another process saves the same', async () => {
   const options: CompileOptions = { moves: 'code' };
-  const jitOptions: JitOptions = { linker: 'jitlink' };
-  const saved = makeJit(jitOptions).compile(jumpTable, options).serialize();
-  const script = `const object = new nomad.Jit(${JSON.stringify(jitOptions)}).compile(programs.jumpTable, ${JSON.stringify(options)});
-    console.log(JSON.stringify(object.serialize().toString('base64')));`;
-  expect(await childResult(script)).toBe(saved.toString('base64'));
+  const source = savedPrograms[0]!.source.replace(/@helper\b/g, '@abs').replace(/@host\b/g, '@tolower'); // of libc
+  for (const linker of ['jitlink', 'runtimedyld'] as const) {
+    const jitOptions: JitOptions = { linker };
+    const saved = makeJit(jitOptions).compile(source, options).serialize();
+    const script = `const object = new nomad.Jit(${JSON.stringify(jitOptions)}).compile(${JSON.stringify(source)}, ${JSON.stringify(options)});
+      console.log(JSON.stringify(object.serialize().toString('base64')));`;
+    expect(await childResult(script)).toBe(saved.toString('base64'));
+  }
 });

@@ -234,7 +234,9 @@ public:
   std::optional<std::uint32_t> number() {
     unsigned length = 0;
     const char *error = nullptr;
-    std::uint64_t value = llvm::decodeULEB128(bytes_.begin(), &length, bytes_.end(), &error);
+    // More bytes than a number of 64 bits has are too much for LLVM's reader.
+    const std::uint8_t *limit = bytes_.begin() + std::min<size_t>(bytes_.size(), 10);
+    std::uint64_t value = llvm::decodeULEB128(bytes_.begin(), &length, limit, &error);
     if (error || value > ~std::uint32_t{0})
       return std::nullopt;
     bytes_ = bytes_.drop_front(length);

@@ -48,10 +48,12 @@ struct SavedObject {
   std::uint32_t relocationCount;
   llvm::ArrayRef<std::uint8_t> relocations; // not looked at yet
   std::optional<llvm::StringRef> objectFile;
+  std::uint64_t relinker; // of the object file
 };
 
-/// `object` is unplaced; `kept` is its object file, or null.
-std::vector<std::uint8_t> encodeSaved(const CodeObject &object, const KeptObject *kept, const TypePool &types);
+/// `object` is unplaced; `kept` is its object file, or null, and `relinker` says who can link that again.
+std::vector<std::uint8_t> encodeSaved(const CodeObject &object, const TypePool &types, const KeptObject *kept,
+                                      std::uint64_t relinker);
 
 /// `limits`: bytes of the arena's ranges; `name` is for messages. Errors: Link for bytes that are damaged or too many,
 /// Unsupported for those that were made by another version or for another machine.

@@ -37,13 +37,13 @@ public:
   std::uint64_t number(std::uint64_t most = ~std::uint64_t{0}) {
     unsigned length = 0;
     const char *error = nullptr;
-    std::uint64_t value = isOk() ? decodeULEB128(bytes_.data() + at_, &length, bytes_.end(), &error) : 0;
+    std::uint64_t value = isOk() ? decodeULEB128(bytes_.data() + at_, &length, numberLimit(), &error) : 0;
     return advance(length, error, value <= most) ? value : 0;
   }
   std::int64_t signedNumber() {
     unsigned length = 0;
     const char *error = nullptr;
-    std::int64_t value = isOk() ? decodeSLEB128(bytes_.data() + at_, &length, bytes_.end(), &error) : 0;
+    std::int64_t value = isOk() ? decodeSLEB128(bytes_.data() + at_, &length, numberLimit(), &error) : 0;
     return advance(length, error, true) ? value : 0;
   }
   std::uint32_t word() { return static_cast<std::uint32_t>(number(std::numeric_limits<std::uint32_t>::max())); }
@@ -71,6 +71,8 @@ public:
   StringRef text() { return toStringRef(raw(count())); }
 
 private:
+  // More bytes than a number of 64 bits has are too much for LLVM's readers.
+  const std::uint8_t *numberLimit() const { return bytes_.data() + std::min(bytes_.size(), at_ + 10); }
   bool advance(unsigned length, const char *error, bool fits) {
     require(error == nullptr && fits, "a number is too large");
     at_ += isOk() ? length : 0;
@@ -328,6 +330,7 @@ private:
   void readObjectFile(bool hasObjectFile) {
     if (!hasObjectFile)
       return;
+    saved_.relinker = reader_.number();
     saved_.objectFile = reader_.text();
     for (size_t count = reader_.count(); count > 0 && reader_.isOk(); --count) {
       std::string name = reader_.text().str();

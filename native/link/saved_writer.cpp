@@ -5,10 +5,12 @@
 #include "compile/host.h"
 
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/LEB128.h"
 #include "llvm/Support/xxhash.h"
 
 #include <cstring>
+#include <numeric>
 
 using namespace nomad;
 using namespace llvm;
@@ -56,8 +58,10 @@ void writeFacts(Writer &writer, const CodeObject &object, bool hasObjectFile) {
   writer.offset(object.unwind);
   writer.offset(image.initializer);
   writer.offset(teardown.finalizer);
-  writer.number(teardown.threadLocals.size());
-  for (Offset control : teardown.threadLocals)
+  std::vector<Offset> threadLocals = teardown.threadLocals;
+  llvm::sort(threadLocals);
+  writer.number(threadLocals.size());
+  for (Offset control : threadLocals)
     writer.number(control);
   writer.number(image.mayReturnTwice.size());
   for (auto &[extent, bySetjmpOnly] : image.mayReturnTwice) {
@@ -137,17 +141,27 @@ Offset ownEntryOf(const CodeObject &object, const ImportedName &import) {
   return noOffset;
 }
 
+// By name, and sites by where they are: linkers have them in the order of addresses in their tables.
 void writeImports(Writer &writer, const CodeObject &object) {
   const Image &image = *object.image;
-  writer.number(image.imports.size());
-  for (const ImportedName &import : image.imports) {
+  std::vector<std::uint32_t> order(image.imports.size()), indices(image.imports.size());
+  std::iota(order.begin(), order.end(), 0);
+  llvm::sort(order, [&](auto a, auto b) { return image.imports[a].name < image.imports[b].name; });
+  writer.number(order.size());
+  for (std::uint32_t i = 0; i < order.size(); ++i) {
+    const ImportedName &import = image.imports[order[i]];
+    indices[order[i]] = i;
     writer.text(import.name);
     writer.byte(import.isWeak ? 1 : 0);
     writer.offset(ownEntryOf(object, import));
   }
-  writer.number(image.importSites.size());
-  for (const ImportSite &site : image.importSites) {
-    writer.number(site.import);
+  std::vector<ImportSite> sites = image.importSites;
+  llvm::sort(sites, [](const ImportSite &a, const ImportSite &b) {
+    return std::pair(a.segment, a.offset) < std::pair(b.segment, b.offset);
+  });
+  writer.number(sites.size());
+  for (const ImportSite &site : sites) {
+    writer.number(indices[site.import]);
     writer.byte(static_cast<unsigned>(site.segment) | static_cast<unsigned>(site.formula) << 2 | (site.isCall ? 1u : 0u) << 5);
     writer.number(site.offset);
     writer.signedNumber(site.addend);
@@ -159,9 +173,10 @@ void writeImports(Writer &writer, const CodeObject &object) {
   }
 }
 
-void writeObjectFile(Writer &writer, const KeptObject *kept) {
+void writeObjectFile(Writer &writer, const KeptObject *kept, std::uint64_t relinker) {
   if (!kept)
     return;
+  writer.number(relinker);
   writer.text(kept->bytes->getBuffer());
   writer.number(kept->returnsTwice.size());
   for (const ReturnsTwice &function : kept->returnsTwice) {
@@ -190,7 +205,8 @@ void writeSegments(Writer &writer, const CodeObject &object) {
 
 } // namespace
 
-std::vector<std::uint8_t> nomad::encodeSaved(const CodeObject &object, const KeptObject *kept, const TypePool &types) {
+std::vector<std::uint8_t> nomad::encodeSaved(const CodeObject &object, const TypePool &types, const KeptObject *kept,
+                                             std::uint64_t relinker) {
   Writer writer;
   writer.bytes.resize(sizeof(SavedHeader));
   writeHost(writer);
@@ -202,7 +218,7 @@ std::vector<std::uint8_t> nomad::encodeSaved(const CodeObject &object, const Kep
   writer.number(count);
   writer.number(groups.size());
   writer.raw(groups);
-  writeObjectFile(writer, kept);
+  writeObjectFile(writer, kept, relinker);
   writeSegments(writer, object);
   sealSaved(writer.bytes);
   return std::move(writer.bytes);

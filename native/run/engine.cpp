@@ -87,7 +87,7 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
 
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
     : arena_(std::move(arena)), entries_(*arena_), unwind_(arena_->segments(SegmentKind::Code)),
-      mover_(*arena_, entries_, objects_, unwind_, *this), verifiesMoves_(options.verifiesMoves),
+      mover_(*arena_, entries_, objects_, unwind_, *this), linkerKind_(options.linker), verifiesMoves_(options.verifiesMoves),
       process_(options.symbols, options.listedSymbols), thunkSpace_(thunkSpaceIn(*arena_)),
       nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base}, placeable_(placeableIn(*arena_, thunkSpace_)),
       stackWalk_(arena_->range(), thunkSpace_[0], mover_.codeOwners(), mover_.dataOwners()) {}
@@ -150,10 +150,7 @@ Expected<Handle> Engine::compile(StringRef source, const CompileOptions &options
 }
 
 Expected<Handle> Engine::deserialize(ArrayRef<std::uint8_t> bytes, const CompileOptions &options) {
-  std::array<Size, 3> limits{};
-  for (SegmentKind kind : segmentKinds)
-    limits[indexOf(kind)] = arena_->segments(kind).size();
-  auto saved = decodeSaved(bytes, options.name, limits);
+  auto saved = decode(bytes, options.name);
   if (!saved)
     return saved.takeError();
   CompileOptions actual = options;

@@ -35,6 +35,7 @@ struct EngineOptions {
 };
 
 class CompileCache;
+struct SavedObject;
 
 /// What a client says a name stands for: an address, or a function of a code object.
 struct Import {
@@ -197,6 +198,7 @@ private:
   class Resolver;
 
   Handle adopt(CodeObject object);
+  llvm::Expected<SavedObject> decode(llvm::ArrayRef<std::uint8_t> bytes, const std::string &name) const;
   llvm::Expected<std::optional<Handle>> compileFromCache(llvm::StringRef key, const CompileOptions &options);
   static Mover::Ranges thunkSpaceIn(const Arena &arena);
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
@@ -247,6 +249,7 @@ private:
   CodeObjectTable objects_;
   UnwindRegistry unwind_;
   Mover mover_;
+  LinkerKind linkerKind_;
   std::unique_ptr<Linker> linker_;
   bool verifiesMoves_;
   llvm::DenseMap<Handle, std::unique_ptr<KeptObject>> kept_;

@@ -36,9 +36,26 @@ define i32 @run(i32 %x, ptr %p, double %d) uwtable {
   %at = getelementptr [3 x i32], ptr @table, i32 0, i32 %u
   %v = load i32, ptr %at
   %w = add i32 %c, %v
-  ret i32 %w
+  %isThere = icmp ne ptr @optional, null
+  %z = zext i1 %isThere to i32
+  %sum = add i32 %w, %z
+  ret i32 %sum
 }
 define <4 x float> @refused(<4 x float> %v) { ret <4 x float> %v }
+)";
+
+// Without anything that runs when it is placed or freed.
+constexpr const char *idle = R"(
+@table = constant [3 x i32] [i32 1, i32 2, i32 3]
+@pointers = global [3 x ptr] [ptr @table, ptr @count, ptr @count]
+@count = global i32 7
+declare i32 @callee(i32)
+define i32 @run(i32 %x) uwtable {
+  %a = call i32 @callee(i32 %x)
+  %at = getelementptr [3 x i32], ptr @table, i32 0, i32 %a
+  %v = load i32, ptr %at
+  ret i32 %v
+}
 )";
 
 struct Ground {
@@ -50,13 +67,14 @@ struct Ground {
     engine->setArgumentBlock(Address::of(block.data()));
     compileOptions.name = "callee";
     Handle callee = need(engine->compile("define i32 @callee(i32 %x) { ret i32 %x }", compileOptions));
+    need(engine->place({callee, {0, 0, 0}}));
     compileOptions.imports = {importFunction("callee", callee, "callee")};
     compileOptions.name = "saved";
   }
 
-  Bytes save(Retain retain) {
+  Bytes save(Retain retain, const char *source = program) {
     compileOptions.retain = retain;
-    Handle handle = need(engine->compile(program, compileOptions));
+    Handle handle = need(engine->compile(source, compileOptions));
     Bytes bytes = need(engine->serialize(handle));
     need(engine->free(handle));
     return bytes;
@@ -74,8 +92,17 @@ struct Ground {
       return false;
     }
     need(engine->serialize(*handle));
+    moveAbout(*handle);
     need(engine->free(*handle));
     return true;
+  }
+
+  void moveAbout(Handle handle) {
+    const CodeObject &object = need(engine->object(handle));
+    if (object.teardown || object.image->initializer != noOffset)
+      return; // would be run
+    if (failureOf(engine->place({handle, {1 << 16, 1 << 16, 1 << 16}})).code.empty())
+      (void)failureOf(engine->relocate(MoveRequest{handle, {1 << 17, MoveRequest::stays, 1 << 17}}));
   }
 
   std::vector<std::uint64_t> block = std::vector<std::uint64_t>(Engine::blockBytes / 8 + 1);
@@ -118,10 +145,11 @@ TEST_CASE("with a right checksum: every byte of a saved code object that is anot
 
 TEST_CASE("with a right checksum: saved code objects that are damaged at random") {
   SHOW_SEED;
-  for (Retain retain : {Retain::Relocations, Retain::Object}) {
+  for (auto [retain, source] : {std::pair(Retain::Relocations, program), std::pair(Retain::Object, program),
+                                std::pair(Retain::Relocations, idle), std::pair(Retain::None, idle)}) {
     Ground ground;
-    Random random(static_cast<std::uint64_t>(retain));
-    Bytes whole = ground.save(retain);
+    Random random(static_cast<std::uint64_t>(retain) + 4 * (source == idle));
+    Bytes whole = ground.save(retain, source);
     Size entries = ground.engine->stats().entryStubs;
     for (int round = 0; round < 4000; ++round) {
       Bytes bytes = whole;
