@@ -131,8 +131,8 @@ export class Jit {
    * A code object that `serialize` has written, in this process or another on the same kind of machine: unplaced, as `compile` returns them.
    * Nothing is compiled, and LLVM links nothing. Names are looked up again: in `imports`, then what is `define`d, then the process. It is
    * machine code: load only what you would run. Throws LinkError for bytes that are damaged, UnsupportedError if another version, or LLVM, or
-   * another CPU's has made them, or if its calls can't reach what a name stands for here; UnresolvedSymbolError, SignatureError,
-   * SpaceFullError, StateError, TypeError, RangeError.
+   * another CPU's has made them, another linker with `retain: 'object'`, or if its calls can't reach what a name stands for here;
+   * UnresolvedSymbolError, SignatureError, SpaceFullError, StateError, TypeError, RangeError.
    */
   deserialize(buffer: Uint8Array, options?: DeserializeOptions): CodeObject {
     this.#core.requireLive('deserialize');

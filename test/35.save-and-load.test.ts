@@ -59,24 +59,31 @@ describe.each(linkers)('%s', (linker) => {
     test.each(savedPrograms.flatMap((program) => ([0, 2] as const).map((optLevel) => ({ ...program, optLevel }))))(
       '$name, O$optLevel: computes the same in another Jit, and is saved as the same bytes',
       (program) => {
-        const options = { moves, retain, optLevel: program.optLevel };
+        const options = { name: 'saved', moves, retain, optLevel: program.optLevel };
         const [one, other] = [makeJit({ linker }), makeJit({ linker, arenaBytes: 2 ** 28 })];
         const logs: [number[], number[]] = [[], []];
         const object = one.compile(program.source, { ...options, imports: program.imports?.(one, logs[0]) });
         const saved = object.serialize();
-        const loaded = other.deserialize(saved, { imports: program.imports?.(other, logs[1]) });
+        const imports = program.imports?.(other, logs[1]);
+        const loaded = other.deserialize(saved, { imports });
         expect(facts(loaded)).toEqual(facts(object));
         expect(loaded.serialize().equals(saved)).toBe(true);
+        expect(
+          other
+            .compile(program.source, { ...options, imports })
+            .serialize()
+            .equals(saved),
+        ).toBe(true);
         expect(outcome(program, other, loaded, logs[1])).toEqual(outcome(program, one, object, logs[0]));
       },
     );
   });
 });
 
-test('after every move, the bytes are what a fresh link gives', () => {
+test.each(linkers)('%s: after every move, the bytes are what a fresh link gives', (linker) => {
   for (const retain of ['relocations', 'object'] as const)
     for (const program of savedPrograms) {
-      const [one, other] = [makeJit({ verifyMoves: true }), makeJit({ verifyMoves: true })];
+      const [one, other] = [makeJit({ linker, verifyMoves: true }), makeJit({ linker, verifyMoves: true })];
       const logs: [number[], number[]] = [[], []];
       const object = one.compile(program.source, { retain, imports: program.imports?.(one, logs[0]) });
       const loaded = other.deserialize(object.serialize(), { imports: program.imports?.(other, logs[1]) });
