@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { array } from './array';
+import { cache } from './cache';
 import { call, hostCall } from './call';
 import { collect } from './collect';
 import { compile } from './compile';
@@ -31,6 +32,7 @@ const figures: Readonly<Record<string, Figure>> = {
   array,
   compile,
   functions,
+  cache,
   collect,
   repl,
 };

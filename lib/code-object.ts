@@ -261,6 +261,15 @@ export class CodeObject {
   }
 
   /**
+   * It as bytes for `jit.deserialize`, of this Jit or one in another process: everything but its name. Throws StateError once it is placed, since its
+   * program may have changed it.
+   */
+  serialize(): Buffer {
+    CodeObject.#requireAlive(this, 'serialize');
+    return this.#core.native.serialize(this.#handle);
+  }
+
+  /**
    * Gives up the relocations of a code object that will not move for now, and their memory; until `thaw` it stays where it is, and collectors
    * and spaces work around it. Code that it calls may move. Returns what `thaw` needs. Throws StateError if it is not placed, frozen already,
    * freed, or was compiled with `retain: 'none'`.

@@ -1,6 +1,7 @@
 /**
  * What users may import.
  */
+export type { CacheOptions } from './cache';
 export { isCallable, type AnyFunction, type Callable, type CallableProperties } from './callable';
 export { CodeObject } from './code-object';
 export type { CodeObjectState } from './code-object-facts';
@@ -33,6 +34,7 @@ export type { Move, MoveReport } from './move-batch';
 export type { ValueKind } from './native';
 export type {
   CompileOptions,
+  DeserializeOptions,
   Importable,
   JitOptions,
   LinkerName,

@@ -5,7 +5,7 @@
  * method throws StateError, and every code object and callable of the Jit is freed.
  */
 import { isCallable, type AnyFunction, type Callable } from './callable';
-import { nonEmptyString, show } from './check';
+import { nonEmptyString, optionsObject, show } from './check';
 import { CodeObject, createCodeObject, handleIn, markFreed, setReferences } from './code-object';
 import { isZealous } from './collector/zeal';
 import { JitCore, setCore } from './core';
@@ -22,11 +22,13 @@ import {
   entryOf,
   halfOfArena,
   jitSettings,
+  modesOf,
   nativeImport,
   spaceSettings,
   isByFunction,
   type CompileOptions,
   type CompileRequest,
+  type DeserializeOptions,
   type Importable,
   type JitOptions,
   type OptLevel,
@@ -55,6 +57,8 @@ export interface JitStats {
   readonly bookkeepingBytes: number;
   /** Kernel mappings of the arena. */
   readonly mappings: number;
+  /** Compiles that the cache has answered, and those that have generated code. undefined without a cache. */
+  readonly cache: { readonly hits: number; readonly misses: number } | undefined;
 }
 
 /** As `jit.compileAsync`, but the process does not wait for it. */
@@ -142,6 +146,23 @@ export class Jit {
     return (this.#defaultSpace ??= createSpace(this.#core, halfOfArena(this.#core), 'free-list'));
   }
 
+  /**
+   * A code object that `serialize` has written, in this process or another on the same kind of machine: unplaced, as `compile` returns them.
+   * Nothing is compiled, and LLVM links nothing. Names are looked up again: in `imports`, then what is `define`d, then the process. It is
+   * machine code: load only what you would run. Throws LinkError for bytes that are damaged, UnsupportedError if another version, or LLVM, or
+   * another CPU's has made them, another linker with `retain: 'object'`, or if its calls can't reach what a name stands for here;
+   * UnresolvedSymbolError, SignatureError, SpaceFullError, StateError, TypeError, RangeError.
+   */
+  deserialize(buffer: Uint8Array, options?: DeserializeOptions): CodeObject {
+    this.#core.requireLive('deserialize');
+    if (!((buffer as unknown) instanceof Uint8Array)) throw new TypeError(`buffer must be a Uint8Array, not ${show(buffer)}`);
+    const { name, imports } = optionsObject('options', options);
+    const request = compileRequest(this.#core, buffer, { name, imports }, this.#optLevel);
+    const own = buffer.buffer instanceof SharedArrayBuffer ? new Uint8Array(buffer) : buffer; // what has been checked must not change
+    const [handle, moves, retain] = this.#core.native.deserialize(own, request.native);
+    return this.#adopt(handle, { ...request, modes: modesOf({ moves, retain }) });
+  }
+
   /** Makes a space. Throws SpaceFullError if the arena has no room for it, TypeError, RangeError, StateError. */
   createSpace(options?: SpaceOptions): CodeSpace {
     this.#core.requireLive('createSpace');
@@ -216,10 +237,10 @@ export class Jit {
   /** What the Jit holds now. Throws StateError. */
   stats(): JitStats {
     this.#core.requireLive('stats');
-    const { objects, liveBytes, reservedBytes, entryStubs, relocationBytes, bookkeepingBytes, mappings } =
+    const { objects, liveBytes, reservedBytes, entryStubs, relocationBytes, bookkeepingBytes, mappings, cache } =
       this.#core.native.stats();
     return {
-      ...{ objects, entryStubs, relocationBytes, mappings },
+      ...{ objects, entryStubs, relocationBytes, mappings, cache },
       liveBytes: perSegment((_, index) => liveBytes[index] ?? 0),
       reservedBytes: perSegment((_, index) => reservedBytes[index] ?? 0),
       bookkeepingBytes: bookkeepingBytes + this.#core.reservations.bookkeepingBytes,

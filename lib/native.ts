@@ -71,6 +71,8 @@ export interface NativeStats {
   bookkeepingBytes: number;
   /** Kernel mappings that belong to the arena. */
   mappings: number;
+  /** undefined: no compile cache. */
+  cache?: { hits: number; misses: number };
 }
 
 export type NativeRoots = ReadonlyArray<number | bigint | string | undefined>;
@@ -90,6 +92,11 @@ export interface NativeJit {
     urgency: CompileUrgency,
     done: (error: Error | undefined, handle: Handle) => void,
   ): void;
+  /** Of the options, name and imports. Returns the handle, and what `moves` and `retain` it was compiled with. */
+  deserialize(
+    saved: Uint8Array,
+    options: NativeCompileOptions,
+  ): [handle: Handle, moves: NativeCompileOptions['moves'], retain: NativeCompileOptions['retain']];
   /** A name for all later compiles. */
   define(definition: NativeImport): void;
   /**
@@ -138,6 +145,8 @@ export interface NativeJit {
   freeze(object: Handle, id: number): Buffer;
   /** Puts them back. Throws STATE, with nothing changed. */
   thaw(object: Handle, id: number, saved: Uint8Array): void;
+  /** An unplaced code object as bytes. Throws STATE. */
+  serialize(object: Handle): Buffer;
   isLive(object: Handle): boolean;
   addressOf(object: Handle, symbol: string): bigint;
   /** Index of the entry stub of an exported function; makes one at the first call. */
@@ -200,6 +209,9 @@ export interface Addon {
       linker: 'jitlink' | 'runtimedyld';
       verifyMoves: boolean;
       compileThreads: number;
+      /** '': none. */
+      cacheDirectory: string;
+      cacheBytes: number;
     },
     makeError: ErrorFactory,
   ): NativeJit;

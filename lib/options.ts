@@ -5,6 +5,7 @@
  * TypeError or RangeError that names it and its value, before anything has happened.
  */
 import { availableParallelism } from 'node:os';
+import { cacheSettings, type CacheOptions, type CacheSettings } from './cache';
 import { belongsTo, isCallable, type Callable } from './callable';
 import { address, flag, integerBetween, nonEmptyString, oneOf, optionsObject, show } from './check';
 import { handleIn } from './code-object';
@@ -48,7 +49,15 @@ export interface JitOptions {
   compileThreads?: number | undefined;
   /** What collectors of this Jit do unless they are told otherwise: compile fast first, and recompile what lives on. Default false. */
   tier?: boolean | TierOptions | undefined;
+  /**
+   * A directory, for all processes that use it. What has been compiled before, from the same source with the same options for the same machine, is
+   * loaded from there: no code generation, no linking by LLVM. Default: no cache.
+   */
+  cache?: string | CacheOptions | undefined;
 }
+
+/** Options of `deserialize`. */
+export type DeserializeOptions = Pick<CompileOptions, 'name' | 'imports'>;
 
 /** Options of `compile`, `compileAsync` and `load`. */
 export interface CompileOptions {
@@ -85,7 +94,7 @@ export interface SpaceOptions {
 }
 
 /** Checked JitOptions. */
-export interface JitSettings {
+export interface JitSettings extends CacheSettings {
   readonly arenaBytes: number;
   readonly optLevel: OptLevel;
   readonly symbols: ProcessSymbols;
@@ -129,6 +138,7 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     verifyMoves,
     compileThreads = Math.min(availableParallelism(), usualThreads),
     tier = false,
+    cache,
   } = optionsObject('options', options);
   return {
     arenaBytes: Math.ceil(integerBetween('arenaBytes', arenaBytes, mebibyte, maximumArenaBytes) / arenaGranule) * arenaGranule,
@@ -138,6 +148,7 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     verifyMoves: flag('verifyMoves', verifyMoves ?? process.env.NOMAD_VERIFY === '1'),
     compileThreads: integerBetween('compileThreads', compileThreads, 1, 64),
     tier: tierPolicy(tier),
+    ...cacheSettings(cache),
   };
 }
 
@@ -180,7 +191,8 @@ function sourceOf(source: unknown): string | Uint8Array {
   throw new TypeError(`source must be a string of IR text or a Uint8Array of bitcode, not ${show(source)}`);
 }
 
-function modesOf(options: Pick<CompileOptions, 'moves' | 'retain'>): MoveModes {
+/** Throws TypeError, RangeError. */
+export function modesOf(options: Pick<CompileOptions, 'moves' | 'retain'>): MoveModes {
   const moves = oneOf('moves', options.moves ?? 'code', ['code', 'all']);
   const retain = oneOf('retain', options.retain ?? 'relocations', ['relocations', 'object', 'none']);
   return moveModes.find((modes) => modes.moves === moves && modes.retain === retain) ?? { moves, retain };

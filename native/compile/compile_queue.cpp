@@ -25,8 +25,8 @@ CompileQueue::CompileQueue(unsigned threads, std::shared_ptr<TargetMachinePool> 
 
 CompileQueue::~CompileQueue() { cancel(); }
 
-void CompileQueue::add(std::string source, CompileRequest request) {
-  auto job = std::make_shared<Job>(Job{std::move(source), std::move(request), std::nullopt});
+void CompileQueue::add(std::string source, CompileRequest request, IsKnown isKnown) {
+  auto job = std::make_shared<Job>(Job{std::move(source), std::move(request), std::move(isKnown), std::nullopt});
   {
     std::lock_guard lock(mutex_);
     jobs_.push_back(job);
@@ -44,7 +44,8 @@ void CompileQueue::run(Job &job) {
   nameThread();
   if (!begin())
     return;
-  auto result = compileSource(job.source, job.request, *machines_);
+  bool isKnown = job.isKnown && job.isKnown(job.source);
+  auto result = isKnown ? Expected<ObjectFile>(ObjectFile()) : compileSource(job.source, job.request, *machines_);
   job.source = std::string();
   bool isNext = false;
   {

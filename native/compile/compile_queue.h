@@ -23,8 +23,11 @@ public:
   /// Drops what has not begun, and waits for what has: LLVM can't be interrupted.
   ~CompileQueue();
 
-  void add(std::string source, CompileRequest request);
-  /// The oldest one's result, if it is there.
+  /// On the thread that would compile: true if there is no need to; it may take the source.
+  using IsKnown = std::function<bool(std::string &source)>;
+
+  void add(std::string source, CompileRequest request, IsKnown isKnown = nullptr);
+  /// The oldest one's result, if it is there; without bytes for what is known.
   std::optional<llvm::Expected<ObjectFile>> take();
   /// Nothing comes out any more, and nothing begins.
   void cancel();
@@ -35,6 +38,7 @@ private:
   struct Job {
     std::string source; // the only copy, and gone as soon as the code is there
     CompileRequest request;
+    IsKnown isKnown;
     std::optional<llvm::Expected<ObjectFile>> result;
   };
 

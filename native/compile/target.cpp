@@ -1,11 +1,14 @@
 #include "compile/target.h"
 
 #include "base/error.h"
+#include "compile/host.h"
 
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Config/llvm-config.h"
 #include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/xxhash.h"
 
 using namespace nomad;
 using namespace llvm;
@@ -68,6 +71,12 @@ const TargetMachine &hostMachine() {
 } // namespace
 
 const Triple &nomad::hostTriple() { return hostMachine().getTargetTriple(); }
+
+const HostTarget &nomad::hostTarget() {
+  static const HostTarget host{LLVM_VERSION_STRING, hostTriple().str(), hostMachine().getTargetCPU().str(),
+                               xxh3_64bits(hostMachine().getTargetFeatureString())};
+  return host;
+}
 
 const DataLayout &nomad::hostDataLayout() {
   static const DataLayout layout = hostMachine().createDataLayout();

@@ -1,6 +1,7 @@
 #include "link/capture.h"
 
 #include "base/error.h"
+#include "link/import_site.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
@@ -131,8 +132,10 @@ void Capture::finish(PlaceOf placeOf, ArrayRef<StringRef> definitions, Offset un
       object_.entries.push_back({name.entry, offsetOfName(StringRef(name.name).drop_front(entryPrefix.size()))});
   object_.image->initializer = offsetOfName(initializerName);
   for (auto &[name, bySetjmpOnly] : exports_.returnsTwice)
-    if (auto extent = placeOf(name); extent && !(bySetjmpOnly && imports_.setjmpStaysValid()))
-      object_.image->returnsTwice.push_back({extent->place.offset, extent->place.offset + static_cast<Offset>(extent->size)});
+    if (auto extent = placeOf(name))
+      object_.image->mayReturnTwice.push_back(
+          {{extent->place.offset, extent->place.offset + static_cast<Offset>(extent->size)}, bySetjmpOnly});
+  object_.image->returnsTwice = returnsTwice(object_.image->mayReturnTwice, imports_.setjmpStaysValid());
   if (Offset finalizer = offsetOfName(finalizerName); finalizer != noOffset)
     object_.ensureTeardown().finalizer = finalizer;
   for (StringRef name : definitions)
@@ -152,11 +155,22 @@ CodeObject Capture::take(std::unique_ptr<MemoryBuffer> object) {
   object_.moves = request_.moves;
   object_.retain = request_.retain;
   object_.state = State::Unplaced;
+  readAddends();
   if (request_.keepsObject)
     object_.image->kept = std::make_unique<KeptObject>(
         KeptObject{std::move(object), imports_.names().vec(), std::move(exports_.returnsTwice), std::nullopt});
   object_.image->imports = imports_.take();
+  object_.image->declared = std::move(exports_.declared);
   return std::move(object_);
+}
+
+// While imports are where this link found them.
+void Capture::readAddends() {
+  for (ImportSite &site : object_.image->importSites) {
+    const ImportedName &import = imports_[site.import];
+    SitePlace place{bytes(site.segment) + site.offset, base(site.segment) + site.offset, site.formula};
+    site.addend = readAddend(place, site.isCall ? import.code : import.address);
+  }
 }
 
 Emission Capture::takeEmission() { return {std::move(object_.image), std::move(relocations_)}; }

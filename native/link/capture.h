@@ -21,7 +21,8 @@ struct SectionTraits {
   bool isWritable;
 };
 
-/// Of a constant pool, which has its entries' size in its name; 0 for other sections. A function `cstm` has a table in `.rodata.cstm`.
+/// Of a constant pool, which has its entries' size in its name; 0 for other sections. A function `cstm` has a table in
+/// `.rodata.cstm`.
 Size poolEntryBytes(llvm::StringRef section);
 
 constexpr std::uint32_t noImport = ~std::uint32_t{0};
@@ -84,6 +85,7 @@ public:
 
 private:
   void addToTables(const Site &site, const SiteTarget &target);
+  void readAddends();
   Offset offsetOf(const Site &site) const { return static_cast<Offset>(site.address - base(site.segment)); }
 
   const LinkEnvironment &environment_;

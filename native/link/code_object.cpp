@@ -60,4 +60,12 @@ void CodeObjectTable::trim() {
     (*this)[handle] = CodeObject();
 }
 
+std::vector<CodeExtent> nomad::returnsTwice(const std::vector<ReturnsTwiceExtent> &extents, bool setjmpStaysValid) {
+  std::vector<CodeExtent> result;
+  for (auto &[extent, bySetjmpOnly] : extents)
+    if (!(bySetjmpOnly && setjmpStaysValid))
+      result.push_back(extent);
+  return result;
+}
+
 std::string nomad::quoted(const CodeObject &object) { return "'" + object.symbols.objectName().str() + "'"; }

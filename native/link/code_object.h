@@ -77,6 +77,7 @@ struct ImportedName {
   Offset offset = 0;           // Function: in that one's code
   Address code;                // Function: where it is during a link
   EntryIndex entry = 0;        // OwnEntry
+  bool isWeak = false;         // nobody has to define it
 };
 
 /// An object file that is kept to be emitted again, and what its link found.
@@ -96,6 +97,13 @@ struct ImportSite {
   Formula formula;
   bool isCall; // leads to the function, not to its entry stub
   Offset offset;
+  Delta addend = 0; // see import_site.h
+};
+
+/// A function that may find itself returned to again.
+struct ReturnsTwiceExtent {
+  CodeExtent extent;
+  bool bySetjmpOnly; // as in ReturnsTwice
 };
 
 /// What exists only until the first placement: the bytes, linked for the nominal base. Data end in zeros that are not stored.
@@ -104,9 +112,11 @@ struct Image {
   std::array<std::uint32_t, 3> storedBytes{};
   Offset initializer = noOffset; // in code; runs once, after the first placement
   std::vector<CodeExtent> returnsTwice;
-  std::vector<Offset> jumpTargets; // see jump_targets.h
+  std::vector<ReturnsTwiceExtent> mayReturnTwice; // whatever setjmp stands for
+  std::vector<Offset> jumpTargets;                // see jump_targets.h
   std::vector<ImportedName> imports;
   std::vector<ImportSite> importSites;
+  std::vector<DeclaredFunction> declared;
   bool isPart = false;              // of a module that was compiled function by function
   std::unique_ptr<KeptObject> kept; // with Retain::Object
 };
@@ -199,6 +209,9 @@ private:
   Handle limit_ = 0;
   std::vector<Handle> vacant_;
 };
+
+/// Those that do, as far as a setjmp whose return address follows moves is no reason.
+std::vector<CodeExtent> returnsTwice(const std::vector<ReturnsTwiceExtent> &extents, bool setjmpStaysValid);
 
 /// "'name'": how messages call it.
 std::string quoted(const CodeObject &object);

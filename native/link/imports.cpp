@@ -43,6 +43,7 @@ Expected<ImportedName> Imports::resolve(StringRef name, bool isWeak, FindDefinit
   using Kind = ImportedName::Kind;
   ImportedName result;
   result.name = name.str();
+  result.isWeak = isWeak;
   bool wantsEntry = name.consume_front(entryPrefix);
   if (auto own = wantsEntry ? findOwn(name) : std::nullopt) {
     auto entry = ownEntry(*own);

@@ -244,10 +244,6 @@ std::vector<Relocation> RelocationTable::decode() const {
 
 namespace {
 
-constexpr Size widthOf(Formula formula) {
-  return formula == Formula::Relative32 || formula == Formula::Negative32 ? sizeof(std::uint32_t) : sizeof(std::uint64_t);
-}
-
 // Reads bytes that may be anything.
 class Reader {
 public:
@@ -257,7 +253,9 @@ public:
   std::optional<std::uint32_t> number() {
     unsigned length = 0;
     const char *error = nullptr;
-    std::uint64_t value = llvm::decodeULEB128(bytes_.begin(), &length, bytes_.end(), &error);
+    // More bytes than a number of 64 bits has are too much for LLVM's reader.
+    const std::uint8_t *limit = bytes_.begin() + std::min<size_t>(bytes_.size(), 10);
+    std::uint64_t value = llvm::decodeULEB128(bytes_.begin(), &length, limit, &error);
     if (error || value > ~std::uint32_t{0})
       return std::nullopt;
     bytes_ = bytes_.drop_front(length);
@@ -306,13 +304,15 @@ bool readSites(Reader sites, Relocation relocation, Size size, std::vector<Reloc
 std::optional<std::vector<Relocation>> RelocationTable::decodeChecked(llvm::ArrayRef<std::uint8_t> groups,
                                                                       const std::array<Size, 3> &sizes) {
   std::vector<Relocation> relocations;
-  for (Reader reader(groups); !reader.isEmpty();) {
+  Size bytes = sizes[0] + sizes[1] + sizes[2]; // a few bytes may say many sites, but no more than there are
+  for (Reader reader(groups); !reader.isEmpty() && relocations.size() <= bytes;) {
     std::uint8_t head = reader.bytes(1)->front();
     Relocation relocation{static_cast<SegmentKind>(head >> 3 & 3), static_cast<Formula>(head & 7),
                           static_cast<TargetKind>(head >> 5), 0, 0};
     auto length = reader.number();
     auto sites = length ? reader.bytes(*length) : std::nullopt;
     bool isKnown = indexOf(relocation.segment) < sizes.size() && relocation.formula <= Formula::DataPointer &&
+                   (relocation.formula != Formula::DataPointer || relocation.segment == SegmentKind::Data) &&
                    relocation.target < TargetKind::Reference;
     if (!sites || !isKnown || !readSites(Reader(*sites), relocation, sizes[indexOf(relocation.segment)], relocations))
       return std::nullopt;

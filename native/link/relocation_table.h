@@ -54,6 +54,10 @@ struct Relocation {
   auto operator<=>(const Relocation &) const = default;
 };
 
+constexpr Size widthOf(Formula formula) {
+  return formula == Formula::Relative32 || formula == Formula::Negative32 ? sizeof(std::uint32_t) : sizeof(std::uint64_t);
+}
+
 /// One segment's part in a move: its bytes at the new place, and where it was and will be.
 struct SegmentMove {
   std::byte *bytes = nullptr;
@@ -85,6 +89,11 @@ public:
   std::vector<std::uint8_t> takeOwn(std::uint64_t id);
   /// `sizes` of the segments. Errors: State that says what is wrong; then nothing has changed.
   llvm::Error putBack(llvm::ArrayRef<std::uint8_t> saved, std::uint64_t id, const std::array<Size, 3> &sizes);
+  /// Groups of all but the relocations towards other code objects, as `fromGroups` takes them; and how many relocations.
+  std::pair<std::vector<std::uint8_t>, std::uint32_t> ownGroups() const;
+  /// `more` besides. None if `groups` are not `count` own relocations whose sites lie in segments of these sizes.
+  static std::optional<RelocationTable> fromGroups(llvm::ArrayRef<std::uint8_t> groups, std::uint32_t count,
+                                                   const std::array<Size, 3> &sizes, llvm::ArrayRef<Relocation> more);
   /// For a code object that will not move again: others that it calls still may.
   void keepOnlyReferences();
 

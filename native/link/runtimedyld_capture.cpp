@@ -210,21 +210,22 @@ Error RuntimeDyldCapture::captureRelocation(const Section &section, const ELFRel
 }
 
 // A call of a name that the object file does not define goes to a stub, which jumps to what is in a slot. A function of another
-// code object is called directly instead (I9).
+// code object is called directly instead (I9), but the stub is there, and its slot has an address.
 Error RuntimeDyldCapture::captureCall(const Site &site, SiteTarget target) {
   Address next = site.address + sizeof(std::int32_t);
-  const ImportedName &import = capture_.imports()[target.import];
-  if (import.kind == ImportedName::Kind::Function) {
-    auto distance = static_cast<std::int32_t>(import.code - next);
-    std::memcpy(bytesAt(site.segment, site.address), &distance, sizeof distance);
-    target.kind = TargetKind::Reference;
-    target.reference = import.reference;
-    return capture_.addSite(site, target);
-  }
   Address stub = next.shifted(readDistance(site));
   Site jump{site.segment, true, stub + 2, Formula::Relative32, site.kind};
   Address slot = stub + stubBytes;
-  return captureSlot(jump, slot.shifted(readDistance(jump)), target);
+  if (Error error = captureSlot(jump, slot.shifted(readDistance(jump)), target))
+    return error;
+  const ImportedName &import = capture_.imports()[target.import];
+  if (import.kind != ImportedName::Kind::Function)
+    return Error::success();
+  auto distance = static_cast<std::int32_t>(import.code - next);
+  std::memcpy(bytesAt(site.segment, site.address), &distance, sizeof distance);
+  target.kind = TargetKind::Reference;
+  target.reference = import.reference;
+  return capture_.addSite(site, target);
 }
 
 Error RuntimeDyldCapture::captureSlot(const Site &site, Address slot, const SiteTarget &target) {

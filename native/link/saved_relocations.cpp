@@ -37,15 +37,29 @@ bool isOwn(const Relocation &relocation) { return relocation.target != TargetKin
 
 } // namespace
 
-std::vector<std::uint8_t> RelocationTable::takeOwn(std::uint64_t id) {
+std::pair<std::vector<std::uint8_t>, std::uint32_t> RelocationTable::ownGroups() const {
   std::vector<Relocation> own = decode();
   std::erase_if(own, [](const Relocation &relocation) { return !isOwn(relocation); });
-  keepOnlyReferences();
   RelocationTable table = encode(std::move(own));
-  ArrayRef<std::uint8_t> groups;
+  std::vector<std::uint8_t> groups;
   if (table.encoded_)
-    groups = ArrayRef(table.encoded_->begin(), table.encoded_->size);
-  Header header{magic, table.count(), id, 0};
+    groups.assign(table.encoded_->begin(), table.encoded_->end());
+  return {std::move(groups), table.count()};
+}
+
+std::optional<RelocationTable> RelocationTable::fromGroups(ArrayRef<std::uint8_t> groups, std::uint32_t count,
+                                                           const std::array<Size, 3> &sizes, ArrayRef<Relocation> more) {
+  auto relocations = decodeChecked(groups, sizes);
+  if (!relocations || relocations->size() != count)
+    return std::nullopt;
+  llvm::append_range(*relocations, more);
+  return encode(std::move(*relocations));
+}
+
+std::vector<std::uint8_t> RelocationTable::takeOwn(std::uint64_t id) {
+  auto [groups, count] = ownGroups();
+  keepOnlyReferences();
+  Header header{magic, count, id, 0};
   header.checksum = checksumOf(header, groups);
   std::vector<std::uint8_t> saved(sizeof header + groups.size());
   std::memcpy(saved.data(), &header, sizeof header);

@@ -2,8 +2,10 @@
 
 #include "base/error.h"
 #include "link/jitlink_linker.h"
+#include "link/revive.h"
 #include "link/runtimedyld_linker.h"
 #include "memory/write_scope.h"
+#include "run/compile_cache.h"
 #include "run/runtime_support.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -78,12 +80,14 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
   if (!linker)
     return linker.takeError();
   engine->linker_ = std::move(*linker);
+  if (!options.cacheDirectory.empty())
+    engine->cache_ = std::make_shared<CompileCache>(options);
   return engine;
 }
 
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
     : arena_(std::move(arena)), entries_(*arena_), unwind_(arena_->segments(SegmentKind::Code)),
-      mover_(*arena_, entries_, objects_, unwind_, *this), verifiesMoves_(options.verifiesMoves),
+      mover_(*arena_, entries_, objects_, unwind_, *this), linkerKind_(options.linker), verifiesMoves_(options.verifiesMoves),
       process_(options.symbols, options.listedSymbols), thunkSpace_(thunkSpaceIn(*arena_)),
       nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base}, placeable_(placeableIn(*arena_, thunkSpace_)),
       stackWalk_(arena_->range(), thunkSpace_[0], mover_.codeOwners(), mover_.dataOwners()) {}
@@ -97,7 +101,8 @@ Engine::~Engine() {
 
 // ---- compile ----
 
-Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) {
+Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options, StringRef cacheKey) {
+  cacheStats_.misses += !cacheKey.empty();
   Resolver resolver(*this, options, process_);
   if (Error error = resolver.checkTypes(object.exports.declared, options.name))
     return error;
@@ -107,30 +112,59 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options) 
     return linked.takeError();
   Handle handle = adopt(std::move(*linked));
   enterDependents(handle);
+  if (!cacheKey.empty())
+    cache_->store(cacheKey, cantFail(serialize(handle)));
   return handle;
 }
 
+// What others need of it outlives its image, which goes with the first placement.
 Handle Engine::adopt(CodeObject linked) {
   Handle handle = objects_.add(std::move(linked));
   Image &image = *objects_[handle].image;
   if (image.kept)
     kept_[handle] = std::move(image.kept);
   if (!image.returnsTwice.empty())
-    returnsTwice_[handle] = std::move(image.returnsTwice);
+    returnsTwice_[handle] = image.returnsTwice;
   if (objects_[handle].storesLabels)
     immovable_.insert(handle);
   if (!image.jumpTargets.empty())
-    stackWalk_.setJumpTargets(objects_[handle], std::move(image.jumpTargets));
+    stackWalk_.setJumpTargets(objects_[handle], image.jumpTargets);
   if (Teardown *teardown = objects_[handle].teardown.get())
     announceTeardown(*teardown);
   return handle;
 }
 
 Expected<Handle> Engine::compile(StringRef source, const CompileOptions &options) {
+  std::string key = cache_ ? cache_->key(source, options) : "";
+  if (cache_) {
+    auto found = compileFromCache(key, options);
+    if (!found)
+      return found.takeError();
+    if (*found)
+      return **found;
+  }
   auto object = compileSource(source, {options.name, options.level, options.moves}, *machines_);
   if (!object)
     return object.takeError();
-  return link(std::move(*object), options);
+  return link(std::move(*object), options, key);
+}
+
+Expected<Handle> Engine::deserialize(ArrayRef<std::uint8_t> bytes, const CompileOptions &options) {
+  auto saved = decode(bytes, options.name);
+  if (!saved)
+    return saved.takeError();
+  CompileOptions actual = options;
+  actual.moves = saved->moves;
+  Resolver resolver(*this, actual, process_);
+  if (Error error = resolver.checkTypes(saved->exports.declared, options.name))
+    return error;
+  auto revived = revive(*saved, {options.name, saved->moves, saved->retain, saved->retain == Retain::Object || verifiesMoves_},
+                        LinkEnvironment{*arena_, entries_, types_}, resolver);
+  if (!revived)
+    return revived.takeError();
+  Handle handle = adopt(std::move(*revived));
+  enterDependents(handle);
+  return handle;
 }
 
 Expected<std::vector<Handle>> Engine::compileParts(StringRef source, const CompileOptions &options) {
@@ -339,33 +373,4 @@ std::vector<Handle> Engine::objectsIn(const std::array<Range, 3> &ranges) const 
   for (auto &[address, handle] : found)
     handles.push_back(handle);
   return handles;
-}
-
-// ---- tell ----
-
-EngineStats Engine::stats() const {
-  EngineStats stats;
-  for (auto &[handle, kept] : kept_)
-    stats.relocationBytes += kept->footprint();
-  for (Handle handle = 0; handle < objects_.limit(); ++handle) {
-    const CodeObject &object = objects_[handle];
-    bool isThunk =
-        object.state == State::Placed && thunkSpace_[indexOf(SegmentKind::Code)].contains(object.segment(SegmentKind::Code).base);
-    if (object.state == State::Vacant || isThunk)
-      continue;
-    ++stats.liveObjects;
-    stats.placedObjects += object.state == State::Placed;
-    for (size_t kind = 0; kind < segmentKinds.size(); ++kind)
-      stats.liveBytes[kind] += object.state == State::Placed ? object.segments[kind].size : 0;
-    stats.relocationBytes += object.relocations.bytes();
-    stats.bookkeepingBytes += object.symbols.bytes();
-  }
-  stats.bookkeepingBytes += stats.relocationBytes + objects_.bytes();
-  for (SegmentKind kind : segmentKinds) {
-    stats.reservedBytes[indexOf(kind)] = placeable(kind).size();
-    stats.bookkeepingBytes += arena_->occupancy(kind).footprint();
-  }
-  stats.entryStubs = entries_.used();
-  stats.mappings = arena_->countMappings();
-  return stats;
 }

@@ -30,7 +30,12 @@ struct EngineOptions {
   bool verifiesMoves = false;
   ProcessSymbols::Policy symbols = ProcessSymbols::Policy::All;
   std::vector<std::string> listedSymbols;
+  std::string cacheDirectory; // empty: no compile cache
+  Size cacheBytes = 0;
 };
+
+class CompileCache;
+struct SavedObject;
 
 /// What a client says a name stands for: an address, or a function of a code object.
 struct Import {
@@ -54,6 +59,12 @@ struct CompileOptions {
   std::vector<Import> imports;
 };
 
+/// Compilations that a compile cache has answered, and those that it has not.
+struct CacheStats {
+  Size hits = 0;
+  Size misses = 0;
+};
+
 struct EngineStats {
   Size liveObjects = 0;
   Size placedObjects = 0;
@@ -63,6 +74,7 @@ struct EngineStats {
   Size relocationBytes = 0;
   Size bookkeepingBytes = 0;
   Size mappings = 0;
+  std::optional<CacheStats> cache;
 };
 
 /// The world outside: who runs host functions, and hears of what leaves code through a call thunk.
@@ -103,11 +115,20 @@ public:
 
   /// For generating code on other threads; they may outlive the engine.
   std::shared_ptr<TargetMachinePool> machines() const { return machines_; }
-  llvm::Expected<Handle> link(ObjectFile object, const CompileOptions &options);
+  /// For finding out on other threads whether there is anything to generate; null without one.
+  std::shared_ptr<CompileCache> cache() const { return cache_; }
+  /// With a key of the cache, what is linked is stored there.
+  llvm::Expected<Handle> link(ObjectFile object, const CompileOptions &options, llvm::StringRef cacheKey = "");
+  /// Looks into the cache first.
   llvm::Expected<Handle> compile(llvm::StringRef source, const CompileOptions &options);
   /// Each function as a code object of its own, after the first, which has all else of the module. Errors: as compile;
   /// Unsupported with Retain::Object.
   llvm::Expected<std::vector<Handle>> compileParts(llvm::StringRef source, const CompileOptions &options);
+  /// An unplaced code object as bytes for `deserialize`, of this engine or another. Errors: State.
+  llvm::Expected<std::vector<std::uint8_t>> serialize(Handle handle);
+  /// Generates nothing, and LLVM links nothing. Of `options`, name and imports. Errors: Link (damaged), Unsupported (made by or
+  /// for something else), UnresolvedSymbol, Signature, SpaceFull.
+  llvm::Expected<Handle> deserialize(llvm::ArrayRef<std::uint8_t> bytes, const CompileOptions &options);
   /// A name for all later links, until its code object is freed; replaces an earlier definition.
   llvm::Error define(Import definition);
 
@@ -184,6 +205,8 @@ public:
 private:
   class Resolver;
 
+  llvm::Expected<SavedObject> decode(llvm::ArrayRef<std::uint8_t> bytes, const std::string &name) const;
+  llvm::Expected<std::optional<Handle>> compileFromCache(llvm::StringRef key, const CompileOptions &options);
   static Mover::Ranges thunkSpaceIn(const Arena &arena);
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
   Handle adopt(CodeObject linked);
@@ -238,10 +261,13 @@ private:
   CodeObjectTable objects_;
   UnwindRegistry unwind_;
   Mover mover_;
+  LinkerKind linkerKind_;
   std::unique_ptr<Linker> linker_;
   bool verifiesMoves_;
   llvm::DenseMap<Handle, std::unique_ptr<KeptObject>> kept_;
   std::shared_ptr<TargetMachinePool> machines_ = std::make_shared<TargetMachinePool>();
+  std::shared_ptr<CompileCache> cache_; // null: none
+  CacheStats cacheStats_;
   ProcessSymbols process_;
   std::map<std::string, Import, std::less<>> definitions_;
   Address block_;

@@ -1,5 +1,6 @@
 #include "wrap/async_compiler.h"
 
+#include "run/compile_cache.h"
 #include "wrap/call.h"
 
 using namespace nomad;
@@ -47,11 +48,25 @@ void AsyncCompiler::shutDown() {
 void AsyncCompiler::add(std::string source, CompileOptions options, napi_value done, Urgency urgency) {
   Js js{env_};
   CompileRequest request{options.name, options.level, options.moves};
-  Pending &pending = pending_.emplace_back(Pending{std::move(options), nullptr, urgency});
+  Pending &pending = pending_.emplace_back(Pending{std::move(options), nullptr, urgency, nullptr});
   js.check(napi_create_reference(env_, done, 1, &pending.done));
   if (urgency == Urgency::Awaited && awaited_++ == 0)
     js.check(napi_ref_threadsafe_function(env_, wake_));
-  queue_->add(std::move(source), std::move(request));
+  queue_->add(std::move(source), std::move(request), askCache(pending));
+}
+
+CompileQueue::IsKnown AsyncCompiler::askCache(Pending &pending) {
+  auto cache = jit_.engine->cache();
+  if (!cache)
+    return nullptr;
+  pending.answer = std::make_shared<CacheAnswer>();
+  return [cache, answer = pending.answer, options = pending.options](std::string &source) {
+    answer->key = cache->key(source, options);
+    bool isKnown = cache->find(answer->key) != nullptr;
+    if (isKnown)
+      answer->source = std::move(source);
+    return isKnown;
+  };
 }
 
 void AsyncCompiler::replace(Handle from, Handle to) {
@@ -92,18 +107,20 @@ void AsyncCompiler::deliver() {
   js.check(napi_get_reference_value(env_, pending.done, &done));
   release(pending);
   Handle handle = 0;
-  napi_value error = finish(js, std::move(*object), pending.options, handle);
+  napi_value error = js.undefined();
+  if (auto linked = link(std::move(*object), pending))
+    handle = *linked;
+  else
+    error = makeError(js, jit_, linked.takeError());
   napi_value arguments[] = {error ? error : js.undefined(), js.number(handle)};
   js.check(napi_call_function(env_, js.undefined(), done, 2, arguments, &ignored));
 }
 
-// Links; returns undefined, or what went wrong.
-napi_value AsyncCompiler::finish(const Js &js, Expected<ObjectFile> object, const CompileOptions &options, Handle &handle) {
+// What the cache has may be gone or damaged by now: then it is compiled here.
+Expected<Handle> AsyncCompiler::link(Expected<ObjectFile> object, const Pending &pending) {
   if (!object)
-    return makeError(js, jit_, object.takeError());
-  auto linked = jit_.engine->link(std::move(*object), options);
-  if (!linked)
-    return makeError(js, jit_, linked.takeError());
-  handle = *linked;
-  return js.undefined();
+    return object.takeError();
+  if (!object->bytes)
+    return jit_.engine->compile(pending.answer->source, pending.options);
+  return jit_.engine->link(std::move(*object), pending.options, pending.answer ? pending.answer->key : "");
 }

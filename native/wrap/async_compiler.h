@@ -41,10 +41,16 @@ private:
   struct Link {
     AsyncCompiler *compiler;
   };
+  /// What a compile thread has found in the cache.
+  struct CacheAnswer {
+    std::string key;
+    std::string source; // if it is there
+  };
   struct Pending {
     CompileOptions options;
     napi_ref done;
     Urgency urgency;
+    std::shared_ptr<CacheAnswer> answer; // null without a cache
   };
 
   /// No code object's.
@@ -55,7 +61,8 @@ private:
   void release(Pending &pending);
   static void endWithEnvironment(void *compiler);
   void shutDown();
-  napi_value finish(const Js &js, llvm::Expected<ObjectFile> object, const CompileOptions &options, Handle &handle);
+  CompileQueue::IsKnown askCache(Pending &pending);
+  llvm::Expected<Handle> link(llvm::Expected<ObjectFile> object, const Pending &pending);
 
   Jit &jit_;
   napi_env env_;

@@ -1,4 +1,4 @@
-// compile, compileParts, compileAsync, define, redirect, obstacle, replace, redirectHost.
+// compile, compileParts, compileAsync, deserialize, define, redirect, obstacle, replace, redirectHost.
 #include "wrap/call.h"
 
 using namespace nomad;
@@ -24,6 +24,12 @@ Retain readRetain(StringRef text) {
   if (text == "none")
     return Retain::None;
   return text == "object" ? Retain::Object : Retain::Relocations;
+}
+
+StringRef retainName(Retain retain) {
+  if (retain == Retain::None)
+    return "none";
+  return retain == Retain::Object ? "object" : "relocations";
 }
 
 CompileOptions readOptions(const Js &js, napi_value options) {
@@ -75,6 +81,24 @@ Result compileParts(Call &call) {
     js.setElement(part, 2, exportedNames(js, symbols));
     js.setElement(result, i, part);
   }
+  return result;
+}
+
+// deserialize(bytes, options): [handle, moves, retain].
+Result deserialize(Call &call) {
+  const Js &js = call.js;
+  auto bytes = js.bytes(call.argument(0));
+  if (!bytes)
+    return nullptr;
+  CompileOptions options = readOptions(js, call.argument(1));
+  auto handle = call.engine().deserialize(ArrayRef(static_cast<const std::uint8_t *>(bytes->data), bytes->size), options);
+  if (!handle)
+    return handle.takeError();
+  const CodeObject &object = cantFail(call.engine().object(*handle));
+  napi_value result = js.array(3);
+  js.setElement(result, 0, js.number(*handle));
+  js.setElement(result, 1, js.text(object.moves == Moves::All ? "all" : "code"));
+  js.setElement(result, 2, js.text(retainName(object.retain)));
   return result;
 }
 
@@ -137,6 +161,7 @@ void nomad::wrap::addCompile(const Js &js, napi_value target, Jit &jit) {
   bind<compile>(js, target, "compile", jit);
   bind<compileParts>(js, target, "compileParts", jit);
   bind<compileAsync>(js, target, "compileAsync", jit);
+  bind<deserialize>(js, target, "deserialize", jit);
   bind<define>(js, target, "define", jit);
   bind<redirect>(js, target, "redirect", jit);
   bind<obstacle>(js, target, "obstacle", jit);

@@ -13,6 +13,8 @@ EngineOptions readOptions(const Js &js, napi_value options) {
   result.arenaBytes = static_cast<Size>(js.number(js.get(options, "arenaBytes")));
   result.linker = js.text(js.get(options, "linker")) == "runtimedyld" ? LinkerKind::RuntimeDyld : LinkerKind::JITLink;
   result.verifiesMoves = js.boolean(js.get(options, "verifyMoves"));
+  result.cacheDirectory = js.text(js.get(options, "cacheDirectory"));
+  result.cacheBytes = static_cast<Size>(js.number(js.get(options, "cacheBytes")));
   napi_value symbols = js.get(options, "symbols");
   if (js.typeOf(symbols) == napi_string) {
     bool all = js.text(symbols) == "process";
@@ -94,6 +96,12 @@ Result stats(Call &call) {
   set(result, "relocationBytes", stats.relocationBytes);
   set(result, "bookkeepingBytes", stats.bookkeepingBytes);
   set(result, "mappings", stats.mappings);
+  if (stats.cache) {
+    napi_value cache = js.object();
+    set(cache, "hits", stats.cache->hits);
+    set(cache, "misses", stats.cache->misses);
+    js.set(result, "cache", cache);
+  }
   return result;
 }
 

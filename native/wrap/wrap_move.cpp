@@ -1,4 +1,4 @@
-// move, placeBatch, moveBatch, free, freeMany, freeze, thaw, isLive.
+// move, placeBatch, moveBatch, free, freeMany, freeze, thaw, serialize, isLive.
 #include "wrap/call.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -90,6 +90,14 @@ Result freeze(Call &call) {
   return call.js.buffer(*saved);
 }
 
+// serialize(handle): bytes.
+Result serialize(Call &call) {
+  auto saved = call.engine().serialize(call.uint32(0));
+  if (!saved)
+    return saved.takeError();
+  return call.js.buffer(*saved);
+}
+
 // thaw(handle, id, bytes).
 Result thaw(Call &call) {
   auto saved = call.js.bytes(call.argument(2));
@@ -118,5 +126,6 @@ void nomad::wrap::addMove(const Js &js, napi_value target, Jit &jit) {
   bind<freeMany>(js, target, "freeMany", jit);
   bind<freeze>(js, target, "freeze", jit);
   bind<thaw>(js, target, "thaw", jit);
+  bind<serialize>(js, target, "serialize", jit);
   bind<isLive>(js, target, "isLive", jit);
 }
