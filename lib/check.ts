@@ -93,3 +93,8 @@ export function flag(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw new TypeError(`${name} must be a boolean, not ${show(value)}`);
   return value;
 }
+
+/** Whether `value` can have properties that are private to a class. */
+export function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}

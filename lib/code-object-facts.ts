@@ -3,7 +3,8 @@
  *
  * In: modes, states, native descriptions. Out: frozen records, the same one for the same facts where that is likely.
  */
-import type { NativeDescription } from './native';
+import type { JitCore } from './core';
+import type { Handle, NativeDescription } from './native';
 import type { Entry } from './object-table';
 import { perSegment, type PerSegment } from './segments';
 import { granuleBytes } from './space/allocator';
@@ -15,6 +16,16 @@ export type CodeObjectState = 'unplaced' | 'placed' | 'freed';
 export interface MoveModes {
   readonly moves: 'code' | 'all';
   readonly retain: 'relocations' | 'object' | 'none';
+}
+
+/** What a code object is made of. */
+export interface CodeObjectParts {
+  readonly core: JitCore;
+  readonly handle: Handle;
+  readonly id: number;
+  readonly name: string | undefined;
+  readonly modes: MoveModes;
+  readonly references: readonly Entry[];
 }
 
 /** Sizes and alignments of a code object that has more than code of ordinary alignment. */

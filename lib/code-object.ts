@@ -10,16 +10,16 @@
  */
 import { makeCallable, type AnyFunction, type Callable } from './callable';
 import { callKind } from './call/kind';
-import { show } from './check';
+import { isObject, show } from './check';
 import type { JitCore } from './core';
 import {
   detailsOf,
   noDetails,
   noReferences,
   statusOf,
+  type CodeObjectParts,
   type CodeObjectState,
   type Details,
-  type MoveModes,
   type Status,
 } from './code-object-facts';
 import { PlacementError, SignatureError, StateError } from './errors';
@@ -38,16 +38,6 @@ import {
 } from './segments';
 import { isInt32, offsetOf, relative } from './placement-offsets';
 import { granuleBytes } from './space/allocator';
-
-/** What a code object is made of. */
-export interface CodeObjectParts {
-  readonly core: JitCore;
-  readonly handle: Handle;
-  readonly id: number;
-  readonly name: string | undefined;
-  readonly modes: MoveModes;
-  readonly references: readonly Entry[];
-}
 
 /** Makes a code object of a handle that has none, and enters it in the tables of its Jit. */
 export let createCodeObject: (parts: CodeObjectParts) => CodeObject;
@@ -401,8 +391,4 @@ export class CodeObject {
     CodeObject.#requireAlive(object, what);
     return object.#core.exports.of(object.#id, object.#handle);
   }
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
 }

@@ -160,22 +160,29 @@ void JITLinkCapture::directCall(LinkGraph &graph, Edge &edge) {
   edge.setTarget(*entry);
 }
 
-// JITLink lays out what it has made itself, slots and stubs, in the order of addresses in its tables. A later link of the same
-// object file must lay out as the first one did: by what they lead to.
-void JITLinkCapture::orderSlots(Graph &graph) const {
+// JITLink lays blocks of one address out in the order of its tables, which hash pointers. A later link of the same object file
+// must lay out as the first one did: what JITLink has made itself, slots and stubs, by what they lead to; the rest, where
+// sections of the object file have the same name, by where their bytes are in the file.
+void JITLinkCapture::orderBlocks(Graph &graph) const {
   for (Section &section : graph.sections()) {
-    if (!section.getName().starts_with(madeByJITLink))
-      continue;
+    bool isMade = section.getName().starts_with(madeByJITLink);
     std::vector<std::pair<SlotKey, Block *>> blocks;
     for (Block *block : section.blocks())
-      blocks.push_back({keyOf(*block), block});
+      if (!block->isZeroFill())
+        blocks.push_back({isMade ? keyOf(*block) : fileKeyOf(*block), block});
+    if (blocks.size() < 2 || section.getName() == ".eh_frame") // whose records have addresses of their own
+      continue;
     llvm::sort(blocks, llvm::less_first());
     std::uint64_t address = 0;
     for (auto &[key, block] : blocks) {
       block->setAddress(orc::ExecutorAddr(address));
-      address += block->getSize();
+      address += std::max<std::uint64_t>(block->getSize(), 1);
     }
   }
+}
+
+JITLinkCapture::SlotKey JITLinkCapture::fileKeyOf(const Block &block) const {
+  return {"", block.getAddress().getValue(), reinterpret_cast<std::uintptr_t>(block.getContent().data())};
 }
 
 JITLinkCapture::SlotKey JITLinkCapture::keyOf(const Block &block) const {
@@ -192,7 +199,7 @@ JITLinkCapture::SlotKey JITLinkCapture::keyOf(const Block &block) const {
 }
 
 Error JITLinkCapture::classifySections(LinkGraph &graph) {
-  orderSlots(graph);
+  orderBlocks(graph);
   for (Section &section : graph.sections()) {
     if (!isAllocated(section))
       continue;

@@ -43,7 +43,8 @@ protected:
   void directCall(Graph &graph, Edge &edge);
   // Name, section's ordinal, address: one of them tells slots apart.
   using SlotKey = std::tuple<llvm::StringRef, std::uint64_t, std::uint64_t>;
-  void orderSlots(Graph &graph) const;
+  void orderBlocks(Graph &graph) const;
+  SlotKey fileKeyOf(const Block &block) const;
   SlotKey keyOf(const Block &block) const;
   llvm::Error classifySections(Graph &graph);
   llvm::Error capture(Graph &graph);
