@@ -107,6 +107,17 @@ export function mappings(): string[] {
   return lines.map((line) => line.split(/\s+/)).map(([range, access, ...rest]) => [access, range, ...rest].join(' '));
 }
 
+/** Mappings that are no pages of V8's heap, which come and go: anonymous ones of 256 KiB. */
+export function mappingsOutsideHeap(): string[] {
+  const heapPageBytes = 256 * 1024;
+  const isHeapPage = (mapping: string): boolean => {
+    const [access, range = '', , , , name] = mapping.split(' ');
+    const [base = 0, limit = 0] = range.split('-').map((address) => parseInt(address, 16));
+    return access === 'rw-p' && (name === undefined || name === '') && limit - base === heapPageBytes;
+  };
+  return mappings().filter((mapping) => !isHeapPage(mapping));
+}
+
 /** The mappings in the arena of `arenaBytes` that has `address` in its first page, and the writable views of any. */
 export function arenaMappings(address: bigint, arenaBytes: number): string[] {
   const base = address & ~4095n;
