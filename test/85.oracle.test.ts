@@ -24,5 +24,5 @@ test(
       expect(program.counts[kind]).toBeGreaterThan(operations / 10_000);
     program.jit.dispose();
   },
-  Math.max(120_000, operations * 3),
+  Math.max(120_000, operations * 9), // in zeal, on a machine that does other things too
 );
