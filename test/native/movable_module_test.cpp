@@ -18,7 +18,7 @@ struct Movable {
   ParsedModule module;
 
   explicit Movable(llvm::StringRef source, Moves moves = Moves::Code) : module(need(parseModule(source, "test"))) {
-    need(makeMovable(*module.ir, *machine, moves));
+    need(makeMovable(*module.ir, *machine, moves, Granularity::Module));
     std::string text;
     llvm::raw_string_ostream stream(text);
     bool broken = llvm::verifyModule(*module.ir, &stream);

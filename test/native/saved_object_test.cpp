@@ -67,7 +67,7 @@ struct Ground {
     engine->setArgumentBlock(Address::of(block.data()));
     compileOptions.name = "callee";
     Handle callee = need(engine->compile("define i32 @callee(i32 %x) { ret i32 %x }", compileOptions));
-    need(engine->place({callee, {0, 0, 0}}));
+    need(engine->place(MoveRequest{callee, {0, 0, 0}}));
     compileOptions.imports = {importFunction("callee", callee, "callee")};
     compileOptions.name = "saved";
   }
@@ -101,7 +101,7 @@ struct Ground {
     const CodeObject &object = need(engine->object(handle));
     if (object.teardown || object.image->initializer != noOffset)
       return; // would be run
-    if (failureOf(engine->place({handle, {1 << 16, 1 << 16, 1 << 16}})).code.empty())
+    if (failureOf(engine->place(MoveRequest{handle, {1 << 16, 1 << 16, 1 << 16}})).code.empty())
       (void)failureOf(engine->relocate(MoveRequest{handle, {1 << 17, MoveRequest::stays, 1 << 17}}));
   }
 
