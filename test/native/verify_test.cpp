@@ -1,7 +1,7 @@
 // The engine that verifies moves finds what a wrong move would leave. Oracle: damage made on purpose.
 #include "support.h"
 
-#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 using namespace nomad;
@@ -45,12 +45,13 @@ Subject makeSubject(LinkerKind linker, Retain retain) {
   return subject;
 }
 
-// Past all protection, as a debugger writes.
+// Against I5, for the moment of a write.
 void damage(Address address) {
-  int memory = open("/proc/self/mem", O_RDWR);
-  auto byte = *address.pointer<std::uint8_t>() ^ 1;
-  REQUIRE(pwrite(memory, &byte, 1, static_cast<off_t>(address.value())) == 1);
-  close(memory);
+  Size page = static_cast<Size>(getpagesize());
+  void *base = Address::of(roundDown(address.value(), page)).pointer<void>();
+  REQUIRE(mprotect(base, page, PROT_READ | PROT_WRITE) == 0);
+  *address.pointer<std::uint8_t>() ^= 1;
+  REQUIRE(mprotect(base, page, PROT_READ | PROT_EXEC) == 0);
 }
 
 } // namespace
