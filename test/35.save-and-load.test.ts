@@ -16,6 +16,7 @@ import {
   type CompileOptions,
   type JitOptions,
 } from 'nomad-jit';
+import { coreOf } from '../lib/core';
 import { childResult, prelude } from './support/child';
 import { i32Host } from './support/hosts';
 import { errorOf, expectWorking, makeJit } from './support/jits';
@@ -117,6 +118,28 @@ describe('a loaded code object', () => {
     expect(object.get('f')(5)).toBe(16);
     jit.redirect(callee.get('g'), jit.load(multiplying('h', 5)).get('h'));
     expect(object.get('f')(5)).toBe(26);
+  });
+
+  test('follows the moves of each of several that it calls', () => {
+    const jit = makeJit();
+    const space = jit.createSpace();
+    const names = ['g', 'h', 'i'];
+    const callees = names.map((name, n) => jit.load(multiplying(name, n + 2)));
+    const imports = Object.fromEntries(names.map((name, n) => [name, callees[n]!.get(name)]));
+    const source = `${names.map((name) => `declare i32 @${name}(i32)`).join('\n')}
+define i32 @f(i32 %x) {
+  %a = call i32 @g(i32 %x)
+  %b = call i32 @h(i32 %a)
+  %c = call i32 @i(i32 %b)
+  ret i32 %c
+}`;
+    const object = jit.deserialize(jit.compile(source, { imports }).serialize(), { imports });
+    object.place(space.allocate(object));
+    for (const moved of [...callees, object, ...callees]) {
+      moved.relocate({ space, code: space.allocate(moved).code });
+      coreOf(jit)!.native.verify(); // what was left behind would run as well
+      expect(object.get('f')(5)).toBe(5 * 2 * 3 * 4);
+    }
   });
 
   test('is what it was when its callee has moved or been redirected before it was saved', () => {

@@ -85,7 +85,8 @@ private:
       if (Error error = writeImportSite(site))
         return error;
       if (site.isCall)
-        calls.push_back({site.segment, site.formula, TargetKind::Reference, imports_[site.import].reference, site.offset});
+        calls.push_back({site.segment, site.formula, TargetKind::Reference,
+                         referenceTo(imports_[site.import].reference, SegmentKind::Code), site.offset});
     }
     if (calls.empty())
       return Error::success();
@@ -119,6 +120,7 @@ private:
     object_.state = State::Unplaced;
     object_.keepsCodeAddresses = saved_.keepsCodeAddresses;
     object_.storesLabels = saved_.storesLabels;
+    object_.isUnique = saved_.isUnique;
     object_.unwind = saved_.unwind;
     size_t next = 0;
     object_.symbols = SymbolTable::encode(request_.name, saved_.exports, environment_.types,

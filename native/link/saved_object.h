@@ -34,6 +34,7 @@ struct SavedObject {
   Retain retain;
   bool keepsCodeAddresses;
   bool storesLabels;
+  bool isUnique;
   std::array<SavedSegment, 3> segments;
   Offset unwind;
   Offset initializer;

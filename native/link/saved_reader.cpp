@@ -132,12 +132,13 @@ private:
   }
 
   bool readFacts() {
-    unsigned flags = reader_.byte(0x3f);
+    unsigned flags = reader_.byte(0x7f);
     saved_.moves = static_cast<Moves>(flags & 1);
     saved_.retain = static_cast<Retain>(flags >> 1 & 3);
     reader_.require(saved_.retain <= Retain::None, "a value is none of those there are");
     saved_.keepsCodeAddresses = (flags >> 3 & 1) != 0;
     saved_.storesLabels = (flags >> 4 & 1) != 0;
+    saved_.isUnique = (flags >> 6 & 1) != 0;
     for (SegmentKind kind : segmentKinds) {
       SavedSegment &segment = saved_.segments[indexOf(kind)];
       segment.size = reader_.word();

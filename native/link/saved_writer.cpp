@@ -48,7 +48,8 @@ void writeHost(Writer &writer) {
 void writeFacts(Writer &writer, const CodeObject &object, bool hasObjectFile) {
   const Image &image = *object.image;
   writer.byte(static_cast<unsigned>(object.moves) | static_cast<unsigned>(object.retain) << 1 |
-              (object.keepsCodeAddresses ? 1u : 0u) << 3 | (object.storesLabels ? 1u : 0u) << 4 | (hasObjectFile ? 1u : 0u) << 5);
+              (object.keepsCodeAddresses ? 1u : 0u) << 3 | (object.storesLabels ? 1u : 0u) << 4 | (hasObjectFile ? 1u : 0u) << 5 |
+              (object.isUnique ? 1u : 0u) << 6);
   for (SegmentKind kind : segmentKinds) {
     writer.number(object.segment(kind).size);
     writer.byte(object.segment(kind).alignmentLog2);
