@@ -6,7 +6,7 @@
 import { handleIn, markPlaced, type CodeObject } from './code-object';
 import type { JitCore } from './core';
 import { offsetOf } from './placement-offsets';
-import { segmentNames, type Placement } from './segments';
+import type { Placement, SegmentName } from './segments';
 import type { CodeSpace } from './space/space';
 
 const moveLength = 4;
@@ -44,11 +44,14 @@ export function placeAll(core: JitCore, objects: readonly CodeObject[], space: C
     undo();
     throw error;
   }
-  const offsets = reserved.map(([object, at]) => {
-    const ranges = core.rangesFor(at);
-    return segmentNames.map((name) => (at[name] === undefined ? -1 : offsetOf(object, name, at[name], ranges)));
-  });
-  placeTogether(core, objects, offsets as unknown as Offsets[], undo);
+  const offsets = reserved.map(([object, at]) => offsetsOf(core, object, at));
+  placeTogether(core, objects, offsets, undo);
+}
+
+function offsetsOf(core: JitCore, object: CodeObject, at: Placement): Offsets {
+  const ranges = core.rangesFor(at);
+  const offset = (name: SegmentName): number => (at[name] === undefined ? -1 : offsetOf(object, name, at[name], ranges));
+  return [offset('code'), offset('constants'), offset('data')];
 }
 
 function isAnyPlaced(core: JitCore, moves: Int32Array): boolean {

@@ -100,10 +100,11 @@ Error Capture::addSite(const Site &site, const SiteTarget &target) {
     return Error::success();
   if (isAbsolute(*site.formula) && site.segment == SegmentKind::Data) {
     // What the program stores there later may point elsewhere (I4).
-    relocations_.push_back({site.segment, Formula::DataPointer, TargetKind::Data, 0, offsetOf(site)});
+    relocations_.push_back({site.segment, Formula::DataPointer, TargetKind::Data, SegmentReference{}, offsetOf(site)});
     return Error::success();
   }
-  std::uint32_t reference = target.kind == TargetKind::Reference ? referenceTo(target.reference, target.segment) : 0;
+  SegmentReference reference =
+      target.kind == TargetKind::Reference ? referenceTo(target.reference, target.segment) : SegmentReference{};
   relocations_.push_back({site.segment, *site.formula, target.kind, reference, offsetOf(site)});
   return Error::success();
 }

@@ -28,6 +28,7 @@ constexpr Offset noOffset = ~Offset{0};
 
 enum class State : std::uint8_t { Vacant, Unplaced, Placed };
 enum class Retain : std::uint8_t { Relocations, Object, None, Frozen };
+constexpr bool keepsMovable(Retain retain) { return retain == Retain::Relocations || retain == Retain::Object; }
 
 /// What the stack has of a code object: frames, and words that forbid segments to move.
 struct StackUse {

@@ -4,8 +4,6 @@
 #include "link/jitlink_split.h"
 #include "link/session.h"
 
-#include "llvm/ExecutionEngine/Orc/Core.h"
-#include "llvm/ExecutionEngine/Orc/ObjectFileInterface.h"
 #include "llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h"
 
 using namespace nomad;
@@ -62,64 +60,37 @@ private:
   Current &current_;
 };
 
-} // namespace
-
-struct JITLinkLinker::Session {
-  explicit Session(std::unique_ptr<ExecutorProcessControl> process)
-      : execution(std::move(process)), memory(current), layer(execution, memory),
-        scratch(&execution.createBareJITDylib("scratch")) {
-    layer.addPlugin(std::make_shared<CapturingPlugin>(current));
-    reports.listenTo(execution);
+class JITLinkLinker final : public Linker {
+public:
+  JITLinkLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment)
+      : environment_(environment), memory_(current_), session_(std::move(session)) {
+    auto layer = std::make_unique<ObjectLinkingLayer>(session_->execution(), memory_);
+    layer->addPlugin(std::make_shared<CapturingPlugin>(current_));
+    session_->setLayer(std::move(layer));
   }
-  ~Session() { cantFail(execution.endSession()); }
 
-  Error run(JITLinkCapture &capture, MemoryBufferRef bytes);
+  Expected<CodeObject> link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
+  Expected<std::vector<CodeObject>> linkParts(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
+  Expected<Emission> emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) override;
 
-  Current current;
-  Reports reports;
-  ExecutionSession execution;
-  CapturingMemoryManager memory;
-  ObjectLinkingLayer layer;
-  JITDylib *scratch; // empty between links
-};
-
-// Looking any exported symbol up makes ORC link the object file that defines it, as a whole.
-Error JITLinkLinker::Session::run(JITLinkCapture &capture, MemoryBufferRef bytes) {
-  auto interface = getObjectFileInterface(execution, bytes);
-  if (!interface)
-    return interface.takeError();
-  auto any = llvm::find_if(interface->SymbolFlags, [](const auto &symbol) { return symbol.second.isExported(); });
-  if (any == interface->SymbolFlags.end())
-    return fail(ErrorCode::Link, "the object file exports nothing");
-  SymbolStringPtr name = any->first;
-  current.capture = &capture;
-  ResourceTrackerSP tracker = scratch->createResourceTracker();
-  if (Error error = layer.add(tracker, MemoryBuffer::getMemBuffer(bytes, false), std::move(*interface)))
+private:
+  Error run(JITLinkCapture &capture, MemoryBufferRef bytes) {
+    current_.capture = &capture;
+    Error error = session_->link(bytes);
+    current_.capture = nullptr;
     return error;
-  auto found = execution.lookup({scratch}, name);
-  Error removed = tracker->remove();
-  current.capture = nullptr;
-  if (found)
-    return removed;
-  return joinErrors(reports.firstOf(found.takeError()), std::move(removed));
-}
+  }
 
-JITLinkLinker::JITLinkLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment)
-    : session_(std::move(session)), environment_(environment) {}
-
-JITLinkLinker::~JITLinkLinker() = default;
-
-Expected<std::unique_ptr<Linker>> JITLinkLinker::create(const LinkEnvironment &environment) {
-  auto process = makeProcessControl();
-  if (!process)
-    return process.takeError();
-  return std::unique_ptr<Linker>(new JITLinkLinker(std::make_unique<Session>(std::move(*process)), environment));
-}
+  LinkEnvironment environment_;
+  Current current_;
+  CapturingMemoryManager memory_;
+  std::unique_ptr<Session> session_; // its layer uses the members above
+};
 
 Expected<CodeObject> JITLinkLinker::link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) {
   Capture capture(environment_, request, std::move(object.exports), resolver);
   JITLinkCapture passes(capture);
-  if (Error error = session_->run(passes, object.bytes->getMemBufferRef())) {
+  if (Error error = run(passes, object.bytes->getMemBufferRef())) {
     capture.abandon();
     return withCode(ErrorCode::Link, request.name, std::move(error));
   }
@@ -130,7 +101,7 @@ Expected<std::vector<CodeObject>> JITLinkLinker::linkParts(ObjectFile object, co
                                                            SymbolResolver &resolver) {
   Capture capture(environment_, request, std::move(object.exports), resolver);
   JITLinkSplitCapture passes(capture, environment_);
-  if (Error error = session_->run(passes, object.bytes->getMemBufferRef())) {
+  if (Error error = run(passes, object.bytes->getMemBufferRef())) {
     passes.abandon();
     return withCode(ErrorCode::Link, request.name, std::move(error));
   }
@@ -140,7 +111,16 @@ Expected<std::vector<CodeObject>> JITLinkLinker::linkParts(ObjectFile object, co
 Expected<Emission> JITLinkLinker::emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) {
   Capture capture(environment_, request, kept, bases);
   JITLinkCapture passes(capture);
-  if (Error error = session_->run(passes, kept.bytes->getMemBufferRef()))
+  if (Error error = run(passes, kept.bytes->getMemBufferRef()))
     return withCode(ErrorCode::Link, request.name, std::move(error));
   return capture.takeEmission();
+}
+
+} // namespace
+
+Expected<std::unique_ptr<Linker>> nomad::makeJITLinkLinker(const LinkEnvironment &environment) {
+  auto session = Session::create();
+  if (!session)
+    return session.takeError();
+  return std::make_unique<JITLinkLinker>(std::move(*session), environment);
 }

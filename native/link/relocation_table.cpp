@@ -1,6 +1,7 @@
 #include "link/relocation_table.h"
 
 #include "base/assert.h"
+#include "base/byte_writer.h"
 
 #include "llvm/Support/LEB128.h"
 #include "llvm/Support/MemAlloc.h"
@@ -17,16 +18,6 @@ constexpr size_t shortestRun = 4;                        // three bytes or more 
 
 // ---- encoding ----
 
-class Writer {
-public:
-  void number(std::uint64_t value) {
-    std::uint8_t buffer[10];
-    unsigned length = llvm::encodeULEB128(value, buffer);
-    bytes.insert(bytes.end(), buffer, buffer + length);
-  }
-  std::vector<std::uint8_t> bytes;
-};
-
 // How many of the sites from `first` on follow each other at the same distance.
 size_t runLength(llvm::ArrayRef<Relocation> group, size_t first, std::uint32_t stride) {
   size_t length = 0;
@@ -36,7 +27,7 @@ size_t runLength(llvm::ArrayRef<Relocation> group, size_t first, std::uint32_t s
 }
 
 std::vector<std::uint8_t> encodeSites(llvm::ArrayRef<Relocation> group) {
-  Writer writer;
+  ByteWriter writer;
   writer.number(group[0].site - beforeFirst);
   for (size_t i = 1; i < group.size();) {
     std::uint32_t distance = group[i].site - group[i - 1].site;
@@ -58,13 +49,13 @@ bool sameGroup(const Relocation &a, const Relocation &b) {
   return a.segment == b.segment && a.formula == b.formula && a.target == b.target && a.reference == b.reference;
 }
 
-void encodeGroup(Writer &writer, llvm::ArrayRef<Relocation> group) {
+void encodeGroup(ByteWriter &writer, llvm::ArrayRef<Relocation> group) {
   const Relocation &first = group[0];
   writer.bytes.push_back(static_cast<std::uint8_t>(static_cast<unsigned>(first.formula) |
                                                    static_cast<unsigned>(first.segment) << 3 |
                                                    static_cast<unsigned>(first.target) << 5));
   if (first.target == TargetKind::Reference)
-    writer.number(first.reference);
+    writer.number(static_cast<std::uint32_t>(first.reference));
   std::vector<std::uint8_t> sites = encodeSites(group);
   writer.number(sites.size());
   writer.bytes.insert(writer.bytes.end(), sites.begin(), sites.end());
@@ -89,7 +80,7 @@ struct Group {
   SegmentKind segment;
   Formula formula;
   TargetKind target;
-  std::uint32_t reference;
+  SegmentReference reference;
   const std::uint8_t *sites;
   const std::uint8_t *limit;
 };
@@ -99,11 +90,11 @@ Group readGroup(const std::uint8_t *at) {
   Group group{static_cast<SegmentKind>(head >> 3 & 3),
               static_cast<Formula>(head & 7),
               static_cast<TargetKind>(head >> 5),
-              0,
+              SegmentReference{},
               nullptr,
               nullptr};
   if (group.target == TargetKind::Reference)
-    group.reference = readNumber(at);
+    group.reference = static_cast<SegmentReference>(readNumber(at));
   std::uint32_t bytes = readNumber(at);
   group.sites = at;
   group.limit = at + bytes;
@@ -209,7 +200,7 @@ std::uint32_t applyGroupReference(const Group &group, std::byte *bytes, Delta de
 
 RelocationTable RelocationTable::encode(std::vector<Relocation> relocations) {
   std::sort(relocations.begin(), relocations.end());
-  Writer writer;
+  ByteWriter writer;
   llvm::ArrayRef<Relocation> rest(relocations);
   while (!rest.empty()) {
     size_t length = 1;
@@ -308,7 +299,7 @@ std::optional<std::vector<Relocation>> RelocationTable::decodeChecked(llvm::Arra
   for (Reader reader(groups); !reader.isEmpty() && relocations.size() <= bytes;) {
     std::uint8_t head = reader.bytes(1)->front();
     Relocation relocation{static_cast<SegmentKind>(head >> 3 & 3), static_cast<Formula>(head & 7),
-                          static_cast<TargetKind>(head >> 5), 0, 0};
+                          static_cast<TargetKind>(head >> 5), SegmentReference{}, 0};
     auto length = reader.number();
     auto sites = length ? reader.bytes(*length) : std::nullopt;
     bool isKnown = indexOf(relocation.segment) < sizes.size() && relocation.formula <= Formula::DataPointer &&
@@ -336,7 +327,7 @@ std::uint32_t RelocationTable::applyGroups(const SegmentMoves &moves) const {
   return applied;
 }
 
-std::uint32_t RelocationTable::applyReference(const SegmentMoves &segments, std::uint32_t reference, Delta delta) const {
+std::uint32_t RelocationTable::applyReference(const SegmentMoves &segments, SegmentReference reference, Delta delta) const {
   std::uint32_t applied = 0;
   for (const std::uint8_t *at = encoded_ ? encoded_->begin() : nullptr; at && at < encoded_->end();) {
     Group group = readGroup(at);

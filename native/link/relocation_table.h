@@ -38,17 +38,21 @@ enum class Formula : std::uint8_t { Relative32, Relative64, Negative32, Negative
 /// The first three are the code object's own segments, in the order of SegmentKind.
 enum class TargetKind : std::uint8_t { Code, Constants, Data, Fixed, Reference };
 
-/// A segment of the code object that has this index among the references of another.
-constexpr std::uint32_t referenceTo(std::uint32_t index, SegmentKind segment) {
-  return index * 3 + static_cast<std::uint32_t>(indexOf(segment));
+/// A segment of the code object that has some index among the references of another.
+enum class SegmentReference : std::uint32_t {};
+constexpr SegmentReference referenceTo(std::uint32_t index, SegmentKind segment) {
+  return static_cast<SegmentReference>(index * 3 + static_cast<std::uint32_t>(indexOf(segment)));
 }
-constexpr std::uint32_t indexOfReference(std::uint32_t reference) { return reference / 3; }
+constexpr std::uint32_t indexOfReference(SegmentReference reference) { return static_cast<std::uint32_t>(reference) / 3; }
+constexpr SegmentKind segmentOfReference(SegmentReference reference) {
+  return static_cast<SegmentKind>(static_cast<std::uint32_t>(reference) % 3);
+}
 
 struct Relocation {
   SegmentKind segment; // of the site
   Formula formula;
   TargetKind target;
-  std::uint32_t reference; // where target is Reference: see referenceTo
+  SegmentReference reference; // where target is Reference
   Offset site;
 
   auto operator<=>(const Relocation &) const = default;
@@ -79,8 +83,8 @@ public:
 
   /// Rewrites all sites for a move of the code object's own segments; returns how many it rewrote.
   std::uint32_t applyMove(const SegmentMoves &moves) const { return encoded_ ? applyGroups(moves) : 0; }
-  /// Rewrites the sites that refer to `reference` (see referenceTo), which moves by `delta`.
-  std::uint32_t applyReference(const SegmentMoves &segments, std::uint32_t reference, Delta delta) const;
+  /// Rewrites the sites that refer to `reference`, which moves by `delta`.
+  std::uint32_t applyReference(const SegmentMoves &segments, SegmentReference reference, Delta delta) const;
 
   std::uint32_t count() const { return encoded_ ? encoded_->count : 0; }
   std::uint32_t bytes() const { return encoded_ ? encoded_->size : 0; }

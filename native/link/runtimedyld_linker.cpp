@@ -4,8 +4,6 @@
 #include "link/runtimedyld_capture.h"
 #include "link/session.h"
 
-#include "llvm/ExecutionEngine/Orc/AbsoluteSymbols.h"
-#include "llvm/ExecutionEngine/Orc/ObjectFileInterface.h"
 #include "llvm/ExecutionEngine/Orc/RTDyldObjectLinkingLayer.h"
 
 using namespace nomad;
@@ -39,83 +37,61 @@ private:
   Current &current_;
 };
 
-} // namespace
+class RuntimeDyldLinker final : public Linker {
+public:
+  RuntimeDyldLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment);
 
-struct RuntimeDyldLinker::Session {
-  explicit Session(std::unique_ptr<ExecutorProcessControl> process)
-      : execution(std::move(process)),
-        layer(execution, [this](const MemoryBuffer &) { return std::make_unique<CapturingMemoryManager>(current); }),
-        scratch(&execution.createBareJITDylib("scratch")) {
-    layer.setNotifyLoaded(
-        [this](MaterializationResponsibility &, const object::ObjectFile &, const RuntimeDyld::LoadedObjectInfo &loaded) {
-          current.capture->layOut(*current.linker, loaded);
-        });
-    reports.listenTo(execution);
-  }
-  ~Session() { cantFail(execution.endSession()); }
+  Expected<CodeObject> link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
+  Expected<std::vector<CodeObject>> linkParts(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
+  Expected<Emission> emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) override;
 
-  Error link(Capture &capture, MemoryBufferRef bytes);
-  Error run(const ResourceTrackerSP &tracker, RuntimeDyldCapture &capture, MemoryBufferRef bytes);
+private:
+  Error run(Capture &capture, MemoryBufferRef bytes);
+  Expected<SymbolMap> namesOf(RuntimeDyldCapture &capture);
 
-  Current current;
-  Reports reports;
-  ExecutionSession execution;
-  RTDyldObjectLinkingLayer layer;
-  JITDylib *scratch; // empty between links
+  LinkEnvironment environment_;
+  Current current_;
+  std::unique_ptr<Session> session_; // its layer uses the members above
 };
 
-Error RuntimeDyldLinker::Session::link(Capture &capture, MemoryBufferRef bytes) {
+RuntimeDyldLinker::RuntimeDyldLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment)
+    : environment_(environment), session_(std::move(session)) {
+  auto layer = std::make_unique<RTDyldObjectLinkingLayer>(
+      session_->execution(), [this](const MemoryBuffer &) { return std::make_unique<CapturingMemoryManager>(current_); });
+  layer->setNotifyLoaded(
+      [this](MaterializationResponsibility &, const object::ObjectFile &, const RuntimeDyld::LoadedObjectInfo &loaded) {
+        current_.capture->layOut(*current_.linker, loaded);
+      });
+  session_->setLayer(std::move(layer));
+}
+
+Error RuntimeDyldLinker::run(Capture &capture, MemoryBufferRef bytes) {
   auto file = object::ObjectFile::createELFObjectFile(bytes);
   if (!file)
     return file.takeError();
   RuntimeDyldCapture sections(capture, cast<object::ELFObjectFileBase>(**file));
-  current.capture = &sections;
-  ResourceTrackerSP tracker = scratch->createResourceTracker();
-  Error error = run(tracker, sections, bytes);
-  error = joinErrors(std::move(error), tracker->remove());
-  current = {};
+  auto names = namesOf(sections);
+  if (!names)
+    return names.takeError();
+  current_.capture = &sections;
+  Error error = session_->link(bytes, std::move(*names));
+  current_ = {};
   return error ? std::move(error) : sections.capture();
 }
 
-// Looking any exported symbol up makes ORC link the object file that defines it, as a whole.
-Error RuntimeDyldLinker::Session::run(const ResourceTrackerSP &tracker, RuntimeDyldCapture &capture, MemoryBufferRef bytes) {
-  auto interface = getObjectFileInterface(execution, bytes);
-  if (!interface)
-    return interface.takeError();
-  auto any = find_if(interface->SymbolFlags, [](const auto &symbol) { return symbol.second.isExported(); });
-  if (any == interface->SymbolFlags.end())
-    return fail(ErrorCode::Link, "the object file exports nothing");
-  SymbolStringPtr name = any->first;
+Expected<SymbolMap> RuntimeDyldLinker::namesOf(RuntimeDyldCapture &capture) {
   auto addresses = capture.resolveNames();
   if (!addresses)
     return addresses.takeError();
-  SymbolMap symbols;
-  for (auto &[symbol, address] : *addresses)
-    symbols[execution.intern(symbol)] = {ExecutorAddr(address), JITSymbolFlags::Exported};
-  if (!symbols.empty())
-    if (Error error = scratch->define(absoluteSymbols(std::move(symbols)), tracker))
-      return error;
-  if (Error error = layer.add(tracker, MemoryBuffer::getMemBuffer(bytes, false), std::move(*interface)))
-    return error;
-  auto found = execution.lookup({scratch}, name);
-  return found ? Error::success() : reports.firstOf(found.takeError());
-}
-
-RuntimeDyldLinker::RuntimeDyldLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment)
-    : session_(std::move(session)), environment_(environment) {}
-
-RuntimeDyldLinker::~RuntimeDyldLinker() = default;
-
-Expected<std::unique_ptr<Linker>> RuntimeDyldLinker::create(const LinkEnvironment &environment) {
-  auto process = makeProcessControl();
-  if (!process)
-    return process.takeError();
-  return std::unique_ptr<Linker>(new RuntimeDyldLinker(std::make_unique<Session>(std::move(*process)), environment));
+  SymbolMap names;
+  for (auto &[name, address] : *addresses)
+    names[session_->execution().intern(name)] = {ExecutorAddr(address), JITSymbolFlags::Exported};
+  return names;
 }
 
 Expected<CodeObject> RuntimeDyldLinker::link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) {
   Capture capture(environment_, request, std::move(object.exports), resolver);
-  if (Error error = session_->link(capture, object.bytes->getMemBufferRef())) {
+  if (Error error = run(capture, object.bytes->getMemBufferRef())) {
     capture.abandon();
     return withCode(ErrorCode::Link, request.name, std::move(error));
   }
@@ -130,7 +106,16 @@ Expected<std::vector<CodeObject>> RuntimeDyldLinker::linkParts(ObjectFile, const
 
 Expected<Emission> RuntimeDyldLinker::emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) {
   Capture capture(environment_, request, kept, bases);
-  if (Error error = session_->link(capture, kept.bytes->getMemBufferRef()))
+  if (Error error = run(capture, kept.bytes->getMemBufferRef()))
     return withCode(ErrorCode::Link, request.name, std::move(error));
   return capture.takeEmission();
+}
+
+} // namespace
+
+Expected<std::unique_ptr<Linker>> nomad::makeRuntimeDyldLinker(const LinkEnvironment &environment) {
+  auto session = Session::create();
+  if (!session)
+    return session.takeError();
+  return std::make_unique<RuntimeDyldLinker>(std::move(*session), environment);
 }

@@ -1,5 +1,4 @@
-// The linker on ORC's RTDyldObjectLinkingLayer and RuntimeDyld. Nothing is published: sections are linked in plain memory, and
-// when the link is done ORC forgets it.
+// The linker on ORC's RTDyldObjectLinkingLayer and RuntimeDyld.
 #pragma once
 
 #include "link/linker.h"
@@ -8,22 +7,7 @@
 
 namespace nomad {
 
-class RuntimeDyldLinker : public Linker {
-public:
-  static llvm::Expected<std::unique_ptr<Linker>> create(const LinkEnvironment &environment);
-  ~RuntimeDyldLinker() override;
-
-  llvm::Expected<CodeObject> link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
-  llvm::Expected<std::vector<CodeObject>> linkParts(ObjectFile object, const LinkRequest &request,
-                                                    SymbolResolver &resolver) override;
-  llvm::Expected<Emission> emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) override;
-
-private:
-  struct Session;
-  RuntimeDyldLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment);
-
-  std::unique_ptr<Session> session_;
-  LinkEnvironment environment_;
-};
+/// Errors: Link.
+llvm::Expected<std::unique_ptr<Linker>> makeRuntimeDyldLinker(const LinkEnvironment &environment);
 
 } // namespace nomad

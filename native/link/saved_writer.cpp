@@ -1,12 +1,12 @@
 // Writes what saved_reader.cpp reads, in the same order.
 #include "link/saved_object.h"
 
+#include "base/byte_writer.h"
 #include "base/error.h"
 #include "compile/host.h"
 
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/Support/LEB128.h"
 #include "llvm/Support/xxhash.h"
 
 #include <cstring>
@@ -17,27 +17,9 @@ using namespace llvm;
 
 namespace {
 
-class Writer {
-public:
-  void byte(unsigned value) { bytes.push_back(static_cast<std::uint8_t>(value)); }
-  void number(std::uint64_t value) {
-    std::uint8_t buffer[10];
-    bytes.insert(bytes.end(), buffer, buffer + encodeULEB128(value, buffer));
-  }
-  void signedNumber(std::int64_t value) {
-    std::uint8_t buffer[10];
-    bytes.insert(bytes.end(), buffer, buffer + encodeSLEB128(value, buffer));
-  }
-  void offset(Offset value) { number(static_cast<std::uint32_t>(value + 1)); } // none is 0
-  void text(StringRef value) {
-    number(value.size());
-    bytes.insert(bytes.end(), value.bytes_begin(), value.bytes_end());
-  }
-  void raw(ArrayRef<std::uint8_t> value) { bytes.insert(bytes.end(), value.begin(), value.end()); }
-  std::vector<std::uint8_t> bytes;
-};
+void writeOffset(ByteWriter &writer, Offset value) { writer.number(static_cast<std::uint32_t>(value + 1)); } // none is 0
 
-void writeHost(Writer &writer) {
+void writeHost(ByteWriter &writer) {
   const HostTarget &host = hostTarget();
   writer.text(host.llvm);
   writer.text(host.triple);
@@ -45,7 +27,7 @@ void writeHost(Writer &writer) {
   writer.number(host.features);
 }
 
-void writeFacts(Writer &writer, const CodeObject &object, bool hasObjectFile) {
+void writeFacts(ByteWriter &writer, const CodeObject &object, bool hasObjectFile) {
   const Image &image = *object.image;
   writer.byte(static_cast<unsigned>(object.moves) | static_cast<unsigned>(object.retain) << 1 |
               (object.keepsCodeAddresses ? 1u : 0u) << 3 | (object.storesLabels ? 1u : 0u) << 4 | (hasObjectFile ? 1u : 0u) << 5 |
@@ -56,9 +38,9 @@ void writeFacts(Writer &writer, const CodeObject &object, bool hasObjectFile) {
     writer.number(image.storedBytes[indexOf(kind)]);
   }
   const Teardown none, &teardown = object.teardown ? *object.teardown : none;
-  writer.offset(object.unwind);
-  writer.offset(image.initializer);
-  writer.offset(teardown.finalizer);
+  writeOffset(writer, object.unwind);
+  writeOffset(writer, image.initializer);
+  writeOffset(writer, teardown.finalizer);
   std::vector<Offset> threadLocals = teardown.threadLocals;
   llvm::sort(threadLocals);
   writer.number(threadLocals.size());
@@ -76,7 +58,7 @@ void writeFacts(Writer &writer, const CodeObject &object, bool hasObjectFile) {
 }
 
 // The text of a signature that JS can call follows from the rest; of any other the text is all there is.
-void writeSignature(Writer &writer, const Signature &signature) {
+void writeSignature(ByteWriter &writer, const Signature &signature) {
   writer.byte(signature.refusal.empty() ? 0 : 1);
   if (!signature.refusal.empty()) {
     writer.text(signature.text);
@@ -89,7 +71,7 @@ void writeSignature(Writer &writer, const Signature &signature) {
     writer.byte(static_cast<unsigned>(parameter.kind) | static_cast<unsigned>(parameter.extension) << 4);
 }
 
-void writeFunctions(Writer &writer, const SymbolTable &symbols, const TypePool &types) {
+void writeFunctions(ByteWriter &writer, const SymbolTable &symbols, const TypePool &types) {
   DenseMap<SignatureIndex, std::uint32_t> indices;
   std::vector<SignatureIndex> signatures;
   std::uint32_t count = 0;
@@ -114,7 +96,7 @@ void writeFunctions(Writer &writer, const SymbolTable &symbols, const TypePool &
   });
 }
 
-void writeGlobals(Writer &writer, const SymbolTable &symbols, const TypePool &types) {
+void writeGlobals(ByteWriter &writer, const SymbolTable &symbols, const TypePool &types) {
   std::uint32_t count = 0;
   symbols.everyGlobal([&](const GlobalSymbol &) { ++count; });
   writer.number(count);
@@ -143,7 +125,7 @@ Offset ownEntryOf(const CodeObject &object, const ImportedName &import) {
 }
 
 // By name, and sites by where they are: linkers have them in the order of addresses in their tables.
-void writeImports(Writer &writer, const CodeObject &object) {
+void writeImports(ByteWriter &writer, const CodeObject &object) {
   const Image &image = *object.image;
   std::vector<std::uint32_t> order(image.imports.size()), indices(image.imports.size());
   std::iota(order.begin(), order.end(), 0);
@@ -154,7 +136,7 @@ void writeImports(Writer &writer, const CodeObject &object) {
     indices[order[i]] = i;
     writer.text(import.name);
     writer.byte(import.isWeak ? 1 : 0);
-    writer.offset(ownEntryOf(object, import));
+    writeOffset(writer, ownEntryOf(object, import));
   }
   std::vector<ImportSite> sites = image.importSites;
   llvm::sort(sites, [](const ImportSite &a, const ImportSite &b) {
@@ -174,7 +156,7 @@ void writeImports(Writer &writer, const CodeObject &object) {
   }
 }
 
-void writeObjectFile(Writer &writer, const KeptObject *kept, std::uint64_t relinker) {
+void writeObjectFile(ByteWriter &writer, const KeptObject *kept, std::uint64_t relinker) {
   if (!kept)
     return;
   writer.number(relinker);
@@ -186,7 +168,7 @@ void writeObjectFile(Writer &writer, const KeptObject *kept, std::uint64_t relin
   }
 }
 
-void writeSegments(Writer &writer, const CodeObject &object) {
+void writeSegments(ByteWriter &writer, const CodeObject &object) {
   const Image &image = *object.image;
   std::array<std::vector<std::uint8_t>, 3> copies;
   SegmentMoves moves;
@@ -208,7 +190,7 @@ void writeSegments(Writer &writer, const CodeObject &object) {
 
 std::vector<std::uint8_t> nomad::encodeSaved(const CodeObject &object, const TypePool &types, const KeptObject *kept,
                                              std::uint64_t relinker) {
-  Writer writer;
+  ByteWriter writer;
   writer.bytes.resize(sizeof(SavedHeader));
   writeHost(writer);
   writeFacts(writer, object, kept != nullptr);

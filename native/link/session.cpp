@@ -2,37 +2,66 @@
 
 #include "base/error.h"
 
+#include "llvm/ExecutionEngine/Orc/AbsoluteSymbols.h"
+#include "llvm/ExecutionEngine/Orc/ObjectFileInterface.h"
 #include "llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h"
 
 using namespace nomad;
 using namespace llvm;
+using namespace llvm::orc;
 
-Reports::~Reports() {
-  if (first_)
-    consumeError(std::move(*first_));
+Expected<std::unique_ptr<Session>> Session::create() {
+  auto process = SelfExecutorProcessControl::Create(nullptr, std::make_unique<InPlaceTaskDispatcher>());
+  if (!process)
+    return withCode(ErrorCode::Link, "ORC can't run here", process.takeError());
+  return std::unique_ptr<Session>(new Session(std::move(*process)));
 }
 
-void Reports::listenTo(orc::ExecutionSession &execution) {
-  execution.setErrorReporter([this](Error error) {
-    if (first_)
+Session::Session(std::unique_ptr<ExecutorProcessControl> process)
+    : execution_(std::move(process)), scratch_(&execution_.createBareJITDylib("scratch")) {
+  execution_.setErrorReporter([this](Error error) {
+    if (reported_)
       consumeError(std::move(error));
     else
-      first_.emplace(std::move(error));
+      reported_.emplace(std::move(error));
   });
 }
 
-Error Reports::firstOf(Error returned) {
-  if (!first_)
-    return returned;
-  consumeError(std::move(returned));
-  Error first = std::move(*first_);
-  first_.reset();
-  return first;
+Session::~Session() {
+  cantFail(execution_.endSession());
+  if (reported_)
+    consumeError(std::move(*reported_));
 }
 
-Expected<std::unique_ptr<orc::ExecutorProcessControl>> nomad::makeProcessControl() {
-  auto process = orc::SelfExecutorProcessControl::Create(nullptr, std::make_unique<orc::InPlaceTaskDispatcher>());
-  if (!process)
-    return withCode(ErrorCode::Link, "ORC can't run here", process.takeError());
-  return std::move(*process);
+Error Session::link(MemoryBufferRef bytes, SymbolMap known) {
+  ResourceTrackerSP tracker = scratch_->createResourceTracker();
+  Error error = linkUnder(tracker, bytes, std::move(known));
+  return joinErrors(std::move(error), tracker->remove());
+}
+
+// Looking any exported symbol up makes ORC link the object file that defines it, as a whole.
+Error Session::linkUnder(const ResourceTrackerSP &tracker, MemoryBufferRef bytes, SymbolMap known) {
+  auto interface = getObjectFileInterface(execution_, bytes);
+  if (!interface)
+    return interface.takeError();
+  auto any = find_if(interface->SymbolFlags, [](const auto &symbol) { return symbol.second.isExported(); });
+  if (any == interface->SymbolFlags.end())
+    return fail(ErrorCode::Link, "the object file exports nothing");
+  SymbolStringPtr name = any->first;
+  if (!known.empty())
+    if (Error error = scratch_->define(absoluteSymbols(std::move(known)), tracker))
+      return error;
+  if (Error error = layer_->add(tracker, MemoryBuffer::getMemBuffer(bytes, false), std::move(*interface)))
+    return error;
+  auto found = execution_.lookup({scratch_}, name);
+  return found ? Error::success() : firstReport(found.takeError());
+}
+
+Error Session::firstReport(Error returned) {
+  if (!reported_)
+    return returned;
+  consumeError(std::move(returned));
+  Error first = std::move(*reported_);
+  reported_.reset();
+  return first;
 }

@@ -1,5 +1,7 @@
 #include "link/symbol_table.h"
 
+#include "base/byte_writer.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/LEB128.h"
 
@@ -18,20 +20,6 @@ namespace {
 
 constexpr unsigned noKind = 15;
 constexpr Size sizeBytes = sizeof(std::uint32_t);
-
-class Writer {
-public:
-  void byte(unsigned value) { bytes.push_back(static_cast<std::uint8_t>(value)); }
-  void number(std::uint64_t value) {
-    std::uint8_t buffer[10];
-    bytes.insert(bytes.end(), buffer, buffer + encodeULEB128(value, buffer));
-  }
-  void name(StringRef text) {
-    number(text.size());
-    bytes.insert(bytes.end(), text.bytes_begin(), text.bytes_end());
-  }
-  std::vector<std::uint8_t> bytes;
-};
 
 class Reader {
 public:
@@ -64,21 +52,21 @@ size_t namedParameters(const std::vector<std::string> &names) {
   return count;
 }
 
-void write(Writer &writer, const ExportedFunction &function, const SymbolExtent &extent, TypePool &types) {
+void write(ByteWriter &writer, const ExportedFunction &function, const SymbolExtent &extent, TypePool &types) {
   writer.byte(headOf(extent.place.segment, false, false, noKind));
-  writer.name(function.name);
+  writer.text(function.name);
   writer.number(extent.place.offset);
   writer.number(extent.size);
   writer.number(types.intern(function.signature));
   size_t named = namedParameters(function.parameterNames);
   writer.number(named);
   for (size_t i = 0; i < named; ++i)
-    writer.name(function.parameterNames[i]);
+    writer.text(function.parameterNames[i]);
 }
 
-void write(Writer &writer, const ExportedGlobal &global, SymbolPlace place, TypePool &types) {
+void write(ByteWriter &writer, const ExportedGlobal &global, SymbolPlace place, TypePool &types) {
   writer.byte(headOf(place.segment, true, global.isConstant, global.kind ? static_cast<unsigned>(*global.kind) : noKind));
-  writer.name(global.name);
+  writer.text(global.name);
   writer.number(place.offset);
   writer.number(types.internText(global.type));
   writer.number(global.size);
@@ -117,8 +105,8 @@ std::uint32_t TypePool::internText(StringRef text) {
 }
 
 SymbolTable SymbolTable::encode(StringRef objectName, const Exports &exports, TypePool &types, ExtentOf extentOf) {
-  Writer writer;
-  writer.name(objectName);
+  ByteWriter writer;
+  writer.text(objectName);
   for (const ExportedFunction &function : exports.functions)
     if (auto extent = extentOf(function.name))
       write(writer, function, *extent, types);

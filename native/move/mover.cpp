@@ -124,7 +124,7 @@ bool Mover::isReady(const MoveRequest &request, Purpose purpose) const {
   const CodeObject &object = objects_[request.object];
   if (purpose == Purpose::Place)
     return object.state == State::Unplaced && !object.isMoving;
-  return object.state == State::Placed && object.retain <= Retain::Object && !object.isMoving;
+  return object.state == State::Placed && keepsMovable(object.retain) && !object.isMoving;
 }
 
 Error Mover::stateError(const MoveRequest &request, Purpose purpose) const {

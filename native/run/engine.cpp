@@ -76,7 +76,7 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
   std::unique_ptr<Engine> engine(new Engine(std::move(*arena), options));
   LinkEnvironment environment{*engine->arena_, engine->entries_, engine->types_};
   bool isRuntimeDyld = options.linker == LinkerKind::RuntimeDyld;
-  auto linker = isRuntimeDyld ? RuntimeDyldLinker::create(environment) : JITLinkLinker::create(environment);
+  auto linker = isRuntimeDyld ? makeRuntimeDyldLinker(environment) : makeJITLinkLinker(environment);
   if (!linker)
     return linker.takeError();
   engine->linker_ = std::move(*linker);

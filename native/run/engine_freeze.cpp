@@ -23,7 +23,7 @@ Expected<std::vector<std::uint8_t>> Engine::freeze(Handle handle, std::uint64_t 
   auto found = object(handle);
   if (!found)
     return found.takeError();
-  if (found->state != State::Placed || found->retain > Retain::Object)
+  if (found->state != State::Placed || !keepsMovable(found->retain))
     return notMovable(*found);
   bool hasObject = found->retain == Retain::Object;
   found->retain = Retain::Frozen;

@@ -67,7 +67,7 @@ Error Engine::verifyLinks(Handle handle) {
       return damaged(object, "what it refers to does not know of it");
   for (const Relocation &relocation : object.relocations.decode()) {
     if (relocation.target != TargetKind::Reference || relocation.formula != Formula::Relative32 ||
-        relocation.reference % 3 != indexOf(SegmentKind::Code))
+        segmentOfReference(relocation.reference) != SegmentKind::Code)
       continue;
     Address site = object.segment(relocation.segment).base + relocation.site;
     std::int32_t distance;

@@ -64,6 +64,13 @@ void Js::setElement(napi_value array, size_t index, napi_value value) const {
   check(napi_set_element(env, array, static_cast<std::uint32_t>(index), value));
 }
 
+napi_value Js::numbers(llvm::ArrayRef<std::uint32_t> values) const {
+  napi_value result = array(values.size());
+  for (size_t i = 0; i < values.size(); ++i)
+    setElement(result, i, number(values[i]));
+  return result;
+}
+
 napi_value Js::get(napi_value object, const char *name) const {
   napi_value result = nullptr;
   check(napi_get_named_property(env, object, name, &result));

@@ -28,6 +28,7 @@ struct Js {
   napi_value buffer(llvm::ArrayRef<std::uint8_t> bytes) const;
   napi_value object() const;
   napi_value array(size_t length = 0) const;
+  napi_value numbers(llvm::ArrayRef<std::uint32_t> values) const;
 
   void set(napi_value object, const char *name, napi_value value) const;
   void setElement(napi_value array, size_t index, napi_value value) const;

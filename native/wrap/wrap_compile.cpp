@@ -108,19 +108,12 @@ Result define(Call &call) {
   return call.js.undefined();
 }
 
-napi_value handles(const Js &js, ArrayRef<Handle> list) {
-  napi_value result = js.array(list.size());
-  for (size_t i = 0; i < list.size(); ++i)
-    js.setElement(result, i, js.number(list[i]));
-  return result;
-}
-
 // redirect(from, symbol, to, symbol): handles of the code objects whose references have changed.
 Result redirect(Call &call) {
   auto changed = call.engine().redirect({call.uint32(0), call.text(1)}, {call.uint32(2), call.text(3)});
   if (!changed)
     return changed.takeError();
-  return handles(call.js, *changed);
+  return call.js.numbers(*changed);
 }
 
 // Why it can't be replaced, or undefined.
@@ -136,7 +129,7 @@ Result replace(Call &call) {
     return changed.takeError();
   if (auto &compiler = call.jit().asyncCompiler)
     compiler->replace(call.uint32(0), call.uint32(1));
-  return handles(call.js, *changed);
+  return call.js.numbers(*changed);
 }
 
 Result redirectHost(Call &call) {

@@ -83,18 +83,11 @@ Result globals(Call &call) {
   return result;
 }
 
-napi_value handles(const Js &js, ArrayRef<Handle> values) {
-  napi_value result = js.array(values.size());
-  for (size_t i = 0; i < values.size(); ++i)
-    js.setElement(result, i, js.number(values[i]));
-  return result;
-}
-
 Result references(Call &call) {
   auto object = call.engine().object(call.uint32(0));
   if (!object)
     return object.takeError();
-  return handles(call.js, object->links ? ArrayRef<Handle>(object->links->references) : ArrayRef<Handle>());
+  return call.js.numbers(object->links ? ArrayRef<Handle>(object->links->references) : ArrayRef<Handle>());
 }
 
 Range readRange(const Js &js, const Engine &engine, SegmentKind kind, napi_value pair) {
@@ -106,7 +99,7 @@ Result objectsIn(Call &call) {
   std::array<Range, 3> ranges;
   for (SegmentKind kind : segmentKinds)
     ranges[indexOf(kind)] = readRange(call.js, call.engine(), kind, call.argument(indexOf(kind)));
-  return handles(call.js, call.engine().objectsIn(ranges));
+  return call.js.numbers(call.engine().objectsIn(ranges));
 }
 
 Result signature(Call &call) {

@@ -83,7 +83,8 @@ std::vector<Site> randomSites(Random &random, Formula formula) {
       if (formula == Formula::DataPointer && segment != SegmentKind::Data)
         continue; // those are DataPointers only where the program can write
       auto target = static_cast<TargetKind>(random.below(4));
-      sites.push_back({{segment, formula, target, 0, slot * 8}, static_cast<Offset>(random.below(segmentBytes))});
+      sites.push_back(
+          {{segment, formula, target, SegmentReference{}, slot * 8}, static_cast<Offset>(random.below(segmentBytes))});
     }
   return sites;
 }
@@ -131,7 +132,8 @@ namespace {
 // One data slot with a given value; where must it point after the move?
 std::uint64_t moveSlot(World &world, std::uint64_t value) {
   world.set(2, 8, value);
-  RelocationTable::encode({{SegmentKind::Data, Formula::DataPointer, TargetKind::Data, 0, 8}}).applyMove(world.moves);
+  RelocationTable::encode({{SegmentKind::Data, Formula::DataPointer, TargetKind::Data, SegmentReference{}, 8}})
+      .applyMove(world.moves);
   return world.get<std::uint64_t>(2, 8);
 }
 
@@ -188,17 +190,17 @@ TEST_CASE("relocation formula: a move of another code object rewrites the calls 
   World world(random);
   std::vector<Relocation> relocations;
   for (Offset i = 0; i < 300; ++i)
-    relocations.push_back({SegmentKind::Code, Formula::Relative32, TargetKind::Reference, i % 5, i * 8});
-  relocations.push_back({SegmentKind::Code, Formula::Relative32, TargetKind::Data, 0, 4000});
+    relocations.push_back({SegmentKind::Code, Formula::Relative32, TargetKind::Reference, SegmentReference{i % 5}, i * 8});
+  relocations.push_back({SegmentKind::Code, Formula::Relative32, TargetKind::Data, SegmentReference{}, 4000});
   RelocationTable table = RelocationTable::encode(relocations);
   World expected = world;
   constexpr Delta delta = -0x123'4560;
   for (const Relocation &each : relocations)
-    if (each.target == TargetKind::Reference && each.reference == 3)
+    if (each.target == TargetKind::Reference && each.reference == SegmentReference{3})
       expected.set(0, each.site, world.get<std::uint32_t>(0, each.site) + static_cast<std::uint32_t>(delta));
-  CHECK(table.applyReference(world.moves, 3, delta) == 60);
+  CHECK(table.applyReference(world.moves, SegmentReference{3}, delta) == 60);
   CHECK(world.bytes == expected.bytes);
-  CHECK(table.applyReference(world.moves, 5, delta) == 0);
+  CHECK(table.applyReference(world.moves, SegmentReference{5}, delta) == 0);
   CHECK(world.bytes == expected.bytes);
 }
 
@@ -206,6 +208,7 @@ TEST_CASE("relocation formula: a call of another code object keeps its target wh
   World world = movingWorld();
   Address callee = arenaBase + 0x300'0000;
   world.set(0, 100, static_cast<std::uint32_t>(callee - (world.moves[0].from + 100)));
-  RelocationTable::encode({{SegmentKind::Code, Formula::Relative32, TargetKind::Reference, 9, 100}}).applyMove(world.moves);
+  RelocationTable::encode({{SegmentKind::Code, Formula::Relative32, TargetKind::Reference, SegmentReference{9}, 100}})
+      .applyMove(world.moves);
   CHECK(world.get<std::uint32_t>(0, 100) == static_cast<std::uint32_t>(callee - (world.moves[0].to + 100)));
 }

@@ -15,7 +15,7 @@ namespace {
 
 Relocation at(Offset site, Formula formula = Formula::Relative32, SegmentKind segment = SegmentKind::Code,
               TargetKind target = TargetKind::Data, std::uint32_t reference = 0) {
-  return {segment, formula, target, reference, site};
+  return {segment, formula, target, SegmentReference{reference}, site};
 }
 
 std::vector<Relocation> sorted(std::vector<Relocation> relocations) {
@@ -61,7 +61,7 @@ TEST_CASE("relocation table: an empty one takes no memory and moves nothing") {
   CHECK(table.bytes() == 0);
   CHECK(table.decode().empty());
   CHECK(table.applyMove({}) == 0);
-  CHECK(table.applyReference({}, 0, 16) == 0);
+  CHECK(table.applyReference({}, SegmentReference{}, 16) == 0);
 }
 
 TEST_CASE("relocation table: the first and the last site that an Offset can name") {
