@@ -4,7 +4,7 @@
  * In: modes, states, native descriptions. Out: frozen records, the same one for the same facts where that is likely.
  */
 import type { JitCore } from './core';
-import type { Handle, NativeDescription } from './native';
+import type { Handle } from './native';
 import type { Entry } from './object-table';
 import { perSegment, type PerSegment } from './segments';
 import { granuleBytes } from './space/allocator';
@@ -61,15 +61,17 @@ export function statusOf({ moves, retain }: MoveModes, state: CodeObjectState, i
   return status;
 }
 
-/** Most code objects have only code that any allocator aligns well enough: they need no layout. */
-function layoutOf({ sizes, alignments }: NativeDescription): Layout | undefined {
-  const isPlain = sizes[1] === 0 && sizes[2] === 0 && alignments[0] <= granuleBytes;
-  return isPlain ? undefined : perSegment((_, i) => ({ bytes: sizes[i] ?? 0, alignment: alignments[i] ?? 1 }));
+/** Most code objects have only code that any allocator aligns well enough: bytes of it are all there is to know. */
+export function shapeOf(core: JitCore, handle: Handle): number | Layout {
+  const codeBytes = core.native.plainCodeBytes(handle, granuleBytes);
+  if (codeBytes >= 0) return codeBytes;
+  const { sizes, alignments } = core.native.describe(handle);
+  return perSegment((_, i) => ({ bytes: sizes[i] ?? 0, alignment: alignments[i] ?? 1 }));
 }
 
 /** What a code object has besides code, its name and what it refers to. */
-export function detailsOf(description: NativeDescription, name: string | undefined, references: readonly Entry[]): Details {
-  const layout = layoutOf(description);
+export function detailsOf(shape: number | Layout, name: string | undefined, references: readonly Entry[]): Details {
+  const layout = typeof shape === 'number' ? undefined : shape;
   const isPlain = name === undefined && layout === undefined && references.length === 0;
   return isPlain ? noDetails : { name, layout, references: Object.freeze(references) };
 }

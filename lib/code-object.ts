@@ -21,6 +21,7 @@ import {
   type CodeObjectState,
   type Details,
   type Status,
+  shapeOf,
 } from './code-object-facts';
 import { PlacementError, SignatureError, StateError } from './errors';
 import { functionType, globalType, type FunctionType, type GlobalType } from './function-type';
@@ -113,10 +114,10 @@ export class CodeObject {
       object.#details = { ...object.#details, references: Object.freeze([...references]) };
     };
     replaceHandle = (object, handle, references) => {
-      const description = object.#core.native.describe(handle);
+      const shape = shapeOf(object.#core, handle);
       object.#handle = handle;
-      object.#codeBytes = description.sizes[0];
-      object.#details = detailsOf(description, object.#details.name, references);
+      object.#codeBytes = typeof shape === 'number' ? shape : shape.code.bytes;
+      object.#details = detailsOf(shape, object.#details.name, references);
     };
     markFreed = (object) => {
       object.#status = statusOf(object.#status, 'freed');
@@ -125,13 +126,13 @@ export class CodeObject {
   }
 
   private constructor({ core, handle, id, name, modes, references }: CodeObjectParts) {
-    const description = core.native.describe(handle);
+    const shape = shapeOf(core, handle);
     this.#core = core;
     this.#handle = handle;
     this.#id = id;
-    this.#codeBytes = description.sizes[0];
+    this.#codeBytes = typeof shape === 'number' ? shape : shape.code.bytes;
     this.#status = statusOf(modes, 'unplaced');
-    this.#details = detailsOf(description, name, references);
+    this.#details = detailsOf(shape, name, references);
     core.objects.add(handle, this);
   }
 

@@ -116,6 +116,8 @@ export interface NativeJit {
   /** Whether it runs something before it is freed: destructors, exit handlers. */
   hasEnding(object: Handle): boolean;
   describe(object: Handle): NativeDescription;
+  /** Bytes of its code, if that is all it has and is aligned to `alignment` or less; else -1. */
+  plainCodeBytes(object: Handle, alignment: number): number;
   functions(object: Handle): Array<[name: string, signature: number, parameterNames: string[]]>;
   globals(object: Handle): NativeGlobal[];
   /** Handles of the code objects that its code refers to. */

@@ -73,14 +73,31 @@ std::optional<Formula> JITLinkCapture::formulaOf(Edge::Kind kind) {
   }
 }
 
-void JITLinkCapture::addPasses(PassConfiguration &passes) {
-  passes.PrePrunePasses.push_back([this](LinkGraph &graph) { return keepAlive(graph); });
+void JITLinkCapture::addPasses(PassConfiguration &passes, const orc::MaterializationResponsibility &claimed) {
+  passes.PrePrunePasses.push_back([this, &claimed](LinkGraph &graph) {
+    keepExports(graph, claimed);
+    return keepAlive(graph);
+  });
   // Before JITLink's own pass that builds GOT entries and stubs for what is far away.
   passes.PostPrunePasses.insert(passes.PostPrunePasses.begin(), [this](LinkGraph &graph) { return resolveExternals(graph); });
   passes.PostPrunePasses.push_back([this](LinkGraph &graph) { return classifySections(graph); });
   // JITLink's relaxation of GOT loads and stubs rewrites opcodes for the first placement only (I6; DESIGN, trap 3).
   passes.PreFixupPasses.clear();
   passes.PostFixupPasses.push_back([this](LinkGraph &graph) { return capture(graph); });
+}
+
+// ORC would keep records of each exported name, and of what its block depends on. It claims what it was asked for and what is
+// weak; all others are ours alone.
+void JITLinkCapture::keepExports(LinkGraph &graph, const orc::MaterializationResponsibility &claimed) {
+  for (Symbol *symbol : graph.defined_symbols()) {
+    if (!symbol->hasName() || symbol->getScope() == Scope::Local)
+      continue;
+    exported_.insert(symbol);
+    if (claimed.getSymbols().contains(symbol->getName()))
+      continue;
+    symbol->setScope(Scope::Local);
+    symbol->setLive(true);
+  }
 }
 
 // A function that only its entry stub leads to is alive all the same, and so is a name that we need afterwards.

@@ -22,7 +22,8 @@ public:
   explicit JITLinkCapture(Capture &capture) : capture_(capture) {}
   virtual ~JITLinkCapture() = default;
 
-  void addPasses(llvm::jitlink::PassConfiguration &passes);
+  /// `claimed`: what ORC knows of.
+  void addPasses(llvm::jitlink::PassConfiguration &passes, const llvm::orc::MaterializationResponsibility &claimed);
   virtual llvm::Error allocate(llvm::jitlink::LinkGraph &graph);
 
   /// After classifySections a section's protection names its segment.
@@ -36,6 +37,7 @@ protected:
   using Section = llvm::jitlink::Section;
   using Symbol = llvm::jitlink::Symbol;
 
+  void keepExports(Graph &graph, const llvm::orc::MaterializationResponsibility &claimed);
   llvm::Error keepAlive(Graph &graph);
   llvm::Error resolveExternals(Graph &graph);
   llvm::Error resolveOne(Graph &graph, Symbol &symbol);
@@ -59,6 +61,7 @@ protected:
 
   Capture &capture_;
   llvm::StringMap<Symbol *> defined_;
+  llvm::DenseSet<const Symbol *> exported_;
   llvm::DenseMap<const Symbol *, std::uint32_t> imported_; // absolute symbols that were names of others
   llvm::DenseSet<const Symbol *> entries_;                 // of them, those that stand for an entry stub
   llvm::DenseMap<std::uint32_t, Symbol *> entryOf_;        // the same by import

@@ -49,8 +49,9 @@ class CapturingPlugin : public LinkGraphLinkingLayer::Plugin {
 public:
   explicit CapturingPlugin(Current &current) : current_(current) {}
 
-  void modifyPassConfig(MaterializationResponsibility &, jitlink::LinkGraph &, jitlink::PassConfiguration &passes) override {
-    current_.capture->addPasses(passes);
+  void modifyPassConfig(MaterializationResponsibility &claimed, jitlink::LinkGraph &,
+                        jitlink::PassConfiguration &passes) override {
+    current_.capture->addPasses(passes, claimed);
   }
   Error notifyFailed(MaterializationResponsibility &) override { return Error::success(); }
   Error notifyRemovingResources(JITDylib &, ResourceKey) override { return Error::success(); }
@@ -76,7 +77,7 @@ public:
 private:
   Error run(JITLinkCapture &capture, MemoryBufferRef bytes) {
     current_.capture = &capture;
-    Error error = session_->link(bytes);
+    Error error = session_->link(bytes, Session::Claims::One);
     current_.capture = nullptr;
     return error;
   }

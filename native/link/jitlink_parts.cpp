@@ -84,7 +84,7 @@ void JITLinkParts::assignConstants() {
     if (kindOf(*block) == Kind::Constant)
       parts_.erase(block);
   for (Symbol *symbol : graph_.defined_symbols())
-    if (kindOf(symbol->getBlock()) == Kind::Constant && symbol->getScope() != Scope::Local)
+    if (kindOf(symbol->getBlock()) == Kind::Constant && traits_.isExported(*symbol))
       parts_[&symbol->getBlock()] = rest;
   bool isChanged = true;
   while (isChanged) {

@@ -42,6 +42,8 @@ public:
     llvm::function_ref<bool(const Section &)> isData;
     /// Can a site of this kind refer to another code object?
     llvm::function_ref<bool(const Edge &)> canCross;
+    /// Can other modules import it?
+    llvm::function_ref<bool(const Symbol &)> isExported;
     /// Is it tied to the rest by its name?
     llvm::function_ref<bool(const Symbol &)> isTied;
   };

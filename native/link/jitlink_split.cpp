@@ -48,8 +48,9 @@ void JITLinkSplitCapture::split(LinkGraph &graph) {
     if (symbol->hasName())
       defined_[*symbol->getName()] = symbol;
   auto isText = [this](const Section &section) { return text_.contains(&section); };
+  auto isExported = [this](const Symbol &symbol) { return exported_.contains(&symbol); };
   auto isTiedSymbol = [this](const Symbol &symbol) { return isTied(symbol); };
-  parts_.emplace(graph, JITLinkParts::Traits{isText, isWritable, canCross, isTiedSymbol});
+  parts_.emplace(graph, JITLinkParts::Traits{isText, isWritable, canCross, isExported, isTiedSymbol});
 }
 
 // Constructors and destructors are the module's. Its exit handlers run when the rest is freed, by their addresses.

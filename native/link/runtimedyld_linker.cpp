@@ -74,7 +74,7 @@ Error RuntimeDyldLinker::run(Capture &capture, MemoryBufferRef bytes) {
   if (!names)
     return names.takeError();
   current_.capture = &sections;
-  Error error = session_->link(bytes, std::move(*names));
+  Error error = session_->link(bytes, Session::Claims::All, std::move(*names));
   current_ = {};
   return error ? std::move(error) : sections.capture();
 }

@@ -10,6 +10,19 @@ using namespace nomad;
 using namespace llvm;
 using namespace llvm::orc;
 
+namespace {
+
+// A weak definition that nobody has claimed becomes an external symbol.
+SymbolFlagsMap onlyWeakAnd(const SymbolStringPtr &name, const SymbolFlagsMap &all) {
+  SymbolFlagsMap claimed;
+  for (const auto &[each, flags] : all)
+    if (flags.isWeak() || each == name)
+      claimed[each] = flags;
+  return claimed;
+}
+
+} // namespace
+
 Expected<std::unique_ptr<Session>> Session::create() {
   auto process = SelfExecutorProcessControl::Create(nullptr, std::make_unique<InPlaceTaskDispatcher>());
   if (!process)
@@ -33,14 +46,14 @@ Session::~Session() {
     consumeError(std::move(*reported_));
 }
 
-Error Session::link(MemoryBufferRef bytes, SymbolMap known) {
+Error Session::link(MemoryBufferRef bytes, Claims claims, SymbolMap known) {
   ResourceTrackerSP tracker = scratch_->createResourceTracker();
-  Error error = linkUnder(tracker, bytes, std::move(known));
+  Error error = linkUnder(tracker, bytes, claims, std::move(known));
   return joinErrors(std::move(error), tracker->remove());
 }
 
 // Looking any exported symbol up makes ORC link the object file that defines it, as a whole.
-Error Session::linkUnder(const ResourceTrackerSP &tracker, MemoryBufferRef bytes, SymbolMap known) {
+Error Session::linkUnder(const ResourceTrackerSP &tracker, MemoryBufferRef bytes, Claims claims, SymbolMap known) {
   auto interface = getObjectFileInterface(execution_, bytes);
   if (!interface)
     return interface.takeError();
@@ -48,6 +61,8 @@ Error Session::linkUnder(const ResourceTrackerSP &tracker, MemoryBufferRef bytes
   if (any == interface->SymbolFlags.end())
     return fail(ErrorCode::Link, "the object file exports nothing");
   SymbolStringPtr name = any->first;
+  if (claims == Claims::One)
+    interface->SymbolFlags = onlyWeakAnd(name, interface->SymbolFlags);
   if (!known.empty())
     if (Error error = scratch_->define(absoluteSymbols(std::move(known)), tracker))
       return error;

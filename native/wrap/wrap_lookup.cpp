@@ -1,4 +1,4 @@
-// describe, hasEnding, functions, globals, references, signature, addressOf, objectsIn, readGlobal, writeGlobal.
+// describe, plainCodeBytes, hasEnding, functions, globals, references, signature, addressOf, objectsIn, readGlobal, writeGlobal.
 #include "wrap/call.h"
 
 #include <cstring>
@@ -35,6 +35,16 @@ Result describe(Call &call) {
   js.set(result, "relocationCount", js.number(object->relocations.count()));
   js.set(result, "relocationBytes", js.number(static_cast<double>(call.engine().retainedBytes(call.uint32(0)))));
   return result;
+}
+
+// What most code objects are, for much less than `describe`.
+Result plainCodeBytes(Call &call) {
+  auto object = call.engine().object(call.uint32(0));
+  if (!object)
+    return object.takeError();
+  const Segment &code = object->segment(SegmentKind::Code);
+  bool isPlain = !object->segment(SegmentKind::Constants).exists() && !object->segment(SegmentKind::Data).exists();
+  return call.js.number(isPlain && code.alignment() <= call.uint32(1) ? static_cast<double>(code.size) : -1);
 }
 
 Result hasEnding(Call &call) {
@@ -228,6 +238,7 @@ napi_value nomad::wrap::signatureObject(const Js &js, const Signature &signature
 
 void nomad::wrap::addLookup(const Js &js, napi_value target, Jit &jit) {
   bind<describe>(js, target, "describe", jit);
+  bind<plainCodeBytes>(js, target, "plainCodeBytes", jit);
   bind<functions>(js, target, "functions", jit);
   bind<globals>(js, target, "globals", jit);
   bind<references>(js, target, "references", jit);
