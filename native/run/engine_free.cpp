@@ -65,11 +65,15 @@ void Engine::freeMany(MutableArrayRef<Handle> handles) {
 SmallVector<Handle> Engine::idleOf(ArrayRef<Handle> handles) {
   stackRoots();
   SmallVector<Handle> idle;
-  for (Handle handle : handles)
-    if (objects_.isLive(handle) && !objects_[handle].isEnding && !objects_[handle].stackUse.isUsed()) {
-      objects_[handle].isEnding = true;
-      idle.push_back(handle);
-    }
+  for (size_t i = 0; i < handles.size(); ++i) {
+    if (Handle next = handles[std::min(handles.size() - 1, i + readAhead)]; next < objects_.limit())
+      objects_[next].fetch();
+    CodeObject *object = objects_.isLive(handles[i]) ? &objects_[handles[i]] : nullptr;
+    if (!object || object->isEnding || object->stackUse.isUsed())
+      continue;
+    object->isEnding = true;
+    idle.push_back(handles[i]);
+  }
   return idle;
 }
 
