@@ -1,5 +1,8 @@
 'use strict';
 
+// Code that has been left becomes traps, in child processes too: else what wrongly goes there would work.
+process.env.NOMAD_POISON ??= '1';
+
 /** @type {import('jest').Config} */
 module.exports = {
   testEnvironment: 'node',

@@ -210,6 +210,7 @@ export interface Addon {
       symbols: 'process' | 'none' | readonly string[];
       linker: 'jitlink' | 'runtimedyld';
       verifyMoves: boolean;
+      poisonVacated: boolean;
       compileThreads: number;
       /** '': none. */
       cacheDirectory: string;

@@ -45,6 +45,11 @@ export interface JitOptions {
    * keeps all object files and links twice for each move. Default: whether the environment variable NOMAD_VERIFY is 1.
    */
   verifyMoves?: boolean | undefined;
+  /**
+   * Fill code that a move or `free` has left with traps, so that whatever still leads there is noticed. For tests; costs little. Default: whether
+   * the environment variable NOMAD_POISON is 1.
+   */
+  poisonVacated?: boolean | undefined;
   /** Threads that `compileAsync` generates code on, 1 to 64: made when there is work for them. Default: as many as the machine has, at most 4. */
   compileThreads?: number | undefined;
   /** What collectors of this Jit do unless they are told otherwise: compile fast first, and recompile what lives on. Default false. */
@@ -100,6 +105,7 @@ export interface JitSettings extends CacheSettings {
   readonly symbols: ProcessSymbols;
   readonly linker: LinkerName;
   readonly verifyMoves: boolean;
+  readonly poisonVacated: boolean;
   readonly compileThreads: number;
   readonly tier: TierPolicy | undefined;
 }
@@ -136,6 +142,7 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     linker = 'jitlink',
     symbols = 'process',
     verifyMoves,
+    poisonVacated,
     compileThreads = Math.min(availableParallelism(), usualThreads),
     tier = false,
     cache,
@@ -146,6 +153,7 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     symbols: processSymbols(symbols),
     linker: oneOf('linker', linker, ['jitlink', 'runtimedyld']),
     verifyMoves: flag('verifyMoves', verifyMoves ?? process.env.NOMAD_VERIFY === '1'),
+    poisonVacated: flag('poisonVacated', poisonVacated ?? process.env.NOMAD_POISON === '1'),
     compileThreads: integerBetween('compileThreads', compileThreads, 1, 64),
     tier: tierPolicy(tier),
     ...cacheSettings(cache),

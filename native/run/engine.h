@@ -28,6 +28,8 @@ struct EngineOptions {
   LinkerKind linker = LinkerKind::JITLink;
   /// After every move, are bytes what a fresh link at that place gives? Keeps all object files, and links twice for each move.
   bool verifiesMoves = false;
+  /// Code that a move or `free` leaves becomes traps.
+  bool poisonsVacated = false;
   ProcessSymbols::Policy symbols = ProcessSymbols::Policy::All;
   std::vector<std::string> listedSymbols;
   std::string cacheDirectory; // empty: no compile cache
@@ -242,6 +244,7 @@ private:
   llvm::Error putObjectFileBack(Handle handle, std::uint64_t id, llvm::ArrayRef<std::uint8_t> saved);
   llvm::Expected<std::vector<BeforeMove>> beforeMoves(llvm::ArrayRef<MoveRequest> requests);
   llvm::Error verifyMoves(llvm::ArrayRef<BeforeMove> moves);
+  llvm::SmallVector<Range> codeToPoison(llvm::ArrayRef<MoveRequest> requests) const;
   llvm::Error verifyMove(const BeforeMove &before);
   llvm::Error verifySegments(CodeObject &object);
   llvm::Error verifyLinks(Handle handle);
@@ -264,6 +267,7 @@ private:
   LinkerKind linkerKind_;
   std::unique_ptr<Linker> linker_;
   bool verifiesMoves_;
+  bool poisonsVacated_;
   llvm::DenseMap<Handle, std::unique_ptr<KeptObject>> kept_;
   std::shared_ptr<TargetMachinePool> machines_ = std::make_shared<TargetMachinePool>();
   std::shared_ptr<CompileCache> cache_; // null: none

@@ -135,6 +135,8 @@ void Engine::discard(Handle handle) {
     hostIndices_.erase(host);
   } else if (object.state == State::Placed) {
     mover_.vacate(object);
+    if (poisonsVacated_)
+      poison(object.segment(SegmentKind::Code).range());
   }
   returnsTwice_.erase(handle);
   immovable_.erase(handle);

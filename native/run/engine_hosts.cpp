@@ -190,11 +190,14 @@ Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
   auto before = beforeMoves(requests);
   if (!before)
     return before.takeError();
+  SmallVector<Range> left = codeToPoison(requests);
   auto report = mover_.relocate(requests, placeable_);
   if (!report)
     return report;
   for (const StackRoot &root : stackRoots_.exact)
     *root.slot.pointer<std::uint64_t>() = (root.object->segment(root.segment).base + root.offset).value();
+  for (Range range : left)
+    poison(range);
   if (Error error = verifyMoves(*before))
     return error;
   return report;

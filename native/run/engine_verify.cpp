@@ -19,6 +19,14 @@ void Engine::poison(Range part) {
       std::memset(scope.writable(at), trap, granule);
 }
 
+SmallVector<Range> Engine::codeToPoison(ArrayRef<MoveRequest> requests) const {
+  SmallVector<Range> ranges;
+  for (const MoveRequest &request : poisonsVacated_ ? requests : ArrayRef<MoveRequest>())
+    if (objects_.isLive(request.object) && objects_[request.object].state == State::Placed)
+      ranges.push_back(objects_[request.object].segment(SegmentKind::Code).range());
+  return ranges;
+}
+
 namespace {
 
 Error damaged(const CodeObject &object, const Twine &what) {

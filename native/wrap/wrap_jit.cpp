@@ -13,6 +13,7 @@ EngineOptions readOptions(const Js &js, napi_value options) {
   result.arenaBytes = static_cast<Size>(js.number(js.get(options, "arenaBytes")));
   result.linker = js.text(js.get(options, "linker")) == "runtimedyld" ? LinkerKind::RuntimeDyld : LinkerKind::JITLink;
   result.verifiesMoves = js.boolean(js.get(options, "verifyMoves"));
+  result.poisonsVacated = js.boolean(js.get(options, "poisonVacated"));
   result.cacheDirectory = js.text(js.get(options, "cacheDirectory"));
   result.cacheBytes = static_cast<Size>(js.number(js.get(options, "cacheBytes")));
   napi_value symbols = js.get(options, "symbols");
