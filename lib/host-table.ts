@@ -61,6 +61,6 @@ export class HostTable {
 
   /** Ends `hold`. */
   delete(handle: Handle): void {
-    this.#lastCalls.delete(handle);
+    if (this.#lastCalls.size > 0) this.#lastCalls.delete(handle);
   }
 }

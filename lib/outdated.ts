@@ -45,6 +45,7 @@ export class Outdated {
 
   /** `handle` is gone, and may be reused. */
   noteFreed(handle: Handle): void {
+    if (this.count === 0) return;
     this.#ending.delete(handle);
     const kept = this.#kept.get(handle);
     if (kept === undefined) return;
