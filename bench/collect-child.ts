@@ -3,10 +3,8 @@
  *
  * In: how many. Out: a CollectAnswer as JSON. Always true: all code objects are held; V8's young generation does not count, as in memory-child.ts.
  */
-import { readFileSync } from 'node:fs';
-import { getHeapSpaceStatistics } from 'node:v8';
 import { CopyingCollector, Jit, type CodeObject } from 'nomad-jit';
-import { collectGarbage, nanoseconds, requireEqual } from './measure';
+import { collectGarbage, nanoseconds, requireEqual, residentBytes } from './measure';
 import { resultOf, sourceOf } from './tiny';
 
 /** What is measured. */
@@ -24,8 +22,7 @@ const young = 100;
 function resident(): number {
   collectGarbage();
   collectGarbage();
-  const pages = Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[1]);
-  return pages * 4096 - (getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.physical_space_size ?? 0);
+  return residentBytes().resident;
 }
 
 function compile(collector: CopyingCollector, number: number): CodeObject {

@@ -4,7 +4,9 @@
  * In: contenders, each a function that does its work and tells its cost in a unit of its own. Out: a sample for each. Always true: within a
  * round every contender runs once, in an order that turns from round to round, so that a busy machine is busy for all of them.
  */
+import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
+import { getHeapSpaceStatistics } from 'node:v8';
 
 /** What the rounds measured: one number for each. */
 export class Sample {
@@ -81,4 +83,11 @@ export function collectGarbage(): void {
 /** Throws unless `actual` is `expected`: a contender that computes something else is no contender. */
 export function requireEqual(what: string, actual: unknown, expected: unknown): void {
   if (!Object.is(actual, expected)) throw new Error(`${what}: ${String(actual)} instead of ${String(expected)}`);
+}
+
+/** Resident bytes of this process, and V8's young generation, which they don't count: it grows and shrinks whatever is held. */
+export function residentBytes(): { readonly resident: number; readonly young: number } {
+  const pages = Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[1]);
+  const young = getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.physical_space_size ?? 0;
+  return { resident: pages * 4096 - young, young };
 }

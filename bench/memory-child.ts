@@ -5,10 +5,8 @@
  * hold them counts. V8's young generation does not: its size depends on how fast objects are made, not on how many are held, and it is empty
  * when it is measured. `withYoungBytes` counts it.
  */
-import { readFileSync } from 'node:fs';
-import { getHeapSpaceStatistics } from 'node:v8';
 import { Jit, type Callable, type CodeObject } from 'nomad-jit';
-import { collectGarbage, requireEqual } from './measure';
+import { collectGarbage, requireEqual, residentBytes } from './measure';
 import { resultOf, sourceOf } from './tiny';
 
 /** Bytes per code object. */
@@ -38,10 +36,8 @@ function usage(jit: Jit): Usage {
   collectGarbage();
   collectGarbage();
   const { bookkeepingBytes, relocationBytes } = jit.stats();
-  const pages = Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[1]);
-  const young = getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.physical_space_size ?? 0;
   return {
-    ...{ resident: pages * 4096 - young, young },
+    ...residentBytes(),
     jsHeap: process.memoryUsage().heapUsed,
     bookkeeping: bookkeepingBytes + relocationBytes,
   };

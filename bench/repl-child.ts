@@ -5,11 +5,9 @@
  * says; the last `live` of them are held. V8's young
  * generation does not count, as in memory-child.ts.
  */
-import { readFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { getHeapSpaceStatistics } from 'node:v8';
 import { CopyingCollector, Jit, type CodeObject } from 'nomad-jit';
-import { collectGarbage, requireEqual } from './measure';
+import { collectGarbage, requireEqual, residentBytes } from './measure';
 
 /** What is measured. */
 export interface ReplAnswer {
@@ -37,15 +35,14 @@ function evaluate(number: number): void {
 }
 
 /** When finalizers have run, and the collector has freed what V8 has found dead. */
-async function residentBytes(): Promise<number> {
+async function settledBytes(): Promise<number> {
   for (let i = 0; i < 2; i++) {
     collectGarbage();
     await nextTurn();
     collector.collect('major');
   }
   jit.trim();
-  const pages = Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[1]);
-  return pages * 4096 - (getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.physical_space_size ?? 0);
+  return residentBytes().resident;
 }
 
 async function round(first: number): Promise<number> {
@@ -62,9 +59,9 @@ async function main(count: number): Promise<ReplAnswer> {
   collector.on('collection', () => collections++);
   const microseconds: number[] = [];
   for (let done = 0; done < count / 4; done += roundLength) await round(done);
-  const before = await residentBytes();
+  const before = await settledBytes();
   for (let done = 0; done < count; done += roundLength) microseconds.push(await round(done));
-  return { microseconds, growthBytes: (await residentBytes()) - before, collections };
+  return { microseconds, growthBytes: (await settledBytes()) - before, collections };
 }
 
 void main(Number(process.argv[2])).then((answer) => console.log(JSON.stringify(answer)));
