@@ -8,8 +8,9 @@ const pairs = (['jitlink', 'runtimedyld'] as const).flatMap((linker) =>
   (['relocations', 'object'] as const).map((retain) => ({ linker, retain })),
 );
 
-// A move links two or three times.
+// A move links two or three times: of the largest programs, for minutes on a busy machine.
 const verifiedMoves = 40;
+const limitMilliseconds = 600_000;
 
 async function check(each: CorpusCase, optLevel: 0 | 2, pair: Pick<Linking, 'linker' | 'retain'>): Promise<void> {
   const movePeriod = Math.max(1, Math.floor(each.safepoints / verifiedMoves));
@@ -37,7 +38,7 @@ if (!isCorpusHere) {
   report('the corpus is here (NOMAD_CORPUS, or shared/corpus beside the checkout)', () => expect(isCorpusHere).toBe(true));
 } else {
   describe.each(pairs.map((pair, i) => ({ ...pair, i })))('$linker, $retain', ({ i, ...pair }) => {
-    test.each(share(programs, i))('%s at O%d', (_, optLevel, each) => check(each, optLevel, pair));
+    test.each(share(programs, i))('%s at O%d', (_, optLevel, each) => check(each, optLevel, pair), limitMilliseconds);
     test.each(share(small, i))('%s at O%d', (_, optLevel, each) => check(each, optLevel, pair));
   });
 }

@@ -53,8 +53,10 @@ void Engine::freeMany(MutableArrayRef<Handle> handles) {
   spareReferred(ending);
   for (Handle handle : ending)
     tearDown(objects_[handle]);
+  auto ahead = [&](size_t i, size_t by) -> const CodeObject & { return objects_[ending[std::min(ending.size() - 1, i + by)]]; };
   for (size_t i = 0; i < ending.size(); ++i) {
-    objects_[ending[std::min(ending.size() - 1, i + readAhead)]].fetch();
+    ahead(i, readAhead).fetch();
+    ahead(i, readAhead / 2).symbols.fetch(); // a vacant record keeps its names if they are few
     discard(ending[i]);
   }
   for (Handle &handle : handles)
