@@ -36,7 +36,8 @@ export function runChild(
   { nodeOptions = [], environment = {}, before = ':' }: ChildOptions = {},
 ): Promise<ChildResult> {
   const shell = `${before}; exec "$0" "$@"`;
-  const child = spawn('/bin/bash', ['-c', shell, process.execPath, ...nodeOptions, '-e', prelude + script], {
+  // A bash whose standard input is a socket, as Node's are, reads the user's start-up file otherwise.
+  const child = spawn('/bin/bash', ['--norc', '-c', shell, process.execPath, ...nodeOptions, '-e', prelude + script], {
     cwd: root,
     env: { ...process.env, NODE_OPTIONS: '', ...environment },
   });
