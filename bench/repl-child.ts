@@ -2,8 +2,8 @@
  * The process in which repl.ts measures: node --expose-gc --import tsx bench/repl-child.ts COUNT
  *
  * In: how many expressions. Out: a ReplAnswer as JSON. Always true: each expression is a code object of its own, is called once, and gives what JS
- * says; the last `live` of them are held. V8's young
- * generation does not count, as in memory-child.ts.
+ * says; the last `live` of them are held. V8's young generation does not count, as in
+ * memory-child.ts.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CopyingCollector, Jit, type CodeObject } from 'nomad-jit';

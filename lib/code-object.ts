@@ -16,12 +16,12 @@ import {
   detailsOf,
   noDetails,
   noReferences,
+  shapeOf,
   statusOf,
   type CodeObjectParts,
   type CodeObjectState,
   type Details,
   type Status,
-  shapeOf,
 } from './code-object-facts';
 import { PlacementError, SignatureError, StateError } from './errors';
 import { functionType, globalType, type FunctionType, type GlobalType } from './function-type';

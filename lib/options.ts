@@ -46,8 +46,8 @@ export interface JitOptions {
    */
   verifyMoves?: boolean | undefined;
   /**
-   * Fill code that a move or `free` has left with traps, so that whatever still leads there is noticed. For tests; costs little. Default: whether
-   * the environment variable NOMAD_POISON is 1.
+   * Fill code that a move or `free` has left with traps, so that whatever still leads there is noticed. For tests. Default: whether the environment
+   * variable NOMAD_POISON is 1.
    */
   poisonVacated?: boolean | undefined;
   /** Threads that `compileAsync` generates code on, 1 to 64: made when there is work for them. Default: as many as the machine has, at most 4. */
