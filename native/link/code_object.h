@@ -40,9 +40,12 @@ struct StackUse {
 };
 
 struct Segment {
+  static constexpr std::uint16_t noOwnerSlot = 0xffff;
+
   Address base; // nominal until placed
   std::uint32_t size = 0;
   std::uint8_t alignmentLog2 = 0;
+  std::uint16_t ownerSlot = noOwnerSlot; // see owner_index.h
 
   bool exists() const { return size > 0; }
   Range range() const { return Range::at(base, size); }
@@ -165,7 +168,6 @@ struct alignas(64) CodeObject {
   bool storesLabels : 1 = false;       // and in memory that nobody knows: its code can't move
   bool isUnique : 1 = false;           // another compile of its source can't take its place
   Offset unwind = noOffset;            // of its unwind records, in code
-  std::uint32_t unwindSlot = noOffset; // see unwind.h
   llvm::SmallVector<EntryUse, 1> entries;
   RelocationTable relocations;
   std::unique_ptr<Links> links; // null: refers to nobody, and nobody to it

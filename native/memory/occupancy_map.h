@@ -18,7 +18,10 @@ public:
   static llvm::Expected<OccupancyMap> create(Range range);
 
   /// Is no granule of it claimed?
-  bool isVacant(Range part) const;
+  bool isVacant(Range part) const {
+    Granules wanted = granules(part);
+    return inOneWord(wanted) ? (words()[wanted.first / bitsPerWord] & maskOf(wanted)) == 0 : isVacantMany(wanted);
+  }
   /// Claims all of `part`, or nothing and false if somebody has some of it.
   bool claim(Range part) {
     Granules wanted = granules(part);
@@ -66,11 +69,22 @@ private:
   static std::uint64_t maskOf(Granules part) {
     return ~std::uint64_t{0} >> (bitsPerWord - (part.limit - part.first)) << part.first % bitsPerWord;
   }
+  // What holds the bits of granules that lie in several words: part of the first one and of the last, and all between.
+  struct Words {
+    std::uint64_t *first;
+    std::uint64_t *last;
+    std::uint64_t firstMask;
+    std::uint64_t lastMask;
+  };
+  Words wordsOf(Granules part) const {
+    Size first = part.first / bitsPerWord, last = (part.limit - 1) / bitsPerWord;
+    return {words() + first, words() + last, maskOf({part.first, (first + 1) * bitsPerWord}),
+            maskOf({last * bitsPerWord, part.limit})};
+  }
+  bool isVacantMany(Granules part) const;
   bool claimMany(Granules part);
   void vacateMany(Granules part);
   std::uint64_t *words() const { return bits_.range().base.pointer<std::uint64_t>(); }
-  template <typename Visit>
-  bool everyWord(Granules part, Visit visit) const;
   bool isVacantPage(Size page) const;
 
   Range range_;

@@ -99,6 +99,7 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   emissions_.clear();
   claimed_ = 0;
   overlaps_ = false;
+  emitsAgain_ = false;
   for (size_t i = 0; i < requests.size(); ++i) {
     const MoveRequest &request = requests[i];
     if (Handle next = requests[std::min(i + readAhead, requests.size() - 1)].object; next < objects_.limit())
@@ -108,6 +109,7 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
     CodeObject &object = objects_[request.object];
     if (SegmentKind refused; !addPieces(object, request, purpose, refused)) [[unlikely]]
       return fitError(object, refused, request.to[indexOf(refused)]);
+    emitsAgain_ |= object.retain == Retain::Object && purpose == Purpose::Relocate;
   }
   for (const MoveRequest &request : purpose == Purpose::Place ? requests : ArrayRef<MoveRequest>())
     if (Error error = checkReferences(objects_[request.object], requests))
@@ -115,7 +117,7 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   if (claimed_ != pieces_.size())
     if (Error error = exchange(purpose))
       return error;
-  return purpose == Purpose::Relocate ? emitAgain() : Error::success();
+  return emitsAgain_ ? emitAgain() : Error::success();
 }
 
 bool Mover::isReady(const MoveRequest &request, Purpose purpose) const {
@@ -156,7 +158,10 @@ Error Mover::checkReferences(const CodeObject &object, ArrayRef<MoveRequest> bat
 
 // False if a segment can't go where it is to: `refused` is the one.
 inline bool Mover::addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose, SegmentKind &refused) {
-  for (SegmentKind kind : segmentKinds)
+  refused = SegmentKind::Code;
+  if (object.segment(refused).exists() && !addPiece(object, refused, request.to[indexOf(refused)], purpose)) [[unlikely]]
+    return false;
+  for (SegmentKind kind : {SegmentKind::Constants, SegmentKind::Data}) // most have none
     if (object.segment(kind).exists() && !addPiece(object, kind, request.to[indexOf(kind)], purpose)) [[unlikely]] {
       refused = kind;
       return false;
@@ -274,7 +279,7 @@ inline void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Purpos
 
 inline void Mover::leavePlace(const Piece &piece) {
   if (piece.kind == SegmentKind::Code)
-    unwind_.remove(*piece.object);
+    unwind_.changes(*piece.object);
   arena_.occupancy(piece.kind).vacate(piece.oldRange());
 }
 
@@ -291,7 +296,7 @@ void Mover::copyImage(const WriteScope &scope, const Piece &piece) {
 void Mover::copyOverlapping(const WriteScope &scope) {
   for (const Piece &piece : pieces_)
     if (piece.kind == SegmentKind::Code)
-      unwind_.remove(*piece.object);
+      unwind_.changes(*piece.object);
   std::vector<Piece> order = pieces_;
   auto isDown = [](const Piece &piece) { return piece.to < piece.from; };
   bool allDown = llvm::all_of(order, isDown);
@@ -334,7 +339,7 @@ inline void Mover::publish(Pieces pieces) {
     return;
   for (const EntryUse &entry : object.entries)
     entries_.redirect(entry.index, pieces.front().to + entry.offset);
-  unwind_.add(object);
+  unwind_.changes(object);
 }
 
 // An exit handler's argument is what C++ calls `this` of a static object: in data, where only we know of it.
@@ -377,7 +382,7 @@ void Mover::arrived(const Piece &piece) {
 }
 
 void Mover::vacate(CodeObject &object) {
-  unwind_.remove(object);
+  unwind_.changes(object);
   if (object.segment(SegmentKind::Code).exists())
     owners_[0].leaves(object);
   if (object.segment(SegmentKind::Data).exists() && object.moves == Moves::All)

@@ -40,10 +40,11 @@ protected:
 
 class Mover {
 public:
-  Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, UnwindRegistry &unwind, Emitter &emitter)
-      : arena_(arena), entries_(entries), objects_(objects), unwind_(unwind), emitter_(emitter),
+  Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, Emitter &emitter)
+      : arena_(arena), entries_(entries), objects_(objects), emitter_(emitter),
         owners_{OwnerIndex(SegmentKind::Code, arena.segments(SegmentKind::Code)),
-                OwnerIndex(SegmentKind::Data, arena.segments(SegmentKind::Data))} {}
+                OwnerIndex(SegmentKind::Data, arena.segments(SegmentKind::Data))},
+        unwind_(arena.segments(SegmentKind::Code), owners_[0]) {}
 
   using Ranges = std::array<Range, 3>; // by SegmentKind
 
@@ -59,6 +60,7 @@ public:
   /// Who has an address in code; and in data, of those that move as a whole.
   OwnerIndex &codeOwners() { return owners_[0]; }
   OwnerIndex &dataOwners() { return owners_[1]; }
+  UnwindRegistry &unwind() { return unwind_; }
 
 private:
   enum class Purpose { Place, Relocate };
@@ -106,15 +108,16 @@ private:
   Arena &arena_;
   EntryTable &entries_;
   CodeObjectTable &objects_;
-  UnwindRegistry &unwind_;
   Emitter &emitter_;
   std::array<OwnerIndex, 2> owners_; // code, data
-  Ranges ranges_;                    // where the batch that runs may go
+  UnwindRegistry unwind_;
+  Ranges ranges_; // where the batch that runs may go
 
   // The batch that runs; kept for its memory.
   std::vector<Piece> pieces_;
   size_t claimed_ = 0;              // pieces, from the first on, whose new places are claimed
   bool overlaps_ = false;           // a new place is where some segment of the batch was
+  bool emitsAgain_ = false;         // some of the batch have their object file
   std::vector<Piece> movedCallees_; // what others refer to
   llvm::DenseMap<const CodeObject *, Emission> emissions_;
 };

@@ -5,25 +5,42 @@
 #include <algorithm>
 
 using namespace nomad;
+using namespace llvm;
+
+bool OwnerIndex::isIn(Size index, size_t slot) const {
+  const Segment &segment = windows_[index].objects[slot]->segment(kind_);
+  return segment.ownerSlot == slot && indexOfWindow(segment.base) == index;
+}
+
+// A collection empties whole windows: then nobody is looked at.
+void OwnerIndex::dropLeft(Size index) {
+  Window &window = windows_[index];
+  size_t kept = 0;
+  if (window.left < window.objects.size())
+    for (size_t slot = 0; slot < window.objects.size(); ++slot)
+      if (isIn(index, slot)) {
+        window.objects[slot]->segment(kind_).ownerSlot = static_cast<std::uint16_t>(kept);
+        window.objects[kept++] = window.objects[slot];
+      }
+  window.objects.resize(kept);
+  window.left = 0;
+}
 
 void OwnerIndex::order(Size index) {
+  dropLeft(index);
   Window &window = windows_[index];
-  auto isElsewhere = [&](const CodeObject *object) {
-    const Segment &segment = object->segment(kind_);
-    return object->state != State::Placed || !segment.exists() || !range_.contains(segment.base) ||
-           indexOfWindow(segment.base) != index;
-  };
-  auto base = [&](const CodeObject *object) { return object->segment(kind_).base; };
-  std::erase_if(window.objects, isElsewhere);
-  llvm::sort(window.objects, [&](auto *a, auto *b) { return base(a) < base(b); });
-  window.objects.erase(std::unique(window.objects.begin(), window.objects.end()), window.objects.end());
-  window.roomFor = std::max(leastRoom, 2 * window.objects.size());
+  auto isBefore = [&](const CodeObject *a, const CodeObject *b) { return a->segment(kind_).base < b->segment(kind_).base; };
+  if (!llvm::is_sorted(window.objects, isBefore)) { // a collection fills a window in ascending order
+    llvm::sort(window.objects, isBefore);
+    for (auto [slot, object] : enumerate(window.objects))
+      object->segment(kind_).ownerSlot = static_cast<std::uint16_t>(slot);
+  }
   window.isOrdered = true;
 }
 
 CodeObject *OwnerIndex::findIn(Size index, Address address) {
   Window &window = windows_[index];
-  if (!window.isOrdered)
+  if (!window.isOrdered || window.left > 0)
     order(index);
   auto after = llvm::upper_bound(window.objects, address,
                                  [&](Address a, const CodeObject *object) { return a < object->segment(kind_).base; });

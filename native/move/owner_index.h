@@ -1,7 +1,8 @@
 // Address -> the code object that has a segment there.
 //
-// A collection moves thousands of code objects and asks for the owners of a few words on the stack. So an arrival is one entry at
-// the end of its window's list, leaving is a mark, and a window's list is put in order when somebody asks for an address in it.
+// The range is cut into windows, and each has a list of the code objects that begin in it. A collection moves thousands of code
+// objects and asks for the owners of a few words on the stack. So an arrival is one entry at the end of its window's list,
+// leaving is a count, and a window's list is put in order when somebody asks for an address in it.
 #pragma once
 
 #include "link/code_object.h"
@@ -12,39 +13,57 @@ namespace nomad {
 
 class OwnerIndex {
 public:
+  static constexpr Size windowBytes = 64 * 1024;
+
   OwnerIndex(SegmentKind kind, Range range) : kind_(kind), range_(range), windows_(range.size() / windowBytes + 1) {}
 
   /// Before the segment's base changes, or the code object goes.
-  void leaves(const CodeObject &object) { windows_[indexOfWindow(object.segment(kind_).base)].isOrdered = false; }
+  void leaves(CodeObject &object) {
+    Segment &segment = object.segment(kind_);
+    ++windows_[indexOfWindow(segment.base)].left;
+    segment.ownerSlot = Segment::noOwnerSlot;
+  }
   /// After its base has changed.
   void arrived(CodeObject &object) {
-    const Segment &segment = object.segment(kind_);
+    Segment &segment = object.segment(kind_);
     largest_ = segment.size > largest_ ? segment.size : largest_;
     Size index = indexOfWindow(segment.base);
     Window &window = windows_[index];
-    window.isOrdered = false;
-    if (window.objects.size() >= window.roomFor)
-      order(index);
+    if (window.left > window.objects.size() / 2 + fewLeft) [[unlikely]]
+      dropLeft(index);
+    segment.ownerSlot = static_cast<std::uint16_t>(window.objects.size());
     window.objects.push_back(&object);
+    window.isOrdered = false;
   }
 
   /// Null where there is none.
   CodeObject *find(Address address);
+  /// Visits those whose segment begins in a part of the range that begins and ends between windows.
+  template <typename Visit>
+  void every(Range part, Visit visit) const {
+    for (Size index = indexOfWindow(part.base); index < windows_.size() && range_.base + index * windowBytes < part.limit;
+         ++index)
+      for (size_t slot = 0; slot < windows_[index].objects.size(); ++slot)
+        if (isIn(index, slot))
+          visit(*windows_[index].objects[slot]);
+  }
 
   Size bytes() const;
 
 private:
-  static constexpr Size windowBytes = 64 * 1024;
-  static constexpr size_t leastRoom = 64;
+  static constexpr Size fewLeft = 64;
 
   struct Window {
-    // Those that begin here, in address order, if `isOrdered`; else some have left and some are there more than once.
+    // Those that have come. One has left again unless its segment begins here and its `ownerSlot` is its index: leaving costs no
+    // look at this list. At most 4096 segments begin in a window at a time, so that a slot fits 16 bits.
     std::vector<CodeObject *> objects;
-    size_t roomFor = leastRoom;
-    bool isOrdered = true;
+    Size left = 0;
+    bool isOrdered = true; // in address order, those who have left apart
   };
 
   Size indexOfWindow(Address address) const { return static_cast<Size>(address - range_.base) / windowBytes; }
+  bool isIn(Size index, size_t slot) const;
+  void dropLeft(Size index);
   void order(Size index);
   CodeObject *findIn(Size index, Address address);
 

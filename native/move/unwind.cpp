@@ -8,63 +8,48 @@ void __deregister_frame(void *tables);
 
 using namespace nomad;
 
-UnwindRegistry::UnwindRegistry(Range code) : code_(code), windows_(code.size() / windowBytes + 1) {}
+UnwindRegistry::UnwindRegistry(Range code, const OwnerIndex &owners)
+    : code_(code), owners_(owners), windows_(code.size() / windowBytes + 1) {}
+
+namespace {
+
+void unregister(std::vector<const void *> &tables) {
+  if (tables.empty())
+    return;
+  __deregister_frame(tables.data());
+  tables.clear();
+}
+
+} // namespace
 
 UnwindRegistry::~UnwindRegistry() {
-  for (auto &window : windows_)
-    if (window)
-      unregister(*window);
+  for (Window &window : windows_)
+    unregister(window.tables);
 }
 
-void UnwindRegistry::unregister(Window &window) {
-  if (window.tables.empty())
-    return;
-  __deregister_frame(window.tables.data());
-  window.tables.clear();
-}
-
-UnwindRegistry::Window &UnwindRegistry::makeStale(Size index) {
-  if (!windows_[index])
-    windows_[index] = std::make_unique<Window>();
-  Window &window = *windows_[index];
-  unregister(window);
-  window.isStale = true;
-  staleWindows_.push_back(&window);
+void UnwindRegistry::makeStale(Size index) {
+  unregister(windows_[index].tables);
+  windows_[index].isStale = true;
+  staleWindows_.push_back(index);
   stale_ = 1;
-  return window;
 }
 
-bool UnwindRegistry::isIn(const Window &window, size_t slot) const {
-  const CodeObject &owner = *window.owners[slot];
-  return owner.unwindSlot == slot && windows_[indexOfWindow(owner)].get() == &window;
-}
-
-void UnwindRegistry::compact(Window &window) {
-  size_t kept = 0;
-  if (window.left < window.owners.size())
-    for (size_t slot = 0; slot < window.owners.size(); ++slot)
-      if (isIn(window, slot)) {
-        window.owners[slot]->unwindSlot = static_cast<std::uint32_t>(kept);
-        window.owners[kept++] = window.owners[slot];
-      }
-  window.owners.resize(kept);
-  window.left = 0;
-}
-
-void UnwindRegistry::registerTables(Window &window) {
-  if (window.owners.empty())
+void UnwindRegistry::registerTables(Size index) {
+  std::vector<const void *> &tables = windows_[index].tables;
+  owners_.every(Range::at(code_.base + index * windowBytes, windowBytes), [&](const CodeObject &owner) {
+    if (owner.unwind != noOffset)
+      tables.push_back((owner.segment(SegmentKind::Code).base + owner.unwind).pointer<void>());
+  });
+  if (tables.empty())
     return;
-  for (const CodeObject *owner : window.owners)
-    window.tables.push_back((owner->segment(SegmentKind::Code).base + owner->unwind).pointer<void>());
-  window.tables.push_back(nullptr);
-  __register_frame_table(window.tables.data());
+  tables.push_back(nullptr);
+  __register_frame_table(tables.data());
 }
 
 void UnwindRegistry::refresh() {
-  for (Window *window : staleWindows_) {
-    window->isStale = false;
-    compact(*window);
-    registerTables(*window);
+  for (Size index : staleWindows_) {
+    windows_[index].isStale = false;
+    registerTables(index);
   }
   staleWindows_.clear();
   stale_ = 0;

@@ -6,7 +6,7 @@
 // that there is something to do.
 #pragma once
 
-#include "link/code_object.h"
+#include "move/owner_index.h"
 
 #include <memory>
 #include <vector>
@@ -15,27 +15,19 @@ namespace nomad {
 
 class UnwindRegistry {
 public:
-  explicit UnwindRegistry(Range code);
+  /// `owners` of `code`.
+  UnwindRegistry(Range code, const OwnerIndex &owners);
   ~UnwindRegistry();
   UnwindRegistry(const UnwindRegistry &) = delete;
   UnwindRegistry &operator=(const UnwindRegistry &) = delete;
 
-  /// Before the bytes of a placed code object change or go.
-  void remove(CodeObject &object) {
+  /// Before the bytes of a placed code object change or go, and after it has come.
+  void changes(const CodeObject &object) {
     if (object.unwind == noOffset)
       return;
-    ++staleWindowOf(object).left;
-    object.unwindSlot = noOffset;
-  }
-  /// After they are in place.
-  void add(CodeObject &object) {
-    if (object.unwind == noOffset)
-      return;
-    Window &window = staleWindowOf(object);
-    if (window.left > window.owners.size() / 2 + fewLeft) [[unlikely]]
-      compact(window);
-    object.unwindSlot = static_cast<std::uint32_t>(window.owners.size());
-    window.owners.push_back(&object);
+    Size index = static_cast<Size>(object.segment(SegmentKind::Code).base - code_.base) / windowBytes;
+    if (!windows_[index].isStale)
+      makeStale(index);
   }
   /// Registers what has changed. Call before code runs, if stale.
   void refresh();
@@ -44,36 +36,20 @@ public:
   const std::uint32_t *stale() const { return &stale_; }
 
 private:
-  static constexpr Size windowBytes = 256 * 1024;
-
-  static constexpr Size fewLeft = 64;
+  static constexpr Size windowBytes = 4 * OwnerIndex::windowBytes;
 
   struct Window {
-    // Code objects that have come. One has left again unless its code is here and its `unwindSlot` is its index: leaving costs
-    // no look at this list.
-    std::vector<CodeObject *> owners;
-    Size left = 0;
-    std::vector<const void *> tables; // their .eh_frame sections while registered, then null; else empty
+    std::vector<const void *> tables; // .eh_frame sections while registered, then null; else empty
     bool isStale = false;
   };
 
-  Size indexOfWindow(const CodeObject &object) const {
-    return static_cast<Size>(object.segment(SegmentKind::Code).base - code_.base) / windowBytes;
-  }
-  /// The window that has the object's code, or had it; no longer registered.
-  Window &staleWindowOf(const CodeObject &object) {
-    Window *window = windows_[indexOfWindow(object)].get();
-    return window && window->isStale ? *window : makeStale(indexOfWindow(object));
-  }
-  Window &makeStale(Size index);
-  void unregister(Window &window);
-  void registerTables(Window &window);
-  bool isIn(const Window &window, size_t slot) const;
-  void compact(Window &window);
+  void makeStale(Size index);
+  void registerTables(Size index);
 
   Range code_;
-  std::vector<std::unique_ptr<Window>> windows_;
-  std::vector<Window *> staleWindows_;
+  const OwnerIndex &owners_;
+  std::vector<Window> windows_;
+  std::vector<Size> staleWindows_;
   std::uint32_t stale_ = 0;
 };
 

@@ -86,11 +86,10 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
 }
 
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
-    : arena_(std::move(arena)), entries_(*arena_), unwind_(arena_->segments(SegmentKind::Code)),
-      mover_(*arena_, entries_, objects_, unwind_, *this), linkerKind_(options.linker), verifiesMoves_(options.verifiesMoves),
-      poisonsVacated_(options.poisonsVacated), process_(options.symbols, options.listedSymbols),
-      thunkSpace_(thunkSpaceIn(*arena_)), nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base},
-      placeable_(placeableIn(*arena_, thunkSpace_)),
+    : arena_(std::move(arena)), entries_(*arena_), mover_(*arena_, entries_, objects_, *this), linkerKind_(options.linker),
+      verifiesMoves_(options.verifiesMoves), poisonsVacated_(options.poisonsVacated),
+      process_(options.symbols, options.listedSymbols), thunkSpace_(thunkSpaceIn(*arena_)),
+      nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base}, placeable_(placeableIn(*arena_, thunkSpace_)),
       stackWalk_(arena_->range(), thunkSpace_[0], mover_.codeOwners(), mover_.dataOwners()) {}
 
 // Exit handlers and destructors may call into other code objects: all run before the first one is gone.

@@ -262,7 +262,6 @@ private:
   EntryTable entries_;
   TypePool types_;
   CodeObjectTable objects_;
-  UnwindRegistry unwind_;
   Mover mover_;
   LinkerKind linkerKind_;
   std::unique_ptr<Linker> linker_;

@@ -81,12 +81,12 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
   ++hostCalls_;
   bool hasReturned = host_ && host_->call(index);
   --hostCalls_;
-  bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *unwind_.stale();
+  bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *mover_.unwind().stale();
   forgetStackRoots();
   activations_.innermost = activation.previous;
   activations_.entryFrame = activation.entryFrame;
-  if (*unwind_.stale())
-    unwind_.refresh();
+  if (*mover_.unwind().stale())
+    mover_.unwind().refresh();
   if (hasLeftAddresses)
     clearStackBelow(longReach);
   if (hasReturned)
@@ -124,8 +124,8 @@ bool Engine::hasUnknownFrames() const {
 // Looked for anew each time: what the host function calls in between may write to frames that wait.
 const StackRoots &Engine::stackRoots() {
   forgetStackRoots();
-  if (activations_.innermost && *unwind_.stale())
-    unwind_.refresh();
+  if (activations_.innermost && *mover_.unwind().stale())
+    mover_.unwind().refresh();
   if (hasUnknownFrames())
     stackWalk_.scanAll(activations_.entryFrame, stackRoots_);
   for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)

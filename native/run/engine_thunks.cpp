@@ -62,7 +62,7 @@ Mover::Ranges Engine::placeableIn(const Arena &arena, const Mover::Ranges &thunk
 
 ThunkEnvironment Engine::thunkEnvironment() {
   auto refresh = [](void *engine) {
-    static_cast<Engine *>(engine)->unwind_.refresh();
+    static_cast<Engine *>(engine)->mover_.unwind().refresh();
     clearStackBelow(longReach); // code's first frames will be here
   };
   auto refused = [](void *engine) { static_cast<Engine *>(engine)->reportRefusedHost(); };
@@ -74,7 +74,7 @@ ThunkEnvironment Engine::thunkEnvironment() {
   return {.argumentBlock = block_,
           .entryOffset = blockParameterBytes,
           .entrySlots = entries_.slotBase(),
-          .staleFlag = Address::of(unwind_.stale()),
+          .staleFlag = Address::of(mover_.unwind().stale()),
           .refresh = Address::of(reinterpret_cast<const void *>(+refresh)),
           .refusedFlag = Address::of(&refusedHost_),
           .refused = Address::of(reinterpret_cast<const void *>(+refused)),

@@ -4,6 +4,7 @@
 #include "move/owner_index.h"
 
 #include <deque>
+#include <set>
 
 using namespace nomad;
 using namespace nomad::test;
@@ -35,6 +36,13 @@ struct Field {
       if (object.state == State::Placed && object.segment(SegmentKind::Code).range().contains(address))
         return &object;
     return nullptr;
+  }
+  std::set<const CodeObject *> searchBegins(Range part) {
+    std::set<const CodeObject *> found;
+    for (CodeObject &object : objects)
+      if (object.state == State::Placed && part.contains(object.segment(SegmentKind::Code).base))
+        found.insert(&object);
+    return found;
   }
   bool isVacant(Range part) {
     for (CodeObject &object : objects)
@@ -87,6 +95,29 @@ TEST_CASE("owner index: who comes back, and who takes another's place") {
   CHECK(field.index.bytes() < 64 * 1024);
 }
 
+TEST_CASE("owner index: a collection's moves there and back, out of whole windows or not") {
+  Field field;
+  constexpr Offset half = 1 << 19, stride = 64, count = half / stride;
+  for (Offset i = 0; i < count; ++i)
+    field.place(i * stride, stride);
+  Size bytes = 0;
+  for (int round = 1; round <= 20; ++round) {
+    Offset from = round % 2 == 1 ? 0 : half, to = half - from;
+    for (Offset i = 0; i < count; ++i)
+      if (i % 8 != 0 || round % 8 < 6) { // the others stay for two rounds
+        CodeObject &object = field.objects[i];
+        if (object.segment(SegmentKind::Code).base == range.base + (to + i * stride))
+          continue;
+        field.index.leaves(object);
+        field.arrive(object, to + i * stride, stride);
+      }
+    bytes = round == 2 ? field.index.bytes() : bytes;
+    for (Offset i = 0; i < count; i += 5)
+      CHECK(field.index.find(field.objects[i].segment(SegmentKind::Code).base + 3) == &field.objects[i]);
+  }
+  CHECK(field.index.bytes() <= 2 * bytes);
+}
+
 TEST_CASE("owner index: random places, moves and ends") {
   SHOW_SEED;
   Random random;
@@ -109,5 +140,10 @@ TEST_CASE("owner index: random places, moves and ends") {
       Address address = random.oneIn(2) ? range.base + random.below(range.size()) : part.base.shifted(i - 2);
       REQUIRE(field.index.find(address) == field.search(address));
     }
+    Range windows = Range::at(range.base + random.below(12) * OwnerIndex::windowBytes, 4 * OwnerIndex::windowBytes);
+    std::multiset<const CodeObject *> visited;
+    field.index.every(windows, [&](const CodeObject &object) { visited.insert(&object); });
+    auto begins = field.searchBegins(windows);
+    REQUIRE(std::equal(visited.begin(), visited.end(), begins.begin(), begins.end()));
   }
 }
