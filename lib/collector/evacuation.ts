@@ -99,20 +99,22 @@ export class Evacuation {
   }
 
   #planMove(handle: Handle, target: Generation): boolean {
-    const { bytes, alignment } = this.#managed;
+    const { bytes, alignment, hasParts } = this.#managed;
     const offset = target.allocate(bytes[handle] ?? 0, alignment[handle] ?? 0);
-    if (offset !== undefined) this.#add(handle, offset, target.activePlace);
-    return offset !== undefined;
+    if (offset === undefined) return false;
+    const moves = this.#moves;
+    const at = this.#count * moveLength;
+    moves[at] = handle;
+    moves[at + 1] = offset;
+    moves[at + 2] = -1;
+    moves[at + 3] = hasParts[handle] === 1 ? this.#takeData(handle) : -1;
+    this.#places[this.#count++] = target.activePlace;
+    return true;
   }
 
-  #add(handle: Handle, code: number, place: number): void {
-    const at = this.#count * moveLength;
-    this.#moves[at] = handle;
-    this.#moves[at + 1] = code;
-    this.#moves[at + 2] = -1;
-    const parts = this.#managed.hasParts[handle] === 1 ? this.#parts.get(handle) : undefined;
-    this.#moves[at + 3] = parts === undefined ? -1 : this.#parts.takeData(parts);
-    this.#places[this.#count++] = place;
+  #takeData(handle: Handle): number {
+    const parts = this.#parts.get(handle);
+    return parts === undefined ? -1 : this.#parts.takeData(parts);
   }
 
   #settleData(handle: Handle, data: number): void {
