@@ -96,19 +96,18 @@ TEST_CASE("all or nothing: a batch whose last move overlaps a bystander, or the 
   CHECK(it.snapshots() == before);
 }
 
-TEST_CASE("all or nothing: a batch with one object twice, one unplaced, one freed, one that can't move") {
+TEST_CASE("all or nothing: a batch with one object twice, one unplaced, one freed, one frozen, one that can't move") {
   Three it;
   Jit &jit = it.jit;
   CompileOptions fixed;
   fixed.retain = Retain::None;
   Handle unplaced = jit.compile(source), freed = jit.add(source), fixedObject = jit.add(source, fixed);
+  Handle frozen = jit.add(source);
   jit.free(freed);
+  need(jit.engine().freeze(frozen, 1));
   std::vector<Snapshot> before = it.snapshots();
-  std::pair<Handle, const char *> cases[] = {{it.handles[0], "ERR_PLACEMENT"},
-                                             {unplaced, "ERR_STATE"},
-                                             {freed, "ERR_STATE"},
-                                             {fixedObject, "ERR_STATE"},
-                                             {12345, "ERR_STATE"}};
+  std::pair<Handle, const char *> cases[] = {{it.handles[0], "ERR_PLACEMENT"}, {unplaced, "ERR_STATE"}, {freed, "ERR_STATE"},
+                                             {fixedObject, "ERR_STATE"},       {frozen, "ERR_STATE"},   {12345, "ERR_STATE"}};
   for (auto [bad, code] : cases) {
     Offsets good = jit.nextOffsets(it.handles[0]), other = jit.nextOffsets(it.handles[1]);
     MoveRequest last{bad, jit.request(it.handles[1], other).to};

@@ -72,3 +72,43 @@ TEST_CASE("verified moves: right ones pass, and damage is found in each segment"
       CHECK(contains(failureOf(engine.relocate(subject.at(0x40000))).message, "its code at offset 0x5"));
     }
 }
+
+namespace {
+bool isTraps(Range part) {
+  const auto *bytes = part.base.pointer<std::uint8_t>();
+  return std::all_of(bytes, bytes + part.size(), [](std::uint8_t byte) { return byte == 0xcc; });
+}
+} // namespace
+
+TEST_CASE("poison: code that a move or a free has left is traps, to its last byte and no further") {
+  EngineOptions options;
+  options.poisonsVacated = true;
+  auto engine = need(Engine::create(options));
+  auto add = [&](std::int32_t place) {
+    Handle handle = need(engine->compile(source, {}));
+    need(engine->place(MoveRequest{handle, {place, place, place}}));
+    return handle;
+  };
+  auto codeOf = [&](Handle handle) { return need(engine->object(handle)).segment(SegmentKind::Code).range(); };
+  Handle subject = add(0);
+  auto stride = static_cast<std::int32_t>(roundUp(codeOf(subject).size(), OccupancyMap::granule));
+  Handle neighbour = add(stride);
+  auto bytesOf = [](Range part) { return std::vector<std::byte>(part.base.pointer(), part.limit.pointer()); };
+  std::vector<std::byte> neighbours = bytesOf(codeOf(neighbour));
+
+  Range left = codeOf(subject);
+  need(engine->relocate(MoveRequest{subject, {4 * stride, MoveRequest::stays, MoveRequest::stays}}));
+  CHECK(isTraps(left));
+  CHECK_FALSE(isTraps(codeOf(subject)));
+  CHECK(bytesOf(codeOf(neighbour)) == neighbours);
+
+  left = codeOf(subject); // sliding down: of the old place only the end is left
+  need(engine->relocate(MoveRequest{subject, {4 * stride - 16, MoveRequest::stays, MoveRequest::stays}}));
+  CHECK(isTraps({codeOf(subject).base + stride, left.limit}));
+  CHECK_FALSE(isTraps({codeOf(subject).limit.shifted(-16), codeOf(subject).limit}));
+
+  left = codeOf(subject);
+  need(engine->free(subject));
+  CHECK(isTraps(left));
+  CHECK(bytesOf(codeOf(neighbour)) == neighbours);
+}
