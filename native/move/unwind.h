@@ -8,7 +8,6 @@
 
 #include "move/owner_index.h"
 
-#include <memory>
 #include <vector>
 
 namespace nomad {
