@@ -17,6 +17,10 @@ constexpr Size step = 64 * 1024; // borders lie on multiples of this, the larges
 // A stub and a slot take 8 bytes each; a 64th of the arena each is room for 2 million of them in 1 GiB.
 constexpr Size entryShare = 64;
 
+// libgcc takes the unwind record of a function at a multiple of 4 GiB for one that the static linker has dropped, because the low
+// 32 bits of its address are 0: exceptions would end there. So at most the entry stubs, which have no records, begin at one.
+constexpr Size unwinderRegion = Size{1} << 32;
+
 } // namespace
 
 const char *nomad::segmentName(SegmentKind kind) {
@@ -34,7 +38,7 @@ const char *nomad::segmentName(SegmentKind kind) {
 Expected<std::unique_ptr<Arena>> Arena::create(Size arenaBytes) {
   NOMAD_ASSERT(minBytes <= arenaBytes && arenaBytes <= maxBytes, "the caller checks the size of an arena");
   std::unique_ptr<Arena> arena(new Arena);
-  auto reservation = Mapping::reserve(roundUp(arenaBytes, step), step);
+  auto reservation = Mapping::reserve(roundUp(arenaBytes, step), step, unwinderRegion);
   if (!reservation)
     return reservation.takeError();
   arena->reservation_ = std::move(*reservation);

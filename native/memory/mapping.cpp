@@ -77,15 +77,18 @@ Mapping::~Mapping() {
     munmap(range_.base.pointer(), range_.size());
 }
 
-Expected<Mapping> Mapping::reserve(Size size, Size alignment) {
-  auto range = map(size + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, "address space");
+// In twice the size there is room before a multiple of `region`, or from it on.
+Expected<Mapping> Mapping::reserve(Size size, Size alignment, Size region) {
+  auto range = map(2 * size + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, "address space");
   if (!range)
     return range.takeError();
-  Range aligned = Range::at(Address::of(roundUp(range->base.value(), alignment)), size);
-  for (Range surplus : {Range{range->base, aligned.base}, Range{aligned.limit, range->limit}})
+  Range kept = Range::at(Address::of(roundUp(range->base.value(), alignment)), size);
+  if (Address border = Address::of(roundUp(kept.base.value(), region)); border < kept.limit)
+    kept = Range::at(border, size);
+  for (Range surplus : {Range{range->base, kept.base}, Range{kept.limit, range->limit}})
     if (surplus.size() > 0)
       munmap(surplus.base.pointer(), surplus.size());
-  return Mapping(aligned);
+  return Mapping(kept);
 }
 
 Expected<Mapping> Mapping::anonymous(Size size) {

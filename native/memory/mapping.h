@@ -31,8 +31,9 @@ public:
   Mapping &operator=(Mapping &&other) noexcept;
   ~Mapping();
 
-  /// Address space without access, for views and private memory to be put into.
-  static llvm::Expected<Mapping> reserve(Size size, Size alignment);
+  /// Address space without access, for views and private memory to be put into. No multiple of `region` lies behind its base: a
+  /// power of two, at least `size`.
+  static llvm::Expected<Mapping> reserve(Size size, Size alignment, Size region);
   /// Zero-filled private memory, resident where touched.
   static llvm::Expected<Mapping> anonymous(Size size);
   /// The whole of `memory`, writable, wherever the system likes.

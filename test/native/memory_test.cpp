@@ -58,6 +58,17 @@ TEST_CASE("arena: the writable view is outside the arena and not executable (I5)
   CHECK(accessAt(view) == "rw-");
 }
 
+// libgcc ignores the unwind records of such code.
+TEST_CASE("arena: no code object can be at a multiple of 4 GiB") {
+  std::vector<std::unique_ptr<Arena>> arenas; // together they cover many
+  for (int i = 0; i < 12; ++i) {
+    arenas.push_back(makeArena(Arena::maxBytes));
+    Range code = arenas.back()->segments(SegmentKind::Code);
+    CHECK(code.base.value() % (Size{1} << 32) != 0);
+    CHECK((code.base.value() >> 32) == (code.limit.value() >> 32));
+  }
+}
+
 TEST_CASE("arena: when it goes, nothing of it stays mapped") {
   size_t before = kernelMappings().size();
   for (int round = 0; round < 20; ++round)
