@@ -52,7 +52,15 @@ async function versions(): Promise<Record<string, string>> {
   return { 'peers: llvm': llvm, koffi: version, v8: process.versions.v8 };
 }
 
+/** A transpiler's version of lib/ is slower than the built package: its exports are getters. */
+function requireBuilt(): void {
+  const found = require.resolve('nomad-jit');
+  if (found !== join(root, 'dist/index.js'))
+    throw new Error(`the bench measures the built package, not ${found}: start it with npm run bench`);
+}
+
 async function main(): Promise<void> {
+  requireBuilt();
   const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true });
   const unknown = positionals.find((name) => !(name in figures));
   if (unknown !== undefined) usage(`no figure '${unknown}'`);
