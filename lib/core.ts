@@ -35,7 +35,7 @@ export function coreOf(jit: Jit): JitCore | undefined {
 /** One Jit's shared state. */
 export class JitCore {
   readonly native: NativeJit;
-  readonly objects = new ObjectTable((handles) => this.freeMany(handles));
+  readonly objects = new ObjectTable((handles) => this.freeMany(Int32Array.from(handles)));
   readonly hosts: HostTable;
   readonly reservations = new Reservations();
   readonly exports: ExportCache;
@@ -111,19 +111,26 @@ export class JitCore {
   }
 
   /** Frees what is idle and what nobody else refers to; returns the rest. Destructors' exceptions are nobody's: they are dropped. */
-  freeMany(handles: readonly Handle[]): Handle[] {
-    const all = [...handles, ...this.outdated.endingWith(handles)];
-    if (all.length === 0) return [];
-    const list = new Int32Array(all);
+  freeMany(handles: Int32Array): Handle[] {
+    const outdated = this.outdated.endingWith(handles);
+    const list = outdated.length === 0 ? handles.slice() : new Int32Array([...handles, ...outdated]);
+    if (list.length === 0) return [];
+    const all = list.slice();
     try {
       this.native.freeMany(list, list.length);
     } catch {
       if (this.#isDisposed) return [];
     }
+    return this.#forgetFreed(all, list, handles.length);
+  }
+
+  /** `left` is `all` with -1 for each that is gone; returns those of the first `count` that are not. By index: a collection frees thousands. */
+  #forgetFreed(all: Int32Array, left: Int32Array, count: number): Handle[] {
     const kept: Handle[] = [];
-    for (const [i, handle] of all.entries()) {
-      if (list[i] === -1) this.#forget(handle);
-      else if (i < handles.length) kept.push(handle);
+    for (let i = 0; i < all.length; i++) {
+      const handle = all[i] ?? 0;
+      if (left[i] === -1) this.#forget(handle);
+      else if (i < count) kept.push(handle);
     }
     return kept;
   }

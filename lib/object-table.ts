@@ -73,7 +73,7 @@ export class ObjectTable {
 
   /** Frees dead handles that somebody has claimed and does not want any more. */
   forgetDead(handles: readonly Handle[]): void {
-    this.#dead.push(...handles);
+    for (const handle of handles) this.#dead.push(handle);
     this.#scheduleFreeing();
   }
 

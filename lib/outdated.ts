@@ -37,9 +37,9 @@ export class Outdated {
   }
 
   /** What is freed together with `handles`, as far as native code allows. */
-  endingWith(handles: readonly Handle[]): Handle[] {
+  endingWith(handles: Int32Array): Handle[] {
     if (this.count === 0) return [];
-    const kept = handles.map((handle) => this.#kept.get(handle)).filter((handle) => handle !== undefined);
+    const kept = Array.from(handles, (handle) => this.#kept.get(handle)).filter((handle) => handle !== undefined);
     return [...kept, ...this.#ending];
   }
 

@@ -28,7 +28,7 @@ import { collectJsGarbage } from './garbage';
 import type { Generation } from './generation';
 import { makeGenerations } from './generations';
 import { HandleList } from './handle-list';
-import { generationOf, Managed } from './managed';
+import { generationOf, Managed, placeOf } from './managed';
 import { collectorSizes, type CollectorOptions } from './policy';
 import type { Collection, CollectionKind, CollectorEvents } from './report';
 import { tierPolicy, type TierPolicy } from './tier-policy';
@@ -52,7 +52,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   readonly #zeal: Zeal | undefined;
   readonly #tiers: Tiers | undefined;
   readonly #stop: Array<() => void>;
-  #dead: Handle[] = [];
+  readonly #dead = new HandleList();
   #count = 0;
   #liveBytes = 0;
   #freed = 0;
@@ -202,8 +202,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     this.#roots.clear();
     for (const stop of this.#stop.splice(0)) stop();
     if (this.#core.isDisposed) return;
-    const dead = this.#dead.splice(0);
-    this.#core.objects.forgetDead(dead.filter((handle) => this.#isManaged(handle)));
+    this.#core.objects.forgetDead([...this.#listDead()]);
     this.#disposeSpaces();
   }
 
@@ -310,9 +309,13 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   #noteDead(handle: Handle): void {
-    if (this.#managed.isDead[handle] === 1) return;
     this.#managed.isDead[handle] = 1;
-    this.#dead.push(handle);
+    this.#dead.add(handle);
+  }
+
+  /** Others were freed, and their handles may have new owners. Valid until the next call. */
+  #listDead(): Int32Array {
+    return this.#dead.keep(this.#managed.isDead, 1, 1);
   }
 
   #collectOnce(kind: CollectionKind): Collection {
@@ -328,9 +331,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     const start = performance.now();
     const fragmentationBefore = this.#old.fragmentation;
     if (kind === 'major') this.#old.prepareFlip();
-    const { isDead } = this.#managed;
-    const dead = this.#dead.filter((handle) => isDead[handle] === 1); // others were freed, and their handles may have new owners
-    this.#dead = this.#core.freeMany(dead).filter((handle) => this.#isManaged(handle));
+    this.#core.freeMany(this.#listDead());
     const pins = new Set(this.#core.native.pins());
     const { moved, promoted, bytes, relocations } = this.#evacuate(kind, pins);
     const pinned = this.#countPinned(kind, pins);
@@ -353,7 +354,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
 
   /** Valid until the next call. */
   #listYoung(): Int32Array {
-    return this.#young.keep((handle) => this.#isManaged(handle) && generationOf(this.#managed.place[handle] ?? 0) === 0);
+    return this.#young.keep(this.#managed.place, placeOf(0, 0), placeOf(0, 1));
   }
 
   #evacuate(kind: CollectionKind, pins: ReadonlySet<Handle>): ReturnType<Evacuation['run']> {

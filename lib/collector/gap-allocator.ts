@@ -17,28 +17,44 @@ export class GapAllocator {
   readonly capacityBytes: number;
   #gaps: Extent[];
   #gap = 0;
+  /** Where the next one begins, at the earliest, and the end of its gap. */
   #next: number;
+  #limit: number;
   #skipped: Extent[] = [];
 
   constructor(capacityBytes: number) {
     this.capacityBytes = capacityBytes;
     this.#gaps = [{ base: 0, limit: capacityBytes }];
     this.#next = 0;
+    this.#limit = capacityBytes;
   }
 
   /** Forgets what was handed out; `obstacles` ascend and don't overlap. */
   reset(obstacles: readonly Extent[]): void {
     this.#gaps = gapsBetween(obstacles, this.capacityBytes);
-    this.#gap = 0;
-    this.#next = this.#gaps[0]?.base ?? this.capacityBytes;
+    this.#enter(0);
     this.#skipped = [];
+  }
+
+  #enter(gap: number): void {
+    this.#gap = gap;
+    this.#next = this.#gaps[gap]?.base ?? this.capacityBytes;
+    this.#limit = this.#gaps[gap]?.limit ?? 0;
   }
 
   /** An offset, or undefined if no gap ahead is large enough. */
   allocate(bytes: number, alignment: number): number | undefined {
+    const offset = this.#next;
+    const limit = offset + bytes;
+    if (alignment > granuleBytes || limit > this.#limit) return this.#search(bytes, alignment);
+    this.#next = (limit + granuleBytes - 1) & -granuleBytes;
+    return offset;
+  }
+
+  #search(bytes: number, alignment: number): number | undefined {
     while (this.#gap < this.#gaps.length) {
       const offset = alignment <= granuleBytes ? this.#next : alignUp(this.#next, alignment);
-      const limit = this.#gaps[this.#gap]?.limit ?? 0;
+      const limit = this.#limit;
       if (offset + bytes <= limit) {
         if (offset > this.#next) this.#skipped.push({ base: this.#next, limit: offset });
         this.#next = (offset + bytes + granuleBytes - 1) & -granuleBytes;
@@ -46,7 +62,7 @@ export class GapAllocator {
       }
       if (!this.#hasGapFor(bytes, alignment)) return undefined;
       this.#skipped.push({ base: this.#next, limit });
-      this.#next = this.#gaps[++this.#gap]?.base ?? this.capacityBytes;
+      this.#enter(this.#gap + 1);
     }
     return undefined;
   }

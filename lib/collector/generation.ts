@@ -123,7 +123,9 @@ export class Generation {
 function obstacles(managed: Managed, handles: Int32Array, place: Place, base: number): Extent[] {
   const { place: places, offset, bytes } = managed;
   const found: Extent[] = [];
-  for (const handle of handles) {
+  const { length } = handles;
+  for (let i = 0; i < length; i++) {
+    const handle = handles[i] ?? 0;
     if (places[handle] !== place || bytes[handle] === 0) continue;
     const start = (offset[handle] ?? 0) - base;
     found.push({ base: start, limit: alignUp(start + (bytes[handle] ?? 0), granuleBytes) });

@@ -24,16 +24,19 @@ export class HandleList {
     this.#handles[this.#length++] = handle;
   }
 
-  /** Drops all others. Returns what is left; valid until the next call. */
-  keep(isKept: (handle: Handle) => boolean): Int32Array {
+  /** Drops those whose entry in `table` is not from `least` to `most`. Returns what is left; valid until the next call. */
+  keep(table: Uint8Array, least: number, most: number): Int32Array {
+    const handles = this.#handles;
+    const count = this.#length;
     let length = 0;
-    for (let i = 0; i < this.#length; i++) {
-      const handle = this.#handles[i] ?? 0;
-      if (isKept(handle)) this.#handles[length++] = handle;
+    for (let i = 0; i < count; i++) {
+      const handle = handles[i] ?? 0;
+      const entry = table[handle] ?? 0;
+      if (least <= entry && entry <= most) handles[length++] = handle;
       else this.#isListed[handle] = 0;
     }
     this.#length = length;
-    return this.#handles.subarray(0, length);
+    return handles.subarray(0, length);
   }
 }
 
