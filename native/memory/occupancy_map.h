@@ -49,6 +49,24 @@ public:
   /// The first run of vacant whole pages at or after `from`; empty at the range's end.
   Range nextVacantPages(Address from) const;
 
+  /// Ranges that follow each other granule by granule, as one: a batch of moves is claimed and vacated many pieces at a time.
+  class Run {
+  public:
+    bool isEmpty() const { return range_.size() == 0; }
+    Range range() const { return range_; }
+    void begin(Range first) { range_ = first; }
+    /// False, and nothing has changed, if `next` does not begin in the granule behind.
+    bool extend(Range next) {
+      if (roundUp(range_.limit.value(), granule) != roundDown(next.base.value(), granule))
+        return false;
+      range_.limit = next.limit;
+      return true;
+    }
+
+  private:
+    Range range_;
+  };
+
 private:
   OccupancyMap(Range range, Mapping bits) : range_(range), bits_(std::move(bits)) {}
 

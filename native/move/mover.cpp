@@ -15,12 +15,6 @@ namespace {
 // How many code objects ahead the next record is fetched: a batch is larger than a cache.
 constexpr size_t readAhead = 8;
 
-std::string segmentOf(const CodeObject &object, SegmentKind kind) {
-  return std::string(segmentName(kind)) + " of code object " + quoted(object);
-}
-
-std::string offsetIn(Range range, Address address) { return hex(static_cast<std::uint64_t>(address - range.base)); }
-
 // The segments of a code object where they are: sites change in segments that stay, too.
 SegmentMoves unmoved(const CodeObject &object, const WriteScope &scope) {
   SegmentMoves moves;
@@ -73,17 +67,16 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
   if (overlaps_)
     copyOverlapping(scope);
   for (Pieces rest = pieces_; !rest.empty();) {
-    rest[std::min(rest.size() - 1, readAhead)].object->fetch();
-    size_t count = 1;
-    while (count < rest.size() && rest[count].object == rest.front().object)
-      ++count;
-    Pieces pieces = rest.take_front(count);
-    for (const Piece &piece : pieces)
-      report.bytes += piece.size;
-    report.relocations += moveOne(scope, pieces, purpose);
-    publish(pieces);
+    if (rest.size() > readAhead) [[likely]]
+      rest[readAhead].object->fetch();
+    size_t count = 0;
+    for (const CodeObject *object = rest.front().object; count < rest.size() && rest[count].object == object; ++count)
+      report.bytes += rest[count].size;
+    report.relocations += moveOne(scope, rest.take_front(count), purpose);
+    publish(rest.take_front(count));
     rest = rest.drop_front(count);
   }
+  vacateRun();
   for (const Piece &piece : movedCallees_)
     report.relocations += redirectCallers(scope, piece);
   emissions_.clear();
@@ -98,19 +91,24 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   movedCallees_.clear();
   emissions_.clear();
   claimed_ = 0;
+  run_ = {};
+  isTaken_ = false;
   overlaps_ = false;
   emitsAgain_ = false;
   for (size_t i = 0; i < requests.size(); ++i) {
     const MoveRequest &request = requests[i];
-    if (Handle next = requests[std::min(i + readAhead, requests.size() - 1)].object; next < objects_.limit())
-      __builtin_prefetch(&objects_[next], 1);
-    if (!isReady(request, purpose)) [[unlikely]]
+    if (i + readAhead < requests.size()) [[likely]]
+      if (Handle next = requests[i + readAhead].object; next < objects_.limit()) [[likely]]
+        __builtin_prefetch(&objects_[next], 1);
+    if (!objects_.isLive(request.object) || !isReady(objects_[request.object], purpose)) [[unlikely]]
       return stateError(request, purpose);
     CodeObject &object = objects_[request.object];
     if (SegmentKind refused; !addPieces(object, request, purpose, refused)) [[unlikely]]
       return fitError(object, refused, request.to[indexOf(refused)]);
-    emitsAgain_ |= object.retain == Retain::Object && purpose == Purpose::Relocate;
+    if (object.retain == Retain::Object) [[unlikely]]
+      emitsAgain_ = purpose == Purpose::Relocate;
   }
+  claimRun(pieces_.size());
   for (const MoveRequest &request : purpose == Purpose::Place ? requests : ArrayRef<MoveRequest>())
     if (Error error = checkReferences(objects_[request.object], requests))
       return error;
@@ -120,29 +118,10 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   return emitsAgain_ ? emitAgain() : Error::success();
 }
 
-bool Mover::isReady(const MoveRequest &request, Purpose purpose) const {
-  if (!objects_.isLive(request.object))
-    return false;
-  const CodeObject &object = objects_[request.object];
+inline bool Mover::isReady(const CodeObject &object, Purpose purpose) {
   if (purpose == Purpose::Place)
     return object.state == State::Unplaced && !object.isMoving;
   return object.state == State::Placed && keepsMovable(object.retain) && !object.isMoving;
-}
-
-Error Mover::stateError(const MoveRequest &request, Purpose purpose) const {
-  if (!objects_.isLive(request.object))
-    return fail(ErrorCode::State, "the code object is freed");
-  const CodeObject &object = objects_[request.object];
-  std::string who = "code object " + quoted(object);
-  if (object.isMoving)
-    return fail(ErrorCode::Placement, who + " is in the batch twice");
-  if (purpose == Purpose::Place)
-    return fail(ErrorCode::State, who + " is placed already; relocate moves it");
-  if (object.state != State::Placed)
-    return fail(ErrorCode::State, who + " is not placed");
-  if (object.retain == Retain::Frozen)
-    return fail(ErrorCode::State, who + " is frozen; thaw lets it move again");
-  return fail(ErrorCode::State, who + " was compiled with retain: 'none' and can't move again");
 }
 
 // Its calls lead to where those are: they must be somewhere.
@@ -157,11 +136,14 @@ Error Mover::checkReferences(const CodeObject &object, ArrayRef<MoveRequest> bat
 }
 
 // False if a segment can't go where it is to: `refused` is the one.
-inline bool Mover::addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose, SegmentKind &refused) {
+[[gnu::always_inline]] inline bool Mover::addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose,
+                                                    SegmentKind &refused) {
   refused = SegmentKind::Code;
   if (object.segment(refused).exists() && !addPiece(object, refused, request.to[indexOf(refused)], purpose)) [[unlikely]]
     return false;
-  for (SegmentKind kind : {SegmentKind::Constants, SegmentKind::Data}) // most have none
+  if (!object.segment(SegmentKind::Constants).exists() && !object.segment(SegmentKind::Data).exists()) [[likely]]
+    return true;
+  for (SegmentKind kind : {SegmentKind::Constants, SegmentKind::Data})
     if (object.segment(kind).exists() && !addPiece(object, kind, request.to[indexOf(kind)], purpose)) [[unlikely]] {
       refused = kind;
       return false;
@@ -182,37 +164,25 @@ inline bool Mover::addPiece(CodeObject &object, SegmentKind kind, std::int32_t o
       object.stackUse.isPinned(kind) || (object.storesLabels && kind == SegmentKind::Code && purpose == Purpose::Relocate);
   if (!ranges_[indexOf(kind)].contains(place) || !to.isAligned(segment.alignment()) || isPinned) [[unlikely]]
     return false;
-  if (claimed_ == pieces_.size() && arena_.occupancy(kind).claim(place))
-    ++claimed_;
+  if (kind != runKind_ || !run_.extend(place)) {
+    claimRun(pieces_.size());
+    run_.begin(place);
+    runKind_ = kind;
+  }
   pieces_.push_back({&object, segment.base, to, segment.size, kind});
   object.isMoving = true;
   return true;
 }
 
-Error Mover::fitError(const CodeObject &object, SegmentKind kind, std::int32_t offset) const {
-  const Segment &segment = object.segment(kind);
-  if (offset == MoveRequest::stays)
-    return fail(ErrorCode::Placement, "no place for the " + Twine(segment.size) + " bytes of " + segmentOf(object, kind));
-  Range range = ranges_[indexOf(kind)];
-  Address to = range.base.shifted(offset);
-  std::string at = offsetIn(range, to);
-  if (!to.isAligned(segment.alignment()))
-    return fail(ErrorCode::Placement,
-                segmentOf(object, kind) + ": offset " + at + " is not a multiple of its alignment " + Twine(segment.alignment()));
-  if (range.contains(Range::at(to, segment.size)))
-    return pinError(object, kind);
-  return fail(ErrorCode::Placement, segmentOf(object, kind) + ": " + Twine(segment.size) + " bytes at offset " + at +
-                                        " do not lie in the arena's " + Twine(range.size()) + " bytes of " + segmentName(kind));
-}
-
-Error Mover::pinError(const CodeObject &object, SegmentKind kind) const {
-  ErrorDetails details;
-  details.object = objects_.handleOf(object);
-  if (object.storesLabels)
-    return fail(ErrorCode::Pinned, segmentOf(object, kind) + " can't move: the program may have stored addresses of its labels",
-                std::move(details));
-  return fail(ErrorCode::Pinned, segmentOf(object, kind) + " is pinned by what runs now: the stack may have its address",
-              std::move(details));
+// The new places of the pieces from `claimed_` to `limit`. Where one of them is taken, `exchange` goes on one by one.
+void Mover::claimRun(size_t limit) {
+  if (!isTaken_ && !run_.isEmpty()) {
+    if (arena_.occupancy(runKind_).claim(run_.range()))
+      claimed_ = limit;
+    else
+      isTaken_ = true;
+  }
+  run_ = {};
 }
 
 // ---- claim: the new places, or none of them ----
@@ -239,19 +209,6 @@ void Mover::undo() {
   }
 }
 
-Error Mover::overlapError(const Piece &piece) const {
-  std::string who = "another code object of the batch";
-  for (Handle handle = 0; handle < objects_.limit(); ++handle) {
-    const CodeObject &other = objects_[handle];
-    bool moves = llvm::any_of(pieces_, [&](const Piece &each) { return each.object == &other && each.kind == piece.kind; });
-    const Segment &segment = other.segment(piece.kind);
-    if (!moves && other.state == State::Placed && segment.exists() && segment.range().overlaps(piece.newRange()))
-      who = "code object " + quoted(other);
-  }
-  return fail(ErrorCode::Placement, segmentOf(*piece.object, piece.kind) + ": " + Twine(piece.size) + " bytes at offset " +
-                                        offsetIn(ranges_[indexOf(piece.kind)], piece.to) + " overlap " + who);
-}
-
 // ---- copy, relocate, publish (I13) ----
 
 SegmentMoves Mover::movesOf(const WriteScope &scope, Pieces pieces) {
@@ -261,7 +218,7 @@ SegmentMoves Mover::movesOf(const WriteScope &scope, Pieces pieces) {
   return moves;
 }
 
-inline std::uint32_t Mover::moveOne(const WriteScope &scope, Pieces pieces, Purpose purpose) {
+[[gnu::always_inline]] inline std::uint32_t Mover::moveOne(const WriteScope &scope, Pieces pieces, Purpose purpose) {
   for (const Piece &piece : pieces)
     if (!overlaps_)
       copyPiece(scope, piece, purpose);
@@ -277,10 +234,20 @@ inline void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Purpos
   std::memcpy(scope.writable(piece.to), scope.writable(piece.from), piece.size);
 }
 
-inline void Mover::leavePlace(const Piece &piece) {
+[[gnu::always_inline]] inline void Mover::leavePlace(const Piece &piece) {
   if (piece.kind == SegmentKind::Code)
     unwind_.changes(*piece.object);
-  arena_.occupancy(piece.kind).vacate(piece.oldRange());
+  if (piece.kind == runKind_ && run_.extend(piece.oldRange()))
+    return;
+  vacateRun();
+  run_.begin(piece.oldRange());
+  runKind_ = piece.kind;
+}
+
+void Mover::vacateRun() {
+  if (!run_.isEmpty())
+    arena_.occupancy(runKind_).vacate(run_.range());
+  run_ = {};
 }
 
 void Mover::copyImage(const WriteScope &scope, const Piece &piece) {
@@ -320,26 +287,40 @@ std::uint32_t Mover::relocateSites(const WriteScope &scope, Pieces pieces) const
   return pieces.front().object->relocations.applyMove(movesOf(scope, pieces));
 }
 
-inline void Mover::publish(Pieces pieces) {
+[[gnu::always_inline]] inline void Mover::publish(Pieces pieces) {
   CodeObject &object = *pieces.front().object;
-  for (const Piece &piece : pieces) {
-    leaves(piece);
-    object.segment(piece.kind).base = piece.to;
-    arrived(piece);
-  }
-  if (object.teardown)
+  for (const Piece &piece : pieces)
+    publishPiece(object, piece);
+  if (object.teardown) [[unlikely]]
     moveExitArguments(*object.teardown, pieces);
+  if (object.links) [[unlikely]]
+    noteMovedCallees(object, pieces);
   object.state = State::Placed;
   object.isMoving = false;
-  if (object.links && !object.links->dependents.empty())
-    for (const Piece &piece : pieces)
-      if (piece.kind == SegmentKind::Code || object.sharesData)
-        movedCallees_.push_back(piece);
   if (pieces.front().kind != SegmentKind::Code) // code comes first
     return;
   for (const EntryUse &entry : object.entries)
     entries_.redirect(entry.index, pieces.front().to + entry.offset);
   unwind_.changes(object);
+}
+
+// Data that stay need no owner: what points there does not matter.
+[[gnu::always_inline]] inline void Mover::publishPiece(CodeObject &object, const Piece &piece) {
+  bool isOwned = piece.kind == SegmentKind::Code || (piece.kind == SegmentKind::Data && object.moves == Moves::All);
+  OwnerIndex &owners = owners_[piece.kind == SegmentKind::Code ? 0 : 1];
+  if (isOwned && object.state == State::Placed)
+    owners.leaves(object);
+  object.segment(piece.kind).base = piece.to;
+  if (isOwned)
+    owners.arrived(object);
+}
+
+void Mover::noteMovedCallees(const CodeObject &object, Pieces pieces) {
+  if (object.links->dependents.empty())
+    return;
+  for (const Piece &piece : pieces)
+    if (piece.kind == SegmentKind::Code || object.sharesData)
+      movedCallees_.push_back(piece);
 }
 
 // An exit handler's argument is what C++ calls `this` of a static object: in data, where only we know of it.
@@ -362,23 +343,6 @@ std::uint32_t Mover::redirectCallers(const WriteScope &scope, const Piece &piece
     redirected += dependent.relocations.applyReference(segments, referenceTo(reference, piece.kind), piece.to - piece.from);
   }
   return redirected;
-}
-
-// Data that stay need no owner: what points there does not matter.
-void Mover::leaves(const Piece &piece) {
-  if (piece.object->state != State::Placed)
-    return;
-  if (piece.kind == SegmentKind::Code)
-    owners_[0].leaves(*piece.object);
-  else if (piece.kind == SegmentKind::Data && piece.object->moves == Moves::All)
-    owners_[1].leaves(*piece.object);
-}
-
-void Mover::arrived(const Piece &piece) {
-  if (piece.kind == SegmentKind::Code)
-    owners_[0].arrived(*piece.object);
-  else if (piece.kind == SegmentKind::Data && piece.object->moves == Moves::All)
-    owners_[1].arrived(*piece.object);
 }
 
 void Mover::vacate(CodeObject &object) {

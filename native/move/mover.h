@@ -80,28 +80,30 @@ private:
 
   llvm::Expected<MoveReport> run(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
   llvm::Error check(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
-  bool isReady(const MoveRequest &request, Purpose purpose) const;
+  static bool isReady(const CodeObject &object, Purpose purpose);
   llvm::Error stateError(const MoveRequest &request, Purpose purpose) const;
   llvm::Error checkReferences(const CodeObject &object, llvm::ArrayRef<MoveRequest> batch) const;
   bool addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose, SegmentKind &refused);
   bool addPiece(CodeObject &object, SegmentKind kind, std::int32_t offset, Purpose purpose);
+  void claimRun(size_t limit);
   llvm::Error fitError(const CodeObject &object, SegmentKind kind, std::int32_t offset) const;
   llvm::Error exchange(Purpose purpose);
   void undo();
   llvm::Error pinError(const CodeObject &object, SegmentKind kind) const;
-  void leaves(const Piece &piece);
-  void arrived(const Piece &piece);
   llvm::Error overlapError(const Piece &piece) const;
   void copyOverlapping(const WriteScope &scope);
   static SegmentMoves movesOf(const WriteScope &scope, Pieces pieces);
   std::uint32_t moveOne(const WriteScope &scope, Pieces pieces, Purpose purpose);
   void leavePlace(const Piece &piece);
+  void vacateRun();
   void copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose);
   static void copyImage(const WriteScope &scope, const Piece &piece);
   llvm::Error emitAgain();
   std::uint32_t takeEmission(const WriteScope &scope, Pieces pieces);
   std::uint32_t relocateSites(const WriteScope &scope, Pieces pieces) const;
   void publish(Pieces pieces);
+  void publishPiece(CodeObject &object, const Piece &piece);
+  void noteMovedCallees(const CodeObject &object, Pieces pieces);
   static void moveExitArguments(Teardown &teardown, Pieces pieces);
   std::uint32_t redirectCallers(const WriteScope &scope, const Piece &piece);
 
@@ -115,7 +117,10 @@ private:
 
   // The batch that runs; kept for its memory.
   std::vector<Piece> pieces_;
-  size_t claimed_ = 0;              // pieces, from the first on, whose new places are claimed
+  size_t claimed_ = 0;    // pieces, from the first on, whose new places are claimed
+  OccupancyMap::Run run_; // of one kind: new places to be claimed, then old ones to be vacated
+  SegmentKind runKind_ = SegmentKind::Code;
+  bool isTaken_ = false;            // somebody has a new place
   bool overlaps_ = false;           // a new place is where some segment of the batch was
   bool emitsAgain_ = false;         // some of the batch have their object file
   std::vector<Piece> movedCallees_; // what others refer to

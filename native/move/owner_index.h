@@ -24,9 +24,10 @@ public:
     segment.ownerSlot = Segment::noOwnerSlot;
   }
   /// After its base has changed.
-  void arrived(CodeObject &object) {
+  [[gnu::always_inline]] void arrived(CodeObject &object) {
     Segment &segment = object.segment(kind_);
-    largest_ = segment.size > largest_ ? segment.size : largest_;
+    if (segment.size > largest_) [[unlikely]]
+      largest_ = segment.size;
     Size index = indexOfWindow(segment.base);
     Window &window = windows_[index];
     if (window.left > window.objects.size() / 2 + fewLeft) [[unlikely]]

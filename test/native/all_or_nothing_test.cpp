@@ -96,6 +96,35 @@ TEST_CASE("all or nothing: a batch whose last move overlaps a bystander, or the 
   CHECK(it.snapshots() == before);
 }
 
+// The places of neighbours are claimed and vacated together.
+TEST_CASE("all or nothing: neighbours move to neighbouring places, of which somebody has the middle one, and then to others") {
+  Jit jit;
+  std::vector<Handle> handles;
+  for (int i = 0; i < 4; ++i)
+    handles.push_back(jit.compile("define i32 @f(i32 %x) { ret i32 %x }"));
+  Size stride = roundUp(need(jit.engine().object(handles[0])).segment(SegmentKind::Code).size, OccupancyMap::granule);
+  auto to = [&](int object, Size slot) {
+    return MoveRequest{handles[object], {static_cast<std::int32_t>(slot * stride), MoveRequest::stays, MoveRequest::stays}};
+  };
+  need(jit.engine().place({to(0, 0), to(1, 1), to(2, 2), to(3, 11)}));
+  std::vector<Snapshot> before;
+  for (Handle handle : handles)
+    before.push_back(snapshotOf(jit, handle));
+  CHECK(failureOf(jit.engine().relocate({to(0, 10), to(1, 11), to(2, 12)})).code == "ERR_PLACEMENT");
+  for (size_t i = 0; i < handles.size(); ++i)
+    CHECK(snapshotOf(jit, handles[i]) == before[i]);
+  for (Size slot : {10, 12, 11})
+    need(jit.engine().relocate({to(3, slot)})); // nobody has what was refused
+
+  need(jit.engine().relocate({to(0, 20), to(1, 21), to(2, 22)}));
+  for (Size slot : {20, 21, 22})
+    CHECK(failureOf(jit.engine().relocate({to(3, slot)})).code == "ERR_PLACEMENT");
+  for (Size slot : {19, 23, 0, 1, 2})
+    need(jit.engine().relocate({to(3, slot)}));
+  for (Handle handle : handles)
+    CHECK(jit.function<int(int)>(handle, "f")(9) == 9);
+}
+
 TEST_CASE("all or nothing: a batch with one object twice, one unplaced, one freed, one frozen, one that can't move") {
   Three it;
   Jit &jit = it.jit;

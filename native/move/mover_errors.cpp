@@ -1,0 +1,74 @@
+// What the mover says of a batch that it refuses.
+#include "move/mover.h"
+
+#include "base/error.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+std::string segmentOf(const CodeObject &object, SegmentKind kind) {
+  return std::string(segmentName(kind)) + " of code object " + quoted(object);
+}
+
+std::string offsetIn(Range range, Address address) { return hex(static_cast<std::uint64_t>(address - range.base)); }
+
+} // namespace
+
+Error Mover::stateError(const MoveRequest &request, Purpose purpose) const {
+  if (!objects_.isLive(request.object))
+    return fail(ErrorCode::State, "the code object is freed");
+  const CodeObject &object = objects_[request.object];
+  std::string who = "code object " + quoted(object);
+  if (object.isMoving)
+    return fail(ErrorCode::Placement, who + " is in the batch twice");
+  if (purpose == Purpose::Place)
+    return fail(ErrorCode::State, who + " is placed already; relocate moves it");
+  if (object.state != State::Placed)
+    return fail(ErrorCode::State, who + " is not placed");
+  if (object.retain == Retain::Frozen)
+    return fail(ErrorCode::State, who + " is frozen; thaw lets it move again");
+  return fail(ErrorCode::State, who + " was compiled with retain: 'none' and can't move again");
+}
+
+Error Mover::fitError(const CodeObject &object, SegmentKind kind, std::int32_t offset) const {
+  const Segment &segment = object.segment(kind);
+  if (offset == MoveRequest::stays)
+    return fail(ErrorCode::Placement, "no place for the " + Twine(segment.size) + " bytes of " + segmentOf(object, kind));
+  Range range = ranges_[indexOf(kind)];
+  Address to = range.base.shifted(offset);
+  std::string at = offsetIn(range, to);
+  if (!to.isAligned(segment.alignment()))
+    return fail(ErrorCode::Placement,
+                segmentOf(object, kind) + ": offset " + at + " is not a multiple of its alignment " + Twine(segment.alignment()));
+  if (range.contains(Range::at(to, segment.size)))
+    return pinError(object, kind);
+  return fail(ErrorCode::Placement, segmentOf(object, kind) + ": " + Twine(segment.size) + " bytes at offset " + at +
+                                        " do not lie in the arena's " + Twine(range.size()) + " bytes of " + segmentName(kind));
+}
+
+Error Mover::pinError(const CodeObject &object, SegmentKind kind) const {
+  ErrorDetails details;
+  details.object = objects_.handleOf(object);
+  if (object.storesLabels)
+    return fail(ErrorCode::Pinned, segmentOf(object, kind) + " can't move: the program may have stored addresses of its labels",
+                std::move(details));
+  return fail(ErrorCode::Pinned, segmentOf(object, kind) + " is pinned by what runs now: the stack may have its address",
+              std::move(details));
+}
+
+Error Mover::overlapError(const Piece &piece) const {
+  std::string who = "another code object of the batch";
+  for (Handle handle = 0; handle < objects_.limit(); ++handle) {
+    const CodeObject &other = objects_[handle];
+    bool moves = llvm::any_of(pieces_, [&](const Piece &each) { return each.object == &other && each.kind == piece.kind; });
+    const Segment &segment = other.segment(piece.kind);
+    if (!moves && other.state == State::Placed && segment.exists() && segment.range().overlaps(piece.newRange()))
+      who = "code object " + quoted(other);
+  }
+  return fail(ErrorCode::Placement, segmentOf(*piece.object, piece.kind) + ": " + Twine(piece.size) + " bytes at offset " +
+                                        offsetIn(ranges_[indexOf(piece.kind)], piece.to) + " overlap " + who);
+}
