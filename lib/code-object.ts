@@ -98,7 +98,7 @@ export class CodeObject {
     moveTo = (object, code, constants, data) => {
       try {
         object.#core.native.move(object.#handle, code, constants, data);
-        object.#status = statusOf(object.#status, 'placed');
+        if (object.#status.state !== 'placed') object.#status = statusOf(object.#status, 'placed');
       } catch (error) {
         // It stays where it is if a constructor has thrown.
         const { offsets } = CodeObject.#describe(object, 'place');
