@@ -1,7 +1,8 @@
 /**
- * npm run bench [-- [--json file] [figure ...]]
+ * npm run bench [-- [--json file] [--readme | figure ...]]
  *
- * In: names of figures; all of them if none is given. Out: the table on standard output, and in a file as JSON. Always true: each ratio
+ * In: names of figures; all of them if none is given. Out: the table on standard output, in a file as JSON, in the
+ * README. Always true: each ratio
  * is measured in one run beside its peer.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -17,6 +18,7 @@ import { relocateLarge, relocationBytes } from './large';
 import { linkers } from './linkers';
 import { memory } from './memory';
 import { LlvmPeer, root } from './peers';
+import { writeReadme } from './readme';
 import { relocateTiny } from './relocate-tiny';
 import { repl } from './repl';
 import { isReached, machine, plain, table, type Figure, type Row } from './report';
@@ -39,7 +41,7 @@ const figures: Readonly<Record<string, Figure>> = {
 
 function usage(message: string): never {
   console.error(
-    `${message}\nnpm run bench [-- [--json file] [figure ...]], where figure is one of ${Object.keys(figures).join(', ')}`,
+    `${message}\nnpm run bench [-- [--json file] [--readme | figure ...]], where figure is one of ${Object.keys(figures).join(', ')}`,
   );
   process.exit(2);
 }
@@ -61,9 +63,13 @@ function requireBuilt(): void {
 
 async function main(): Promise<void> {
   requireBuilt();
-  const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true });
+  const { values, positionals } = parseArgs({
+    options: { json: { type: 'string' }, readme: { type: 'boolean' } },
+    allowPositionals: true,
+  });
   const unknown = positionals.find((name) => !(name in figures));
   if (unknown !== undefined) usage(`no figure '${unknown}'`);
+  if (values.readme === true && positionals.length > 0) usage('--readme is for a whole run');
   const names = positionals.length === 0 ? Object.keys(figures) : positionals;
   const about = machine(await versions());
   console.log(
@@ -79,6 +85,7 @@ async function main(): Promise<void> {
   console.log(table(rows));
   const judged = rows.filter(({ reach }) => reach !== undefined);
   console.log(`\n${judged.filter(isReached).length} of ${judged.length} reached`);
+  if (values.readme === true) writeReadme(rows, about);
   if (values.json !== undefined)
     writeFileSync(values.json, `${JSON.stringify({ machine: about, rows: rows.map(plain) }, undefined, 2)}\n`);
 }

@@ -95,7 +95,7 @@ function quantity(value: number, unit: string): string {
 }
 
 /** Three digits that mean something. */
-function digits(value: number): string {
+export function digits(value: number): string {
   if (value >= 1000) return Math.round(value).toLocaleString('en');
   return Number(value.toPrecision(3)).toString();
 }
