@@ -53,10 +53,12 @@ public:
 
 private:
   static constexpr Size fewLeft = 64;
+  // No two segments begin in one granule, and `arrived` drops those who have left when they are half of a list and a few more.
+  static_assert(2 * (windowBytes / OccupancyMap::granule + fewLeft) < Segment::noOwnerSlot, "a slot fits its 16 bits");
 
   struct Window {
     // Those that have come. One has left again unless its segment begins here and its `ownerSlot` is its index: leaving costs no
-    // look at this list. At most 4096 segments begin in a window at a time, so that a slot fits 16 bits.
+    // look at this list.
     std::vector<CodeObject *> objects;
     Size left = 0;
     bool isOrdered = true; // in address order, those who have left apart
