@@ -1,9 +1,8 @@
 /**
  * npm run bench [-- [--json file] [--readme | figure ...]]
  *
- * In: names of figures; all of them if none is given. Out: the table on standard output, in a file as JSON, in the
- * README. Always true: each ratio
- * is measured in one run beside its peer.
+ * In: names of figures; all of them if none is given. Out: the table on standard output, in a file as JSON, in the README. Always true: each
+ * ratio is measured in one run beside its peer.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

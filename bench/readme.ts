@@ -7,11 +7,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './peers';
-import { digits, isReached, ratioOf, type Row } from './report';
+import { digits, isReached, quantity, ratioOf, type Row } from './report';
 
 const isOfLinkers = ({ figure }: Row): boolean => /: (jitlink|runtimedyld), /.test(figure);
 
-/** Writes the tables. Throws if the README has no place for one of them, or a row is missing; then nothing is written. */
+/** Writes the tables. Throws if the README has no place for one of them; then nothing is written. */
 export function writeReadme(rows: readonly Row[], about: Readonly<Record<string, string>>): void {
   const file = join(root, 'README.md');
   const machine = Object.entries(about).map(([name, value]) => `${name} ${value}`);
@@ -37,7 +37,7 @@ function markdown(heads: readonly string[], lines: ReadonlyArray<readonly string
   return [heads, heads.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`);
 }
 
-const quantity = (value: number, unit: string): string => `${digits(value)} ${unit === 'us' ? 'µs' : unit}`;
+const inUnit = (value: number, unit: string): string => quantity(value, unit === 'us' ? 'µs' : unit);
 
 function figures(rows: readonly Row[]): string[] {
   const lines = rows.map((row) => {
@@ -46,9 +46,9 @@ function figures(rows: readonly Row[]): string[] {
     const spread = ours.count === 1 ? '' : `${digits(ours.minimum)} to ${digits(ours.maximum)}`;
     return [
       figure.replace(/^ +/, '… '),
-      quantity(ours.median, unit),
+      inUnit(ours.median, unit),
       spread,
-      peer === undefined ? '' : `${peer.name}, ${quantity(peer.sample.median, unit)}`,
+      peer === undefined ? '' : `${peer.name}, ${inUnit(peer.sample.median, unit)}`,
       ratio === undefined ? '' : digits(ratio),
       aim(row),
     ];
@@ -59,7 +59,7 @@ function figures(rows: readonly Row[]): string[] {
 function aim(row: Row): string {
   const { reach, unit } = row;
   if (reach === undefined) return '';
-  const most = reach.of === 'ours' ? quantity(reach.most, unit) : String(reach.most);
+  const most = reach.of === 'ours' ? inUnit(reach.most, unit) : String(reach.most);
   return `≤ ${most}${isReached(row) === true ? '' : ', **missed**'}`;
 }
 
@@ -73,7 +73,7 @@ function linkers(rows: readonly Row[]): string[] {
     name,
     ...columns.map((column) => {
       const row = rows.find((each) => nameOf(each) === name && columnOf(each) === column);
-      return row === undefined ? 'never' : quantity(row.ours.median, row.unit);
+      return row === undefined ? 'never' : inUnit(row.ours.median, row.unit);
     }),
   ]);
   return markdown(['linker, kept', ...columns], lines);

@@ -90,7 +90,7 @@ function range({ minimum, maximum }: Sample): string {
   return `${digits(minimum)}-${digits(maximum)}`;
 }
 
-function quantity(value: number, unit: string): string {
+export function quantity(value: number, unit: string): string {
   return `${digits(value)} ${unit}`;
 }
 
