@@ -34,6 +34,7 @@ export type Layout = PerSegment<{ readonly bytes: number; readonly alignment: nu
 /** Modes and state in one. Few different ones exist, and code objects share them. */
 export interface Status extends MoveModes {
   readonly state: CodeObjectState;
+  readonly isPlaced: boolean;
   readonly isFrozen: boolean;
   readonly isMovable: boolean;
 }
@@ -55,8 +56,9 @@ export function statusOf({ moves, retain }: MoveModes, state: CodeObjectState, i
     (each) => each.state === state && each.moves === moves && each.retain === retain && each.isFrozen === isFrozen,
   );
   if (found !== undefined) return found;
-  const isMovable = state === 'placed' && retain !== 'none' && !isFrozen;
-  const status: Status = Object.freeze({ moves, retain, state, isFrozen, isMovable });
+  const isPlaced = state === 'placed';
+  const isMovable = isPlaced && retain !== 'none' && !isFrozen;
+  const status: Status = Object.freeze({ moves, retain, state, isPlaced, isFrozen, isMovable });
   statuses.push(status);
   return status;
 }

@@ -44,6 +44,8 @@ import { granuleBytes } from './space/allocator';
 export let createCodeObject: (parts: CodeObjectParts) => CodeObject;
 /** The handle, for the Jit of `core`. Throws TypeError, PlacementError (another Jit's) or StateError (freed); `what` was to be done. */
 export let handleIn: (core: JitCore, object: CodeObject, what: string) => Handle;
+/** What `state` says, asked at each call: a boolean is compared faster than a string. */
+export let isPlaced: (object: CodeObject) => boolean;
 /** Bytes of one segment. */
 export let bytesOf: (object: CodeObject, name: SegmentName) => number;
 /** Bytes to which one segment is aligned; at least the granule for code objects that have only code. */
@@ -79,6 +81,7 @@ export class CodeObject {
 
   static {
     createCodeObject = (parts) => new CodeObject(parts);
+    isPlaced = (object) => object.#status.isPlaced;
     handleIn = (core, object, what) => CodeObject.#handleIn(core, object, what);
     bytesOf = (object, name) => CodeObject.#bytesOf(object, name);
     alignmentOf = (object, name) => object.#details.layout?.[name].alignment ?? granuleBytes;

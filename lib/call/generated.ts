@@ -17,7 +17,7 @@
  *
  *   return function (object, entry, counter) {
  *     return counter !== undefined ? ... : function call(a0, a1) {
- *       if (object.state !== 'placed') refuseState(call);
+ *       if (isPlaced(object) !== true) refuseState(call);
  *       if (arguments.length !== 2) refuseCount(call, arguments.length);
  *       if (typeof a0 !== 'number') refuseArgument(call, 0, a0);
  *       const depth = held.length;
@@ -32,6 +32,7 @@
  *     };
  *   };
  */
+import { isPlaced } from '../code-object';
 import type { NativeJit, Signature, ValueKind } from '../native';
 import { addressOf, held, letGo, refuseArgument, refuseCount, refuseState } from './arguments';
 import type { EntranceMaker } from './kind';
@@ -45,7 +46,7 @@ export function makeGenerated(native: NativeJit, signature: Signature, index: nu
     U64: new BigUint64Array(native.block),
     thunk: native.thunk(index, 'block'),
     ...{ isSafeInteger: Number.isSafeInteger, floor: Math.floor },
-    ...{ held, letGo, addressOf, refuseState, refuseCount, refuseArgument },
+    ...{ isPlaced, held, letGo, addressOf, refuseState, refuseCount, refuseArgument },
   };
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- built from the signature's kinds alone
   const make = new Function(...Object.keys(names), source(signature, native.blockEntryOffset / 4)) as (
@@ -54,10 +55,11 @@ export function makeGenerated(native: NativeJit, signature: Signature, index: nu
   return make(...Object.values(names));
 }
 
+/** `!== true` is one comparison; `!` would ask for the type first. */
 function source({ parameters, result }: Signature, entryIndex: number): string {
   const names = parameters.map((_, i) => `a${i}`);
   const lines = [
-    `if (object.state !== 'placed') refuseState(call);`,
+    `if (isPlaced(object) !== true) refuseState(call);`,
     `if (arguments.length !== ${parameters.length}) refuseCount(call, arguments.length);`,
     ...parameters.map(check),
     ...(parameters.includes('ptr') ? ['const depth = held.length;', 'try {'] : []),

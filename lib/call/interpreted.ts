@@ -4,7 +4,7 @@
  * In: a signature. Out: functions that convert their arguments one by one and hand them to the call thunk as Node-API values.
  * Always true: they accept, refuse and return what generated ones do.
  */
-import type { CodeObject } from '../code-object';
+import { isPlaced, type CodeObject } from '../code-object';
 import type { NativeJit, Signature, ValueKind } from '../native';
 import { addressOf, held, letGo, refuseArgument, refuseCount, refuseState } from './arguments';
 import { convertScalar } from './convert';
@@ -16,7 +16,7 @@ export function makeInterpreted(native: NativeJit, { parameters }: Signature, in
   return (object: CodeObject, entry: number, counter: CallCounter | undefined): Entrance => {
     function call(...values: unknown[]): unknown {
       if (counter !== undefined && --counter.left === 0) counter.reached();
-      if (object.state !== 'placed') refuseState(call);
+      if (!isPlaced(object)) refuseState(call);
       if (values.length !== parameters.length) refuseCount(call, values.length);
       const depth = held.length;
       try {

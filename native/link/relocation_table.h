@@ -88,6 +88,10 @@ public:
 
   std::uint32_t count() const { return encoded_ ? encoded_->count : 0; }
   std::uint32_t bytes() const { return encoded_ ? encoded_->size : 0; }
+  /// As the encoding above has them.
+  llvm::ArrayRef<std::uint8_t> groups() const {
+    return encoded_ ? llvm::ArrayRef(encoded_->begin(), encoded_->size) : llvm::ArrayRef<std::uint8_t>();
+  }
   void clear() { encoded_.reset(); }
   /// Takes all but the relocations towards other code objects, as bytes that `putBack` of the same `id` accepts.
   std::vector<std::uint8_t> takeOwn(std::uint64_t id);

@@ -1,6 +1,7 @@
 #include "move/mover.h"
 
 #include "base/error.h"
+#include "link/relocation_apply.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -13,6 +14,10 @@ namespace {
 
 // How many code objects ahead the next record is fetched: a batch is larger than a cache.
 constexpr size_t readAhead = 8;
+
+// What is copied at once where a segment is large: with its old place it fits a second-level cache, where its sites are rewritten
+// then. Smaller blocks are no faster: that costs a look at each group of relocations for each block.
+constexpr Size blockBytes = 64 * 1024;
 
 // The segments of a code object where they are: sites change in segments that stay, too.
 SegmentMoves unmoved(const CodeObject &object, const WriteScope &scope) {
@@ -218,6 +223,8 @@ SegmentMoves Mover::movesOf(const WriteScope &scope, Pieces pieces) {
 }
 
 [[gnu::always_inline]] inline std::uint32_t Mover::moveOne(const WriteScope &scope, Pieces pieces, Purpose purpose) {
+  if (pieces.front().size > blockBytes && purpose == Purpose::Relocate && !overlaps_ && emissions_.empty()) [[unlikely]]
+    return moveByBlocks(scope, pieces);
   for (const Piece &piece : pieces)
     if (!overlaps_)
       copyPiece(scope, piece, purpose);
@@ -280,6 +287,21 @@ void Mover::copyOverlapping(const WriteScope &scope) {
     std::memcpy(scope.writable(piece.to), at, piece.size);
     at += piece.size;
   }
+}
+
+std::uint32_t Mover::moveByBlocks(const WriteScope &scope, Pieces pieces) {
+  SegmentMoves moves = movesOf(scope, pieces);
+  PartwiseMove sites(pieces.front().object->relocations, moves);
+  for (const Piece &piece : pieces) {
+    leavePlace(piece);
+    std::byte *to = scope.writable(piece.to), *from = scope.writable(piece.from);
+    for (Size done = 0; done < piece.size;) {
+      Size bytes = std::min<Size>(blockBytes, piece.size - done);
+      std::memcpy(to + done, from + done, bytes);
+      sites.arrived(piece.kind, done += bytes);
+    }
+  }
+  return sites.finish();
 }
 
 std::uint32_t Mover::relocateSites(const WriteScope &scope, Pieces pieces) const {

@@ -100,6 +100,7 @@ private:
   static void copyImage(const WriteScope &scope, const Piece &piece);
   llvm::Error emitAgain();
   std::uint32_t takeEmission(const WriteScope &scope, Pieces pieces);
+  std::uint32_t moveByBlocks(const WriteScope &scope, Pieces pieces);
   std::uint32_t relocateSites(const WriteScope &scope, Pieces pieces) const;
   void publish(Pieces pieces);
   void publishPiece(CodeObject &object, const Piece &piece);

@@ -2,7 +2,7 @@
 // after; the table only adds differences.
 #include "support.h"
 
-#include "link/relocation_table.h"
+#include "link/relocation_apply.h"
 
 #include <algorithm>
 
@@ -211,4 +211,72 @@ TEST_CASE("relocation formula: a call of another code object keeps its target wh
   RelocationTable::encode({{SegmentKind::Code, Formula::Relative32, TargetKind::Reference, SegmentReference{9}, 100}})
       .applyMove(world.moves);
   CHECK(world.get<std::uint32_t>(0, 100) == static_cast<std::uint32_t>(callee - (world.moves[0].to + 100)));
+}
+
+namespace {
+
+// One formula and target for most sites of a segment, so that their group is long, and any for the others; one by one and in
+// runs, so that a run crosses the border of a part.
+std::vector<Relocation> manyRelocations(Random &random) {
+  std::vector<Relocation> relocations;
+  for (SegmentKind segment : segmentKinds) {
+    auto anyFormula = [&] { return static_cast<Formula>(random.below(segment == SegmentKind::Data ? 6 : 5)); };
+    auto anyTarget = [&] { return static_cast<TargetKind>(random.below(4)); };
+    Formula formula = anyFormula();
+    TargetKind target = anyTarget();
+    for (Offset slot = 0; slot + 20 < segmentBytes / 8; slot += static_cast<Offset>(random.below(3))) {
+      bool isUsual = !random.oneIn(6);
+      Relocation next{segment, isUsual ? formula : anyFormula(), isUsual ? target : anyTarget(), SegmentReference{}, 0};
+      for (std::uint64_t left = random.oneIn(8) ? 4 + random.below(16) : 1; left > 0; --left) {
+        next.site = 8 * slot++;
+        relocations.push_back(next);
+      }
+    }
+  }
+  return relocations;
+}
+
+// Copies what a World has to where it moves, a random part at a time.
+std::uint32_t moveInParts(Random &random, const World &from, const RelocationTable &table, World &to) {
+  PartwiseMove sites(table, to.moves);
+  for (SegmentKind segment : segmentKinds)
+    for (Size done = 0; done < segmentBytes;) {
+      Size bytes = std::min<Size>(segmentBytes - done, 1 + random.below(random.oneIn(2) ? 12 : 1500));
+      std::memcpy(to.moves[indexOf(segment)].bytes + done, from.bytes[indexOf(segment)].data() + done, bytes);
+      sites.arrived(segment, done += bytes);
+    }
+  return sites.finish();
+}
+
+} // namespace
+
+// Oracle: applyMove after the whole copy, which the tests above check.
+TEST_CASE("relocations in parts: the same bytes and the same count as all at once, however a copy is cut") {
+  SHOW_SEED;
+  Random random(78);
+  for (int round = 0; round < 100; ++round) {
+    INFO("round " << round);
+    World before(random);
+    World whole = before, parts = before;
+    for (size_t kind = 0; kind < 3; ++kind) {
+      whole.moves[kind].bytes = whole.bytes[kind].data();
+      parts.moves[kind].bytes = parts.bytes[kind].data();
+      std::fill(parts.bytes[kind].begin(), parts.bytes[kind].end(), std::byte{0xcc}); // not copied yet
+    }
+    RelocationTable table = RelocationTable::encode(manyRelocations(random));
+    std::uint32_t applied = table.applyMove(whole.moves);
+    REQUIRE(moveInParts(random, before, table, parts) == applied);
+    REQUIRE(parts.bytes == whole.bytes);
+  }
+}
+
+TEST_CASE("relocations in parts: nothing to apply, and segments that stay") {
+  Random random(79);
+  World world(random);
+  World expected = world;
+  RelocationTable empty;
+  PartwiseMove none(empty, world.moves);
+  none.arrived(SegmentKind::Code, segmentBytes);
+  CHECK(none.finish() == 0);
+  CHECK(world.bytes == expected.bytes);
 }
