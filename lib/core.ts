@@ -35,7 +35,7 @@ export function coreOf(jit: Jit): JitCore | undefined {
 /** One Jit's shared state. */
 export class JitCore {
   readonly native: NativeJit;
-  readonly objects = new ObjectTable((handles) => this.freeMany(Int32Array.from(handles)));
+  readonly objects = new ObjectTable((handles) => this.freeMany(handles));
   readonly hosts: HostTable;
   readonly reservations = new Reservations();
   readonly exports: ExportCache;

@@ -202,9 +202,10 @@ export class Jit {
   }
 
   /**
-   * Whoever calls `from` calls `to` from now on: code that was linked to it, the callable itself, and whoever has its address. Calls inside
-   * the code object of `from`, and of `to`, stay what they are. Throws SignatureError for different types, StateError (freed, not placed, or
-   * `to` has been redirected itself), TypeError; then nothing has changed.
+   * Whoever calls `from` calls `to` from now on: code that was or will be linked to it, the callable itself, and whoever has its address. It
+   * may be redirected again; `redirect(from, from)` takes it back. Calls inside the code object of `from`, and of `to`, stay what they are, so
+   * that `to` may call `from`. Code to which nothing but redirected calls led can be freed. Throws SignatureError for different types,
+   * StateError (freed, not placed, or `to` has been redirected itself), PlacementError (of another Jit), TypeError; then nothing has changed.
    */
   redirect<F extends AnyFunction, G extends AnyFunction>(from: Callable<F>, to: Callable<G>): void {
     this.#core.requireLive('redirect');
@@ -276,8 +277,10 @@ export class Jit {
     if (declared === undefined) return;
     if (typeof value === 'bigint') this.#core.native.redirectHost(declared.handle, value);
     else if (entry instanceof HostEntry) this.#redirect([declared.handle, declared.host.name], [entry.handle, entry.host.name]);
-    else if (isCallable(value) && entry !== undefined)
+    else if (isCallable(value) && entry !== undefined) {
       this.#redirect([declared.handle, declared.host.name], [handleIn(this.#core, value.codeObject, 'define'), value.symbol]);
+      this.#core.native.redirectHost(declared.handle, value.entry); // redirecting leaves calls inside its own code object alone
+    }
     this.#declared.delete(name);
   }
 

@@ -27,13 +27,13 @@ export type Entry = CodeObject | HostEntry;
 export class ObjectTable {
   readonly #objects: Array<WeakRef<Entry> | undefined> = [];
   readonly #registry = new FinalizationRegistry<Handle>((handle) => this.#noteDead(handle));
-  readonly #free: (handles: readonly Handle[]) => Handle[];
+  readonly #free: (handles: Int32Array) => Handle[];
   readonly #claims = new Set<(handle: Handle) => boolean>();
   #dead: Handle[] = [];
   #isScheduled = false;
 
   /** `free` frees what it can of some handles, calls `delete` for those, and returns the rest. */
-  constructor(free: (handles: readonly Handle[]) => Handle[]) {
+  constructor(free: (handles: Int32Array) => Handle[]) {
     this.#free = free;
   }
 
@@ -71,6 +71,13 @@ export class ObjectTable {
     return () => void this.#claims.delete(claim);
   }
 
+  /** Frees what it can of dead handles that somebody has claimed, with those that nobody has: circles may lead through both. */
+  freeClaimed(claimed: Int32Array): void {
+    const others = this.#listDead();
+    this.#free(others.length === 0 ? claimed : new Int32Array([...claimed, ...others]));
+    this.#dead = this.#listDead();
+  }
+
   /** Frees dead handles that somebody has claimed and does not want any more. */
   forgetDead(handles: readonly Handle[]): void {
     for (const handle of handles) this.#dead.push(handle);
@@ -98,8 +105,13 @@ export class ObjectTable {
   }
 
   #freeDead(): void {
-    const dead = this.#dead.filter((handle) => this.isDead(handle));
+    const dead = this.#listDead();
     this.#isScheduled = false;
-    this.#dead = this.#free(dead);
+    this.#dead = this.#free(Int32Array.from(dead));
+  }
+
+  /** Those on the list that nobody has freed since. */
+  #listDead(): Handle[] {
+    return this.#dead.filter((handle) => this.isDead(handle));
   }
 }

@@ -331,7 +331,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     const start = performance.now();
     const fragmentationBefore = this.#old.fragmentation;
     if (kind === 'major') this.#old.prepareFlip();
-    this.#core.freeMany(this.#listDead());
+    this.#core.objects.freeClaimed(this.#listDead());
     const pins = new Set(this.#core.native.pins());
     const { moved, promoted, bytes, relocations } = this.#evacuate(kind, pins);
     const pinned = this.#countPinned(kind, pins);

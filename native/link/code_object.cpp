@@ -1,8 +1,50 @@
 #include "link/code_object.h"
 
+#include "llvm/ADT/STLExtras.h"
+
 using namespace nomad;
 
 static_assert(sizeof(CodeObject) == 128);
+
+namespace {
+
+bool isSet(const llvm::SmallBitVector &bits, std::uint32_t index) { return index < bits.size() && bits.test(index); }
+
+} // namespace
+
+bool nomad::refersToFunction(const ImportedName &import) {
+  return import.kind == ImportedName::Kind::Function || import.kind == ImportedName::Kind::FunctionEntry;
+}
+
+bool Links::keepsAlive(std::uint32_t index) const { return references[index] != noHandle && !isSet(spent, index); }
+
+// Numbers last, since relocations have them; that of what has ended is free.
+std::uint32_t Links::referTo(Handle object) {
+  auto found = llvm::find(references, object);
+  if (found == references.end())
+    found = llvm::find(references, noHandle);
+  if (found == references.end())
+    found = references.insert(references.end(), object);
+  *found = object;
+  auto index = static_cast<std::uint32_t>(found - references.begin());
+  setSpent(index, false);
+  return index;
+}
+
+void Links::hold(std::uint32_t index) {
+  held.resize(static_cast<unsigned>(references.size()));
+  held.set(index);
+}
+
+void Links::setSpent(std::uint32_t index, bool isSpent) {
+  spent.resize(static_cast<unsigned>(references.size()));
+  spent[index] = isSpent && !isSet(held, index);
+}
+
+void Links::end(std::uint32_t index) {
+  references[index] = noHandle;
+  std::erase_if(redirected, [=](const auto &call) { return call.second.reference == index; });
+}
 
 Links &CodeObject::ensureLinks() {
   if (!links)

@@ -11,12 +11,14 @@
 #include "memory/entry_table.h"
 
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/SmallBitVector.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/MemoryBuffer.h"
 
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace nomad {
@@ -64,6 +66,14 @@ struct CodeExtent {
   Offset limit;
 };
 
+/// A function of another code object, as one that refers to it sees it.
+struct FunctionReference {
+  std::uint32_t reference; // index of the code object
+  Offset function;         // in its code
+
+  bool operator==(const FunctionReference &) const = default;
+};
+
 /// What a name that the object file does not define stands for in one code object.
 struct ImportedName {
   enum class Kind : std::uint8_t {
@@ -76,13 +86,16 @@ struct ImportedName {
   };
   std::string name; // in the object file
   Kind kind = Kind::Nothing;
-  Address address;             // of an entry stub or of what is fixed
-  std::uint32_t reference = 0; // Function, FunctionEntry
-  Offset offset = 0;           // Function: in that one's code
-  Address code;                // Function: where it is during a link
-  EntryIndex entry = 0;        // OwnEntry
-  bool isWeak = false;         // nobody has to define it
+  Address address;                           // of an entry stub or of what is fixed
+  std::uint32_t reference = 0;               // Function, FunctionEntry
+  Offset offset = 0;                         // Function: in that one's code
+  Address code;                              // Function: where it is during a link
+  EntryIndex entry = 0;                      // OwnEntry
+  bool isWeak = false;                       // nobody has to define it
+  std::optional<FunctionReference> linkedTo; // Function: what it was before redirections
 };
+
+bool refersToFunction(const ImportedName &import);
 
 /// An object file that is kept to be emitted again, and what its link found.
 struct KeptObject {
@@ -125,20 +138,43 @@ struct Image {
   std::unique_ptr<KeptObject> kept; // with Retain::Object
 };
 
-/// A function that has been redirected: who asks for it gets another.
+/// A function that has been redirected: who asks for it gets another, which has not been redirected itself.
 struct Forward {
   Offset from; // in code
   Handle object;
   Offset to; // in that one's code
 };
 
+/// Where a call of another code object is.
+struct CallSite {
+  SegmentKind segment;
+  Offset offset; // of the distance
+
+  auto operator<=>(const CallSite &) const = default;
+};
+
 /// References between code objects (I9). `references[i]` is what relocations with reference index i refer to.
 struct Links {
-  std::vector<Handle> references;
+  std::vector<Handle> references; // noHandle: it has ended
+  /// Those that not only calls need: code has addresses of something there.
+  llvm::SmallBitVector held;
+  /// Those that keep nothing alive, because redirections have led all calls elsewhere.
+  llvm::SmallBitVector spent;
   /// Who has this one among its references, and under which index.
   llvm::SmallDenseMap<Handle, std::uint32_t, 4> dependents;
   std::vector<Forward> forwards;
   std::vector<EntryUse> forwardedEntries; // entry stubs of forwarded functions: they don't follow this one's moves
+  /// Calls that redirections have led elsewhere, and what they were linked to.
+  std::map<CallSite, FunctionReference> redirected;
+
+  /// Does what reference `index` stands for live as long as this one?
+  bool keepsAlive(std::uint32_t index) const;
+  /// Index of `object` among the references, which keeps it alive again; the caller enters this one among its dependents.
+  std::uint32_t referTo(Handle object);
+  void hold(std::uint32_t index);
+  void setSpent(std::uint32_t index, bool isSpent);
+  /// Forgets a spent reference to what is gone.
+  void end(std::uint32_t index);
 };
 
 /// What has to happen before a code object is freed. Its address is the module's `__dso_handle`: C++ says with it whose exit

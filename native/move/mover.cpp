@@ -132,10 +132,14 @@ inline bool Mover::isReady(const CodeObject &object, Purpose purpose) {
 Error Mover::checkReferences(const CodeObject &object, ArrayRef<MoveRequest> batch) const {
   auto isOfBatch = [=](Handle handle) { return any_of(batch, [=](const MoveRequest &each) { return each.object == handle; }); };
   if (object.links)
-    for (Handle reference : object.links->references)
+    for (std::uint32_t i = 0; i < object.links->references.size(); ++i) {
+      if (!object.links->keepsAlive(i))
+        continue;
+      Handle reference = object.links->references[i];
       if (objects_[reference].state != State::Placed && !objects_[reference].isMoving && !isOfBatch(reference))
         return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " refers to " + quoted(objects_[reference]) +
                                           ", which is not placed yet");
+    }
   return Error::success();
 }
 

@@ -199,6 +199,13 @@ void Engine::enterDependents(Handle handle) {
     return;
   for (std::uint32_t i = 0; i < links->references.size(); ++i)
     objects_[links->references[i]].ensureLinks().dependents[handle] = i;
+  const Image &image = *objects_[handle].image;
+  for (const ImportSite &site : image.importSites)
+    if (const ImportedName &import = image.imports[site.import]; !site.isCall && refersToFunction(import))
+      links->hold(import.reference);
+  if (image.isPart) // data of the others, whose sites are not among those
+    links->held.resize(static_cast<unsigned>(links->references.size()), true);
+  followForwards(handle);
 }
 
 Error Engine::define(Import definition) {
@@ -226,16 +233,12 @@ Expected<Resolution> Engine::resolveImport(const Import &import) {
     return found.takeError();
   if (objects_[import.object].isEnding)
     return fail(ErrorCode::State, "code object " + Twine(quoted(objects_[import.object])) + " is being freed");
-  Handle object = import.object;
-  SymbolPlace place = found->place;
-  while (const Forward *forward = forwardOf(objects_[object], place.offset)) {
-    object = forward->object;
-    place.offset = forward->to;
-  }
-  auto stub = entry(objects_[object], place.offset);
+  CodeObject &object = objects_[import.object];
+  auto stub = entry(object, found->place.offset);
   if (!stub)
     return stub.takeError();
-  return Resolution{Resolution::Kind::Function, objects_[object].addressOf(place), entries_.stub(*stub), object, place.offset};
+  return Resolution{Resolution::Kind::Function, object.addressOf(found->place), entries_.stub(*stub), import.object,
+                    found->place.offset};
 }
 
 // ---- place ----

@@ -53,6 +53,14 @@ struct FunctionPlace {
   std::string symbol;
 };
 
+/// Where that begins.
+struct CodePlace {
+  Handle object;
+  Offset offset; // in its code
+
+  bool operator==(const CodePlace &) const = default;
+};
+
 struct CompileOptions {
   std::string name;
   OptLevel level = OptLevel::O2;
@@ -159,8 +167,8 @@ public:
   /// The address of a signature's call thunk; generates it at the first call.
   llvm::Expected<Address> thunk(SignatureIndex signature, ThunkStyle style);
 
-  /// Who calls `from` calls `to` from now on. Returns the code objects whose references have changed. Errors: State, Signature,
-  /// UnresolvedSymbol; then nothing has changed.
+  /// Who was linked to `from`, or calls it, calls `to` from now on; `from` itself, if it is `to`. Returns the code objects whose
+  /// references have changed. Errors: State, Signature, UnresolvedSymbol; then nothing has changed.
   llvm::Expected<std::vector<Handle>> redirect(const FunctionPlace &from, const FunctionPlace &to);
   /// Errors: State, if what a code object has can't pass to another that is compiled from the same source.
   llvm::Error checkReplaceable(Handle handle);
@@ -218,6 +226,7 @@ private:
   llvm::Expected<EntryIndex> forwardedEntry(CodeObject &object, Offset offset, const Forward &forward);
   void enterDependents(Handle handle);
   llvm::Error checkFree(Handle handle);
+  llvm::SmallVector<Handle> holdersOf(const CodeObject &object) const;
   llvm::SmallVector<Handle> idleOf(llvm::ArrayRef<Handle> handles);
   void spareReferred(llvm::SmallVectorImpl<Handle> &ending);
   void tearDown(CodeObject &object);
@@ -236,9 +245,23 @@ private:
   void takeCaller(const WriteScope &scope, Handle caller, Handle from, Handle to, const std::map<Offset, Offset> &matches);
   void takeEntries(CodeObject &from, CodeObject &to, const std::map<Offset, Offset> &matches);
   const Forward *forwardOf(const CodeObject &object, Offset offset) const;
-  bool redirectCalls(const WriteScope &scope, Handle caller, Handle from, Offset function, Handle to, Address target);
+  /// Where a call by reference leads: `reference` is the index of the code object.
+  struct CallTarget {
+    std::uint32_t reference;
+    Address address;
+  };
+  using LeadCall = llvm::function_ref<std::optional<CallTarget>(CallSite, const CallTarget &)>;
+  bool leadCalls(const WriteScope &scope, Handle caller, LeadCall lead);
+  void redirectCalls(const WriteScope &scope, Handle caller, const CodePlace &from, const CodePlace &to);
+  static void redirectNames(KeptObject &kept, const FunctionReference &from, const FunctionReference &to);
+  void bindCalls(Handle caller, const CodePlace &from);
+  void followForwards(Handle caller);
+  void settleReferences(Handle handle);
   std::uint32_t addReference(Handle from, Handle to);
-  void forwardEntries(Handle from, Offset function, Handle to, Offset target, EntryIndex stub);
+  llvm::Error forwardAll(const CodePlace &from, const CodePlace &to, llvm::ArrayRef<Handle> dependents);
+  void forward(const CodePlace &from, const CodePlace &to, EntryIndex stub);
+  void takeBack(const CodePlace &from);
+  void endReferencesTo(Handle handle);
   llvm::Expected<Emission> emit(const CodeObject &object, const SegmentBases &bases) override;
   std::vector<std::uint8_t> takeObjectFile(Handle handle, std::uint64_t id);
   llvm::Error putObjectFileBack(Handle handle, std::uint64_t id, llvm::ArrayRef<std::uint8_t> saved);
@@ -248,6 +271,7 @@ private:
   llvm::Error verifyMove(const BeforeMove &before);
   llvm::Error verifySegments(CodeObject &object);
   llvm::Error verifyLinks(Handle handle);
+  llvm::Error verifyCall(const CodeObject &object, const Relocation &relocation);
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
   void reportUncaught(EntryIndex entry);

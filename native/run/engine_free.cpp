@@ -29,12 +29,23 @@ Error Engine::checkFree(Handle handle) {
   if (Error error = checkIdle(handle))
     return error;
   const CodeObject &object = objects_[handle];
-  if (!object.links || object.links->dependents.empty())
+  SmallVector<Handle> holders = holdersOf(object);
+  if (holders.empty())
     return Error::success();
-  std::string who = quoted(objects_[object.links->dependents.begin()->first]);
-  size_t others = object.links->dependents.size() - 1;
+  std::string who = quoted(objects_[holders.front()]);
+  size_t others = holders.size() - 1;
   return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " is still referred to by " + who +
                                     (others > 0 ? " and " + std::to_string(others) + " more" : ""));
+}
+
+// Who refers to it for good.
+SmallVector<Handle> Engine::holdersOf(const CodeObject &object) const {
+  SmallVector<Handle> holders;
+  if (object.links)
+    for (auto &[dependent, index] : object.links->dependents)
+      if (objects_[dependent].links->keepsAlive(index))
+        holders.push_back(dependent);
+  return holders;
 }
 
 Error Engine::checkIdle(Handle handle) {
@@ -83,7 +94,10 @@ SmallVector<Handle> Engine::idleOf(ArrayRef<Handle> handles) {
 void Engine::spareReferred(SmallVectorImpl<Handle> &ending) {
   auto isReferred = [&](Handle handle) {
     const auto &links = objects_[handle].links;
-    return links && any_of(links->dependents, [&](auto &dependent) { return !objects_[dependent.first].isEnding; });
+    return links && any_of(links->dependents, [&](auto &dependent) {
+             const CodeObject &holder = objects_[dependent.first];
+             return !holder.isEnding && holder.links->keepsAlive(dependent.second);
+           });
   };
   SmallVector<Handle> spared;
   auto spare = [&](Handle handle) {
@@ -95,9 +109,10 @@ void Engine::spareReferred(SmallVectorImpl<Handle> &ending) {
       spare(handle);
   while (!spared.empty()) {
     Handle handle = spared.pop_back_val();
-    for (Handle reference : objects_[handle].links->references)
-      if (objects_[reference].isEnding)
-        spare(reference);
+    const Links &links = *objects_[handle].links;
+    for (std::uint32_t i = 0; i < links.references.size(); ++i)
+      if (links.keepsAlive(i) && objects_[links.references[i]].isEnding)
+        spare(links.references[i]);
   }
   erase_if(ending, [&](Handle handle) { return !objects_[handle].isEnding; });
 }
@@ -121,10 +136,12 @@ void Engine::tearDown(CodeObject &object) {
 
 void Engine::discard(Handle handle) {
   CodeObject &object = objects_[handle];
-  if (object.links)
+  if (object.links) {
+    endReferencesTo(handle);
     for (Handle reference : object.links->references)
-      if (objects_.isLive(reference)) // else it goes together with this one, and went first
+      if (objects_.isLive(reference)) // else it has ended
         objects_[reference].links->dependents.erase(handle);
+  }
   if (object.isDefinition)
     std::erase_if(definitions_, [=](const auto &definition) { return definition.second.object == handle; });
   for (const EntryUse &entry : object.entries)

@@ -1,9 +1,12 @@
 // Redefinition: who calls one function calls another from now on.
 //
-// Direct calls are relocations, and each site says where it leads now: those that lead to the old function become references to
-// the new one's code object. Entry stubs of the old function lead to the new one's stub, so whoever has stored the address
-// follows too. The old function's own code object is left alone: what calls itself goes on doing so. So is the new one's, that it
-// may call the old function, as a wrapper does.
+// Direct calls are relocations. A redirection writes new distances, makes them references to the new function's code object, and
+// notes what they were linked to: a later redirection of that takes them along. Entry stubs of the old function lead to the new
+// one's stub, so whoever has stored the address follows too. Forwards have no chains: when a function is redirected, those that
+// have been redirected to it are, too. The old function's own code object is left alone: what calls itself goes on doing so. So
+// is the new one's, that it may call the old function, as a wrapper does.
+//
+// Who has no other use for the old code object than calls keeps a spent reference to it, which keeps nothing alive.
 #include "run/engine.h"
 
 #include "base/error.h"
@@ -18,42 +21,37 @@ using namespace llvm;
 
 namespace {
 
-// What is emitted again calls the new function, too.
-void redirectImports(KeptObject &kept, std::uint32_t from, Offset function, std::uint32_t to, Offset target) {
-  for (ImportedName &import : kept.imports)
-    if (import.kind == ImportedName::Kind::Function && import.reference == from && import.offset == function) {
-      import.reference = to;
-      import.offset = target;
-    }
-}
-
-/// Bytes of a code object's segments to write to, placed or not.
-std::byte *writableSite(const CodeObject &object, SegmentKind kind, Offset site, const WriteScope &scope) {
-  return object.state == State::Placed ? scope.writable(object.segment(kind).base + site)
-                                       : object.image->bytes[indexOf(kind)].get() + site;
+SmallVector<Handle> dependentsOf(const CodeObject &object) {
+  SmallVector<Handle> dependents;
+  if (object.links)
+    for (auto &[handle, reference] : object.links->dependents)
+      dependents.push_back(handle);
+  return dependents;
 }
 
 } // namespace
 
-Expected<std::vector<Handle>> Engine::redirect(const FunctionPlace &from, const FunctionPlace &to) {
-  auto oldFunction = function(from.object, from.symbol), newFunction = function(to.object, to.symbol);
-  if (Error error = checkRedirect(oldFunction, newFunction, from, to))
+Expected<std::vector<Handle>> Engine::redirect(const FunctionPlace &fromPlace, const FunctionPlace &toPlace) {
+  auto oldFunction = function(fromPlace.object, fromPlace.symbol), newFunction = function(toPlace.object, toPlace.symbol);
+  if (Error error = checkRedirect(oldFunction, newFunction, fromPlace, toPlace))
     return error;
-  auto stub = entry(objects_[to.object], newFunction->place.offset);
-  if (!stub)
-    return stub.takeError();
-  Address newCode = objects_[to.object].addressOf(newFunction->place);
-  std::vector<Handle> changed;
-  SmallVector<Handle> callers;
-  if (const auto &links = objects_[from.object].links)
-    for (auto &[handle, reference] : links->dependents)
-      callers.push_back(handle);
+  CodePlace from{fromPlace.object, oldFunction->place.offset}, to{toPlace.object, newFunction->place.offset};
+  SmallVector<Handle> dependents = dependentsOf(objects_[from.object]);
   WriteScope scope(*arena_);
-  for (Handle caller : callers)
-    if (caller != to.object && redirectCalls(scope, caller, from.object, oldFunction->place.offset, to.object, newCode))
-      changed.push_back(caller);
-  forwardEntries(from.object, oldFunction->place.offset, to.object, newFunction->place.offset, *stub);
-  changed.push_back(from.object);
+  if (from == to)
+    takeBack(from);
+  else if (Error error = forwardAll(from, to, dependents))
+    return error;
+  std::vector<Handle> changed{from.object};
+  for (Handle dependent : dependents)
+    if (dependent == to.object)
+      bindCalls(dependent, from);
+    else
+      redirectCalls(scope, dependent, from, to);
+  for (Handle dependent : dependents)
+    changed.push_back(dependent);
+  for (Handle handle : changed)
+    settleReferences(handle);
   return changed;
 }
 
@@ -72,12 +70,13 @@ Error Engine::checkRedirect(Expected<FunctionSymbol> &from, Expected<FunctionSym
     return fail(ErrorCode::State, "redirect: code object " + Twine(quoted(target)) + " is not placed");
   if (target.isEnding || objects_[fromPlace.object].isEnding)
     return fail(ErrorCode::State, "redirect: the code object is being freed");
-  if (forwardOf(target, to->place.offset))
+  bool isItself = fromPlace.object == toPlace.object && from->place.offset == to->place.offset;
+  if (!isItself && forwardOf(target, to->place.offset))
     return fail(ErrorCode::State, "redirect: '" + toPlace.symbol + "' has itself been redirected");
-  if (fromPlace.object == toPlace.object && from->place.offset == to->place.offset)
-    return fail(ErrorCode::State, "redirect: '" + toPlace.symbol + "' can't be redirected to itself");
   return Error::success();
 }
+
+// ---- entry stubs, and what later links find ----
 
 const Forward *Engine::forwardOf(const CodeObject &object, Offset offset) const {
   if (!object.links)
@@ -86,63 +85,183 @@ const Forward *Engine::forwardOf(const CodeObject &object, Offset offset) const 
   return found == object.links->forwards.end() ? nullptr : &*found;
 }
 
-// True if some call was changed.
-bool Engine::redirectCalls(const WriteScope &scope, Handle caller, Handle from, Offset function, Handle to, Address target) {
+Error Engine::forwardAll(const CodePlace &from, const CodePlace &to, ArrayRef<Handle> dependents) {
+  auto stub = entry(objects_[to.object], to.offset);
+  if (!stub)
+    return stub.takeError();
+  SmallVector<CodePlace> forwarded{from};
+  for (Handle dependent : dependents)
+    for (const Forward &forward : objects_[dependent].links->forwards)
+      if (CodePlace{forward.object, forward.to} == from)
+        forwarded.push_back({dependent, forward.from});
+  for (const CodePlace &place : forwarded)
+    forward(place, to, *stub);
+  return Error::success();
+}
+
+void Engine::forward(const CodePlace &from, const CodePlace &to, EntryIndex stub) {
+  CodeObject &object = objects_[from.object];
+  Links &links = object.ensureLinks();
+  erase_if(links.forwards, [&](const Forward &forward) { return forward.from == from.offset; });
+  links.forwards.push_back({from.offset, to.object, to.offset});
+  if (from.object != to.object)
+    addReference(from.object, to.object);
+  erase_if(object.entries, [&](const EntryUse &entry) {
+    if (entry.offset == from.offset)
+      links.forwardedEntries.push_back(entry);
+    return entry.offset == from.offset;
+  });
+  for (const EntryUse &entry : links.forwardedEntries)
+    if (entry.offset == from.offset)
+      entries_.redirect(entry.index, entries_.stub(stub));
+}
+
+// Those that had been redirected to this one when it was redirected stay where they lead.
+void Engine::takeBack(const CodePlace &from) {
+  CodeObject &object = objects_[from.object];
+  if (!object.links)
+    return;
+  erase_if(object.links->forwards, [&](const Forward &forward) { return forward.from == from.offset; });
+  erase_if(object.links->forwardedEntries, [&](const EntryUse &entry) {
+    if (entry.offset != from.offset)
+      return false;
+    object.entries.push_back(entry);
+    entries_.redirect(entry.index, object.segment(SegmentKind::Code).base + from.offset);
+    return true;
+  });
+}
+
+// ---- calls ----
+
+// True if `lead` has led some call elsewhere.
+bool Engine::leadCalls(const WriteScope &scope, Handle caller, LeadCall lead) {
   CodeObject &object = objects_[caller];
-  std::uint32_t oldReference = objects_[from].links->dependents[caller];
-  Address oldTarget = objects_[from].segment(SegmentKind::Code).base + function;
   std::vector<Relocation> relocations = object.relocations.decode();
   bool isChanged = false;
   for (Relocation &relocation : relocations) {
     if (relocation.target != TargetKind::Reference || relocation.formula != Formula::Relative32 ||
-        relocation.reference != referenceTo(oldReference, SegmentKind::Code))
+        segmentOfReference(relocation.reference) != SegmentKind::Code)
       continue;
-    std::byte *at = writableSite(object, relocation.segment, relocation.site, scope);
+    Address place = object.segment(relocation.segment).base + relocation.site;
+    std::byte *at = object.state == State::Placed ? scope.writable(place)
+                                                  : object.image->bytes[indexOf(relocation.segment)].get() + relocation.site;
     std::int32_t distance;
     std::memcpy(&distance, at, sizeof distance);
-    Address next = object.segment(relocation.segment).base + relocation.site + sizeof distance;
-    if (next.shifted(distance) != oldTarget)
+    Address next = place + sizeof distance;
+    CallTarget now{indexOfReference(relocation.reference), next.shifted(distance)};
+    auto target = lead({relocation.segment, relocation.site}, now);
+    if (!target)
       continue;
-    distance = static_cast<std::int32_t>(target - next);
+    distance = static_cast<std::int32_t>(target->address - next);
     std::memcpy(at, &distance, sizeof distance);
-    relocation.reference = referenceTo(addReference(caller, to), SegmentKind::Code);
+    relocation.reference = referenceTo(target->reference, SegmentKind::Code);
     isChanged = true;
   }
   if (isChanged)
     object.relocations = RelocationTable::encode(std::move(relocations));
-  if (isChanged && kept_.contains(caller))
-    redirectImports(*kept_[caller], oldReference, function, addReference(caller, to),
-                    static_cast<Offset>(target - objects_[to].segment(SegmentKind::Code).base));
   return isChanged;
 }
 
-// References are numbered for good. One that no call needs any more still keeps its code object alive: the caller may have its
-// entry stub.
+// Of those that lead to `from`, and those that were linked to it.
+void Engine::redirectCalls(const WriteScope &scope, Handle caller, const CodePlace &from, const CodePlace &to) {
+  Links &links = *objects_[caller].links;
+  FunctionReference original{objects_[from.object].links->dependents[caller], from.offset}, target{};
+  Address oldCode = objects_[from.object].segment(SegmentKind::Code).base + from.offset;
+  Address newCode = objects_[to.object].segment(SegmentKind::Code).base + to.offset;
+  bool isChanged = leadCalls(scope, caller, [&](CallSite site, const CallTarget &now) -> std::optional<CallTarget> {
+    auto known = links.redirected.find(site);
+    FunctionReference linkedTo = known != links.redirected.end() ? known->second : original;
+    bool wasLinked = known != links.redirected.end() && linkedTo == original;
+    if (!wasLinked && (now.reference != original.reference || now.address != oldCode))
+      return std::nullopt;
+    target = {addReference(caller, to.object), to.offset};
+    if (linkedTo == target)
+      links.redirected.erase(site);
+    else
+      links.redirected.try_emplace(site, linkedTo);
+    return CallTarget{target.reference, newCode};
+  });
+  if (isChanged && kept_.contains(caller))
+    redirectNames(*kept_[caller], original, target);
+}
+
+// What is emitted again calls the new function, too.
+void Engine::redirectNames(KeptObject &kept, const FunctionReference &from, const FunctionReference &to) {
+  for (ImportedName &import : kept.imports) {
+    FunctionReference now{import.reference, import.offset}, linkedTo = import.linkedTo.value_or(now);
+    if (import.kind != ImportedName::Kind::Function || (now != from && linkedTo != from))
+      continue;
+    import.reference = to.reference;
+    import.offset = to.function;
+    import.linkedTo = linkedTo == to ? std::nullopt : std::optional(linkedTo);
+  }
+}
+
+// A wrapper's calls stay where they lead, whatever becomes of `from`.
+void Engine::bindCalls(Handle caller, const CodePlace &from) {
+  FunctionReference original{objects_[from.object].links->dependents[caller], from.offset};
+  std::erase_if(objects_[caller].links->redirected, [&](const auto &call) { return call.second == original; });
+  if (auto kept = kept_.find(caller); kept != kept_.end())
+    for (ImportedName &import : kept->second->imports)
+      if (import.linkedTo == original)
+        import.linkedTo.reset();
+}
+
+// What has just been linked calls what its imports have been redirected to.
+void Engine::followForwards(Handle caller) {
+  std::vector<std::pair<CodePlace, CodePlace>> forwards;
+  for (Handle reference : objects_[caller].links->references)
+    if (const auto &links = objects_[reference].links)
+      for (const Forward &forward : links->forwards)
+        forwards.push_back({{reference, forward.from}, {forward.object, forward.to}});
+  if (forwards.empty())
+    return;
+  WriteScope scope(*arena_);
+  for (auto &[from, to] : forwards)
+    redirectCalls(scope, caller, from, to);
+  settleReferences(caller);
+}
+
+// ---- references ----
+
 std::uint32_t Engine::addReference(Handle from, Handle to) {
-  auto &references = objects_[from].ensureLinks().references;
-  auto found = find(references, to);
-  if (found == references.end())
-    found = references.insert(references.end(), to);
-  auto index = static_cast<std::uint32_t>(found - references.begin());
+  std::uint32_t index = objects_[from].ensureLinks().referTo(to);
   objects_[to].ensureLinks().dependents[from] = index;
   return index;
 }
 
-void Engine::forwardEntries(Handle from, Offset function, Handle to, Offset target, EntryIndex stub) {
-  CodeObject &object = objects_[from];
-  addReference(from, to);
-  Links &links = object.ensureLinks();
-  erase_if(links.forwards, [=](const Forward &forward) { return forward.from == function; });
-  links.forwards.push_back({function, to, target});
-  for (EntryUse &entry : object.entries)
-    if (entry.offset == function) {
-      links.forwardedEntries.push_back(entry);
-      entries_.redirect(entry.index, entries_.stub(stub));
-    }
-  for (const EntryUse &entry : links.forwardedEntries)
-    if (entry.offset == function)
-      entries_.redirect(entry.index, entries_.stub(stub));
-  erase_if(object.entries, [=](const EntryUse &entry) { return entry.offset == function; });
+// Notes which references keep nothing alive.
+void Engine::settleReferences(Handle handle) {
+  CodeObject &object = objects_[handle];
+  if (!object.links)
+    return;
+  Links &links = *object.links;
+  SmallBitVector used(static_cast<unsigned>(links.references.size()));
+  for (const Relocation &relocation : object.relocations.decode())
+    if (relocation.target == TargetKind::Reference)
+      used.set(indexOfReference(relocation.reference));
+  if (auto kept = kept_.find(handle); kept != kept_.end())
+    for (const ImportedName &import : kept->second->imports)
+      if (refersToFunction(import))
+        used.set(import.reference);
+  for (const Forward &forward : links.forwards)
+    if (forward.object != handle)
+      used.set(objects_[forward.object].links->dependents[handle]);
+  for (std::uint32_t i = 0; i < links.references.size(); ++i)
+    links.setSpent(i, !used[i]);
+}
+
+// Only spent ones are left.
+void Engine::endReferencesTo(Handle handle) {
+  for (auto &[dependent, index] : objects_[handle].links->dependents) {
+    if (!objects_.isLive(dependent))
+      continue;
+    objects_[dependent].links->end(index);
+    if (auto kept = kept_.find(dependent); kept != kept_.end())
+      for (ImportedName &import : kept->second->imports)
+        if (import.linkedTo && import.linkedTo->reference == index)
+          import.linkedTo.reset();
+  }
 }
 
 Error Engine::redirectHost(Handle handle, Address target) {

@@ -92,24 +92,26 @@ Expected<std::vector<Handle>> Engine::replace(Handle from, Handle to) {
       definition.object = to;
   objects_[to].isDefinition |= std::exchange(objects_[from].isDefinition, false);
   if (objects_[from].segment(SegmentKind::Constants).exists())
-    addReference(to, from);
+    objects_[to].ensureLinks().hold(addReference(to, from));
   return callers;
 }
 
-// The reference keeps its index, so redirectCalls finds the new one where the old one was.
+// The reference keeps its index.
 void Engine::takeCaller(const WriteScope &scope, Handle caller, Handle from, Handle to, const std::map<Offset, Offset> &matches) {
   Links &links = objects_[caller].ensureLinks();
   auto &dependents = objects_[from].links->dependents;
   std::uint32_t index = dependents[caller];
-  auto kept = kept_.find(caller);
-  std::vector<ImportedName> imports = kept == kept_.end() ? std::vector<ImportedName>() : kept->second->imports;
+  Address oldCode = objects_[from].segment(SegmentKind::Code).base, newCode = objects_[to].segment(SegmentKind::Code).base;
+  leadCalls(scope, caller, [&](CallSite, const CallTarget &now) -> std::optional<CallTarget> {
+    auto match = now.reference == index ? matches.find(static_cast<Offset>(now.address - oldCode)) : matches.end();
+    return match == matches.end() ? std::nullopt : std::optional(CallTarget{index, newCode + match->second});
+  });
   links.references[index] = to;
   objects_[to].ensureLinks().dependents[caller] = index;
-  for (auto [old, now] : matches)
-    redirectCalls(scope, caller, from, old, to, objects_[to].segment(SegmentKind::Code).base + now);
-  for (size_t i = 0; i < imports.size(); ++i) // one by one, above, an old offset may be another's new one
-    if (imports[i].kind == ImportedName::Kind::Function && imports[i].reference == index)
-      kept->second->imports[i].offset = matches.at(imports[i].offset);
+  if (auto kept = kept_.find(caller); kept != kept_.end())
+    for (ImportedName &import : kept->second->imports)
+      if (import.kind == ImportedName::Kind::Function && import.reference == index)
+        import.offset = matches.at(import.offset);
   for (Forward &forward : links.forwards)
     if (forward.object == from)
       forward = {forward.from, to, matches.at(forward.to)};

@@ -65,25 +65,42 @@ Error Engine::verifySegments(CodeObject &object) {
   return Error::success();
 }
 
-// Every call of another code object leads to where that is, and both know of each other.
+// It and what it refers to know of each other.
 Error Engine::verifyLinks(Handle handle) {
   const CodeObject &object = objects_[handle];
   if (!object.links)
     return Error::success();
   for (Handle reference : object.links->references)
-    if (!objects_.isLive(reference) || !objects_[reference].links || !objects_[reference].links->dependents.contains(handle))
+    if (reference != noHandle &&
+        (!objects_.isLive(reference) || !objects_[reference].links || !objects_[reference].links->dependents.contains(handle)))
       return damaged(object, "what it refers to does not know of it");
-  for (const Relocation &relocation : object.relocations.decode()) {
-    if (relocation.target != TargetKind::Reference || relocation.formula != Formula::Relative32 ||
-        segmentOfReference(relocation.reference) != SegmentKind::Code)
-      continue;
-    Address site = object.segment(relocation.segment).base + relocation.site;
-    std::int32_t distance;
-    std::memcpy(&distance, site.pointer(), sizeof distance);
-    Address target = (site + sizeof distance).shifted(distance);
-    const CodeObject &callee = objects_[object.links->references[indexOfReference(relocation.reference)]];
-    if (relocation.segment == SegmentKind::Code && !callee.segment(SegmentKind::Code).range().contains(target))
-      return damaged(object, "a call leads outside of " + Twine(quoted(callee)));
-  }
+  for (const Relocation &relocation : object.relocations.decode())
+    if (relocation.target == TargetKind::Reference && relocation.formula == Formula::Relative32 &&
+        segmentOfReference(relocation.reference) == SegmentKind::Code)
+      if (Error error = verifyCall(object, relocation))
+        return error;
+  return Error::success();
+}
+
+// Every call of another code object leads to where that is, or to what redirections have made of it.
+Error Engine::verifyCall(const CodeObject &object, const Relocation &relocation) {
+  const Links &links = *object.links;
+  Address site = object.segment(relocation.segment).base + relocation.site;
+  std::int32_t distance;
+  std::memcpy(&distance, site.pointer(), sizeof distance);
+  Address target = (site + sizeof distance).shifted(distance);
+  std::uint32_t index = indexOfReference(relocation.reference);
+  if (!links.keepsAlive(index))
+    return damaged(object, "it calls what it does not keep alive");
+  const Segment &callee = objects_[links.references[index]].segment(SegmentKind::Code);
+  if (relocation.segment == SegmentKind::Code && !callee.range().contains(target))
+    return damaged(object, "a call leads outside of " + Twine(quoted(objects_[links.references[index]])));
+  auto redirected = links.redirected.find({relocation.segment, relocation.site});
+  if (redirected == links.redirected.end())
+    return Error::success();
+  auto [linkedTo, function] = redirected->second;
+  const Forward *forward = forwardOf(objects_[links.references[linkedTo]], function);
+  if (!forward || forward->object != links.references[index] || callee.base + forward->to != target)
+    return damaged(object, "a redirected call leads elsewhere");
   return Error::success();
 }

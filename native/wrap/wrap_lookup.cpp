@@ -97,7 +97,12 @@ Result references(Call &call) {
   auto object = call.engine().object(call.uint32(0));
   if (!object)
     return object.takeError();
-  return call.js.numbers(object->links ? ArrayRef<Handle>(object->links->references) : ArrayRef<Handle>());
+  std::vector<Handle> references;
+  if (const auto &links = object->links)
+    for (std::uint32_t i = 0; i < links->references.size(); ++i)
+      if (links->keepsAlive(i))
+        references.push_back(links->references[i]);
+  return call.js.numbers(references);
 }
 
 Range readRange(const Js &js, const Engine &engine, SegmentKind kind, napi_value pair) {
