@@ -41,11 +41,6 @@ void Links::setSpent(std::uint32_t index, bool isSpent) {
   spent[index] = isSpent && !isSet(held, index);
 }
 
-void Links::end(std::uint32_t index) {
-  references[index] = noHandle;
-  std::erase_if(redirected, [=](const auto &call) { return call.second.reference == index; });
-}
-
 Links &CodeObject::ensureLinks() {
   if (!links)
     links = std::make_unique<Links>();

@@ -162,10 +162,6 @@ struct Links {
   llvm::SmallBitVector spent;
   /// Who has this one among its references, and under which index.
   llvm::SmallDenseMap<Handle, std::uint32_t, 4> dependents;
-  std::vector<Forward> forwards;
-  std::vector<EntryUse> forwardedEntries; // entry stubs of forwarded functions: they don't follow this one's moves
-  /// Calls that redirections have led elsewhere, and what they were linked to.
-  std::map<CallSite, FunctionReference> redirected;
 
   /// Does what reference `index` stands for live as long as this one?
   bool keepsAlive(std::uint32_t index) const;
@@ -174,7 +170,14 @@ struct Links {
   void hold(std::uint32_t index);
   void setSpent(std::uint32_t index, bool isSpent);
   /// Forgets a spent reference to what is gone.
-  void end(std::uint32_t index);
+  void end(std::uint32_t index) { references[index] = noHandle; }
+};
+
+/// What redirections have made of one code object's functions and calls.
+struct Redirections {
+  std::vector<Forward> forwards;
+  std::vector<EntryUse> entries;               // entry stubs of forwarded functions: they don't follow this one's moves
+  std::map<CallSite, FunctionReference> calls; // that lead elsewhere, and what they were linked to
 };
 
 /// What has to happen before a code object is freed. Its address is the module's `__dso_handle`: C++ says with it whose exit

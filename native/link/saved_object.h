@@ -53,8 +53,8 @@ struct SavedObject {
 };
 
 /// `object` is unplaced; `kept` is its object file, or null, and `relinker` says who can link that again.
-std::vector<std::uint8_t> encodeSaved(const CodeObject &object, const TypePool &types, const KeptObject *kept,
-                                      std::uint64_t relinker);
+std::vector<std::uint8_t> encodeSaved(const CodeObject &object, const Redirections &redirections, const TypePool &types,
+                                      const KeptObject *kept, std::uint64_t relinker);
 
 /// `limits`: bytes of the arena's ranges; `name` is for messages. Errors: Link for bytes that are damaged or too many,
 /// Unsupported for those that were made by another version or for another machine.

@@ -111,21 +111,20 @@ void writeGlobals(ByteWriter &writer, const SymbolTable &symbols, const TypePool
   });
 }
 
-Offset ownEntryOf(const CodeObject &object, const ImportedName &import) {
+Offset ownEntryOf(const CodeObject &object, const Redirections &redirections, const ImportedName &import) {
   if (import.kind != ImportedName::Kind::OwnEntry)
     return noOffset;
   for (const EntryUse &entry : object.entries)
     if (entry.index == import.entry)
       return entry.offset;
-  if (object.links)
-    for (const EntryUse &entry : object.links->forwardedEntries) // of a function that has been redirected
-      if (entry.index == import.entry)
-        return entry.offset;
+  for (const EntryUse &entry : redirections.entries)
+    if (entry.index == import.entry)
+      return entry.offset;
   return noOffset;
 }
 
 // By name, and sites by where they are: linkers have them in the order of addresses in their tables.
-void writeImports(ByteWriter &writer, const CodeObject &object) {
+void writeImports(ByteWriter &writer, const CodeObject &object, const Redirections &redirections) {
   const Image &image = *object.image;
   std::vector<std::uint32_t> order(image.imports.size()), indices(image.imports.size());
   std::iota(order.begin(), order.end(), 0);
@@ -136,7 +135,7 @@ void writeImports(ByteWriter &writer, const CodeObject &object) {
     indices[order[i]] = i;
     writer.text(import.name);
     writer.byte(import.isWeak ? 1 : 0);
-    writeOffset(writer, ownEntryOf(object, import));
+    writeOffset(writer, ownEntryOf(object, redirections, import));
   }
   std::vector<ImportSite> sites = image.importSites;
   llvm::sort(sites, [](const ImportSite &a, const ImportSite &b) {
@@ -188,15 +187,15 @@ void writeSegments(ByteWriter &writer, const CodeObject &object) {
 
 } // namespace
 
-std::vector<std::uint8_t> nomad::encodeSaved(const CodeObject &object, const TypePool &types, const KeptObject *kept,
-                                             std::uint64_t relinker) {
+std::vector<std::uint8_t> nomad::encodeSaved(const CodeObject &object, const Redirections &redirections, const TypePool &types,
+                                             const KeptObject *kept, std::uint64_t relinker) {
   ByteWriter writer;
   writer.bytes.resize(sizeof(SavedHeader));
   writeHost(writer);
   writeFacts(writer, object, kept != nullptr);
   writeFunctions(writer, object.symbols, types);
   writeGlobals(writer, object.symbols, types);
-  writeImports(writer, object);
+  writeImports(writer, object, redirections);
   auto [groups, count] = object.relocations.ownGroups();
   writer.number(count);
   writer.number(groups.size());

@@ -234,7 +234,7 @@ Expected<Resolution> Engine::resolveImport(const Import &import) {
   if (objects_[import.object].isEnding)
     return fail(ErrorCode::State, "code object " + Twine(quoted(objects_[import.object])) + " is being freed");
   CodeObject &object = objects_[import.object];
-  auto stub = entry(object, found->place.offset);
+  auto stub = entry(import.object, found->place.offset);
   if (!stub)
     return stub.takeError();
   return Resolution{Resolution::Kind::Function, object.addressOf(found->place), entries_.stub(*stub), import.object,
@@ -326,15 +326,16 @@ Expected<EntryIndex> Engine::entry(Handle handle, StringRef functionName) {
   auto found = function(handle, functionName);
   if (!found)
     return found.takeError();
-  return entry(objects_[handle], found->place.offset);
+  return entry(handle, found->place.offset);
 }
 
-Expected<EntryIndex> Engine::entry(CodeObject &object, Offset offset) {
+Expected<EntryIndex> Engine::entry(Handle handle, Offset offset) {
+  CodeObject &object = objects_[handle];
   for (const EntryUse &entry : llvm::reverse(object.entries)) // setjmp asks again and again for what came late
     if (entry.offset == offset)
       return entry.index;
-  if (const Forward *forward = forwardOf(object, offset))
-    return forwardedEntry(object, offset, *forward);
+  if (const Forward *forward = forwardOf(handle, offset))
+    return forwardedEntry(handle, offset, *forward);
   auto index = entries_.take();
   if (!index)
     return index;
@@ -344,17 +345,18 @@ Expected<EntryIndex> Engine::entry(CodeObject &object, Offset offset) {
   return index;
 }
 
-Expected<EntryIndex> Engine::forwardedEntry(CodeObject &object, Offset offset, const Forward &forward) {
-  for (const EntryUse &entry : object.links->forwardedEntries)
+Expected<EntryIndex> Engine::forwardedEntry(Handle handle, Offset offset, const Forward &forward) {
+  std::vector<EntryUse> &forwarded = redirections_[handle].entries;
+  for (const EntryUse &entry : forwarded)
     if (entry.offset == offset)
       return entry.index;
-  auto target = entry(objects_[forward.object], forward.to);
+  auto target = entry(forward.object, forward.to);
   if (!target)
     return target;
   auto index = entries_.take();
   if (!index)
     return index;
-  object.links->forwardedEntries.push_back({*index, offset});
+  forwarded.push_back({*index, offset});
   entries_.redirect(*index, entries_.stub(*target));
   return index;
 }

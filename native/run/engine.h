@@ -222,8 +222,8 @@ private:
   Handle adopt(CodeObject linked);
   llvm::Expected<Resolution> resolveImport(const Import &import);
   std::string typeOf(const Import &import); // empty: an address, or what is gone
-  llvm::Expected<EntryIndex> entry(CodeObject &object, Offset offset);
-  llvm::Expected<EntryIndex> forwardedEntry(CodeObject &object, Offset offset, const Forward &forward);
+  llvm::Expected<EntryIndex> entry(Handle handle, Offset offset);
+  llvm::Expected<EntryIndex> forwardedEntry(Handle handle, Offset offset, const Forward &forward);
   void enterDependents(Handle handle);
   llvm::Error checkFree(Handle handle);
   llvm::SmallVector<Handle> holdersOf(const CodeObject &object) const;
@@ -244,7 +244,8 @@ private:
   llvm::Expected<std::map<Offset, Offset>> matchFunctions(Handle from, Handle to);
   void takeCaller(const WriteScope &scope, Handle caller, Handle from, Handle to, const std::map<Offset, Offset> &matches);
   void takeEntries(CodeObject &from, CodeObject &to, const std::map<Offset, Offset> &matches);
-  const Forward *forwardOf(const CodeObject &object, Offset offset) const;
+  const Redirections &redirectionsOf(Handle handle) const;
+  const Forward *forwardOf(Handle handle, Offset offset) const;
   /// Where a call by reference leads: `reference` is the index of the code object.
   struct CallTarget {
     std::uint32_t reference;
@@ -271,7 +272,7 @@ private:
   llvm::Error verifyMove(const BeforeMove &before);
   llvm::Error verifySegments(CodeObject &object);
   llvm::Error verifyLinks(Handle handle);
-  llvm::Error verifyCall(const CodeObject &object, const Relocation &relocation);
+  llvm::Error verifyCall(Handle handle, const Relocation &relocation);
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
   void reportUncaught(EntryIndex entry);
@@ -292,6 +293,7 @@ private:
   bool verifiesMoves_;
   bool poisonsVacated_;
   llvm::DenseMap<Handle, std::unique_ptr<KeptObject>> kept_;
+  std::map<Handle, Redirections> redirections_;
   std::shared_ptr<TargetMachinePool> machines_ = std::make_shared<TargetMachinePool>();
   std::shared_ptr<CompileCache> cache_; // null: none
   CacheStats cacheStats_;

@@ -146,9 +146,11 @@ void Engine::discard(Handle handle) {
     std::erase_if(definitions_, [=](const auto &definition) { return definition.second.object == handle; });
   for (const EntryUse &entry : object.entries)
     entries_.giveBack(entry.index);
-  if (object.links)
-    for (const EntryUse &entry : object.links->forwardedEntries)
+  if (auto redirections = redirections_.find(handle); redirections != redirections_.end()) {
+    for (const EntryUse &entry : redirections->second.entries)
       entries_.giveBack(entry.index);
+    redirections_.erase(redirections);
+  }
   if (auto host = hostIndices_.find(handle); host != hostIndices_.end()) {
     hosts_.giveBack(host->second); // its stub stays where it is
     hostIndices_.erase(host);

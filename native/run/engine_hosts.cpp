@@ -158,7 +158,7 @@ std::optional<Address> Engine::landing(Address returnsTo, ArrayRef<std::uint64_t
     return std::nullopt;
   Range code = object->segment(SegmentKind::Code).range();
   if (none_of(registers, [=](std::uint64_t value) { return code.contains(Address::of(value)); })) {
-    auto index = entry(*object, static_cast<Offset>(returnsTo - code.base));
+    auto index = entry(handleOf(*object), static_cast<Offset>(returnsTo - code.base));
     if (index)
       return entries_.stub(*index);
     consumeError(index.takeError());

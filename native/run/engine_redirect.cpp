@@ -71,27 +71,32 @@ Error Engine::checkRedirect(Expected<FunctionSymbol> &from, Expected<FunctionSym
   if (target.isEnding || objects_[fromPlace.object].isEnding)
     return fail(ErrorCode::State, "redirect: the code object is being freed");
   bool isItself = fromPlace.object == toPlace.object && from->place.offset == to->place.offset;
-  if (!isItself && forwardOf(target, to->place.offset))
+  if (!isItself && forwardOf(toPlace.object, to->place.offset))
     return fail(ErrorCode::State, "redirect: '" + toPlace.symbol + "' has itself been redirected");
   return Error::success();
 }
 
 // ---- entry stubs, and what later links find ----
 
-const Forward *Engine::forwardOf(const CodeObject &object, Offset offset) const {
-  if (!object.links)
-    return nullptr;
-  auto found = find_if(object.links->forwards, [=](const Forward &forward) { return forward.from == offset; });
-  return found == object.links->forwards.end() ? nullptr : &*found;
+const Redirections &Engine::redirectionsOf(Handle handle) const {
+  static const Redirections none;
+  auto found = redirections_.find(handle);
+  return found == redirections_.end() ? none : found->second;
+}
+
+const Forward *Engine::forwardOf(Handle handle, Offset offset) const {
+  const std::vector<Forward> &forwards = redirectionsOf(handle).forwards;
+  auto found = find_if(forwards, [=](const Forward &forward) { return forward.from == offset; });
+  return found == forwards.end() ? nullptr : &*found;
 }
 
 Error Engine::forwardAll(const CodePlace &from, const CodePlace &to, ArrayRef<Handle> dependents) {
-  auto stub = entry(objects_[to.object], to.offset);
+  auto stub = entry(to.object, to.offset);
   if (!stub)
     return stub.takeError();
   SmallVector<CodePlace> forwarded{from};
   for (Handle dependent : dependents)
-    for (const Forward &forward : objects_[dependent].links->forwards)
+    for (const Forward &forward : redirectionsOf(dependent).forwards)
       if (CodePlace{forward.object, forward.to} == from)
         forwarded.push_back({dependent, forward.from});
   for (const CodePlace &place : forwarded)
@@ -101,28 +106,29 @@ Error Engine::forwardAll(const CodePlace &from, const CodePlace &to, ArrayRef<Ha
 
 void Engine::forward(const CodePlace &from, const CodePlace &to, EntryIndex stub) {
   CodeObject &object = objects_[from.object];
-  Links &links = object.ensureLinks();
-  erase_if(links.forwards, [&](const Forward &forward) { return forward.from == from.offset; });
-  links.forwards.push_back({from.offset, to.object, to.offset});
+  Redirections &redirections = redirections_[from.object];
+  erase_if(redirections.forwards, [&](const Forward &forward) { return forward.from == from.offset; });
+  redirections.forwards.push_back({from.offset, to.object, to.offset});
   if (from.object != to.object)
     addReference(from.object, to.object);
   erase_if(object.entries, [&](const EntryUse &entry) {
     if (entry.offset == from.offset)
-      links.forwardedEntries.push_back(entry);
+      redirections.entries.push_back(entry);
     return entry.offset == from.offset;
   });
-  for (const EntryUse &entry : links.forwardedEntries)
+  for (const EntryUse &entry : redirections.entries)
     if (entry.offset == from.offset)
       entries_.redirect(entry.index, entries_.stub(stub));
 }
 
 // Those that had been redirected to this one when it was redirected stay where they lead.
 void Engine::takeBack(const CodePlace &from) {
-  CodeObject &object = objects_[from.object];
-  if (!object.links)
+  auto found = redirections_.find(from.object);
+  if (found == redirections_.end())
     return;
-  erase_if(object.links->forwards, [&](const Forward &forward) { return forward.from == from.offset; });
-  erase_if(object.links->forwardedEntries, [&](const EntryUse &entry) {
+  CodeObject &object = objects_[from.object];
+  erase_if(found->second.forwards, [&](const Forward &forward) { return forward.from == from.offset; });
+  erase_if(found->second.entries, [&](const EntryUse &entry) {
     if (entry.offset != from.offset)
       return false;
     object.entries.push_back(entry);
@@ -164,21 +170,21 @@ bool Engine::leadCalls(const WriteScope &scope, Handle caller, LeadCall lead) {
 
 // Of those that lead to `from`, and those that were linked to it.
 void Engine::redirectCalls(const WriteScope &scope, Handle caller, const CodePlace &from, const CodePlace &to) {
-  Links &links = *objects_[caller].links;
   FunctionReference original{objects_[from.object].links->dependents[caller], from.offset}, target{};
+  std::map<CallSite, FunctionReference> &calls = redirections_[caller].calls;
   Address oldCode = objects_[from.object].segment(SegmentKind::Code).base + from.offset;
   Address newCode = objects_[to.object].segment(SegmentKind::Code).base + to.offset;
   bool isChanged = leadCalls(scope, caller, [&](CallSite site, const CallTarget &now) -> std::optional<CallTarget> {
-    auto known = links.redirected.find(site);
-    FunctionReference linkedTo = known != links.redirected.end() ? known->second : original;
-    bool wasLinked = known != links.redirected.end() && linkedTo == original;
+    auto known = calls.find(site);
+    FunctionReference linkedTo = known != calls.end() ? known->second : original;
+    bool wasLinked = known != calls.end() && linkedTo == original;
     if (!wasLinked && (now.reference != original.reference || now.address != oldCode))
       return std::nullopt;
     target = {addReference(caller, to.object), to.offset};
     if (linkedTo == target)
-      links.redirected.erase(site);
+      calls.erase(site);
     else
-      links.redirected.try_emplace(site, linkedTo);
+      calls.try_emplace(site, linkedTo);
     return CallTarget{target.reference, newCode};
   });
   if (isChanged && kept_.contains(caller))
@@ -200,7 +206,8 @@ void Engine::redirectNames(KeptObject &kept, const FunctionReference &from, cons
 // A wrapper's calls stay where they lead, whatever becomes of `from`.
 void Engine::bindCalls(Handle caller, const CodePlace &from) {
   FunctionReference original{objects_[from.object].links->dependents[caller], from.offset};
-  std::erase_if(objects_[caller].links->redirected, [&](const auto &call) { return call.second == original; });
+  if (auto redirections = redirections_.find(caller); redirections != redirections_.end())
+    std::erase_if(redirections->second.calls, [&](const auto &call) { return call.second == original; });
   if (auto kept = kept_.find(caller); kept != kept_.end())
     for (ImportedName &import : kept->second->imports)
       if (import.linkedTo == original)
@@ -211,9 +218,8 @@ void Engine::bindCalls(Handle caller, const CodePlace &from) {
 void Engine::followForwards(Handle caller) {
   std::vector<std::pair<CodePlace, CodePlace>> forwards;
   for (Handle reference : objects_[caller].links->references)
-    if (const auto &links = objects_[reference].links)
-      for (const Forward &forward : links->forwards)
-        forwards.push_back({{reference, forward.from}, {forward.object, forward.to}});
+    for (const Forward &forward : redirectionsOf(reference).forwards)
+      forwards.push_back({{reference, forward.from}, {forward.object, forward.to}});
   if (forwards.empty())
     return;
   WriteScope scope(*arena_);
@@ -244,7 +250,7 @@ void Engine::settleReferences(Handle handle) {
     for (const ImportedName &import : kept->second->imports)
       if (refersToFunction(import))
         used.set(import.reference);
-  for (const Forward &forward : links.forwards)
+  for (const Forward &forward : redirectionsOf(handle).forwards)
     if (forward.object != handle)
       used.set(objects_[forward.object].links->dependents[handle]);
   for (std::uint32_t i = 0; i < links.references.size(); ++i)
@@ -257,6 +263,8 @@ void Engine::endReferencesTo(Handle handle) {
     if (!objects_.isLive(dependent))
       continue;
     objects_[dependent].links->end(index);
+    if (auto redirections = redirections_.find(dependent); redirections != redirections_.end())
+      std::erase_if(redirections->second.calls, [&](const auto &call) { return call.second.reference == index; });
     if (auto kept = kept_.find(dependent); kept != kept_.end())
       for (ImportedName &import : kept->second->imports)
         if (import.linkedTo && import.linkedTo->reference == index)

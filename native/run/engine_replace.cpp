@@ -27,8 +27,6 @@ const char *obstacle(const CodeObject &object) {
   // Before the first placement nobody else has asked for one. Two versions would have two addresses for one function.
   if (object.image && !object.entries.empty())
     return "it takes the addresses of its own functions";
-  if (object.links && !object.links->forwards.empty())
-    return "its functions have been redirected";
   return object.retain == Retain::Relocations ? nullptr : "it keeps no relocations";
 }
 
@@ -38,9 +36,13 @@ Error Engine::checkReplaceable(Handle handle) {
   auto found = object(handle);
   if (!found)
     return found.takeError();
-  const char *why = found->isEnding                 ? "it is being freed"
-                    : hostIndices_.contains(handle) ? "it is a host function"
-                                                    : obstacle(*found);
+  const char *why = obstacle(*found);
+  if (found->isEnding)
+    why = "it is being freed";
+  else if (hostIndices_.contains(handle))
+    why = "it is a host function";
+  else if (!redirectionsOf(handle).forwards.empty())
+    why = "its functions have been redirected";
   return why ? fail(ErrorCode::State, "code object " + Twine(quoted(*found)) + " can't be replaced: " + why) : Error::success();
 }
 
@@ -112,9 +114,10 @@ void Engine::takeCaller(const WriteScope &scope, Handle caller, Handle from, Han
     for (ImportedName &import : kept->second->imports)
       if (import.kind == ImportedName::Kind::Function && import.reference == index)
         import.offset = matches.at(import.offset);
-  for (Forward &forward : links.forwards)
-    if (forward.object == from)
-      forward = {forward.from, to, matches.at(forward.to)};
+  if (auto redirections = redirections_.find(caller); redirections != redirections_.end())
+    for (Forward &forward : redirections->second.forwards)
+      if (forward.object == from)
+        forward = {forward.from, to, matches.at(forward.to)};
   dependents.erase(caller);
 }
 

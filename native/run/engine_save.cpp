@@ -33,7 +33,8 @@ Expected<std::vector<std::uint8_t>> Engine::serialize(Handle handle) {
                                             " is a part of a module that was compiled function by function");
   auto kept = kept_.find(handle);
   bool isKept = kept != kept_.end();
-  return encodeSaved(*found, types_, isKept ? kept->second.get() : nullptr, isKept ? relinkerOf(linkerKind_) : 0);
+  return encodeSaved(*found, redirectionsOf(handle), types_, isKept ? kept->second.get() : nullptr,
+                     isKept ? relinkerOf(linkerKind_) : 0);
 }
 
 Expected<SavedObject> Engine::decode(ArrayRef<std::uint8_t> bytes, const std::string &name) const {

@@ -77,13 +77,14 @@ Error Engine::verifyLinks(Handle handle) {
   for (const Relocation &relocation : object.relocations.decode())
     if (relocation.target == TargetKind::Reference && relocation.formula == Formula::Relative32 &&
         segmentOfReference(relocation.reference) == SegmentKind::Code)
-      if (Error error = verifyCall(object, relocation))
+      if (Error error = verifyCall(handle, relocation))
         return error;
   return Error::success();
 }
 
 // Every call of another code object leads to where that is, or to what redirections have made of it.
-Error Engine::verifyCall(const CodeObject &object, const Relocation &relocation) {
+Error Engine::verifyCall(Handle handle, const Relocation &relocation) {
+  const CodeObject &object = objects_[handle];
   const Links &links = *object.links;
   Address site = object.segment(relocation.segment).base + relocation.site;
   std::int32_t distance;
@@ -95,11 +96,12 @@ Error Engine::verifyCall(const CodeObject &object, const Relocation &relocation)
   const Segment &callee = objects_[links.references[index]].segment(SegmentKind::Code);
   if (relocation.segment == SegmentKind::Code && !callee.range().contains(target))
     return damaged(object, "a call leads outside of " + Twine(quoted(objects_[links.references[index]])));
-  auto redirected = links.redirected.find({relocation.segment, relocation.site});
-  if (redirected == links.redirected.end())
+  const Redirections &redirections = redirectionsOf(handle);
+  auto call = redirections.calls.find({relocation.segment, relocation.site});
+  if (call == redirections.calls.end())
     return Error::success();
-  auto [linkedTo, function] = redirected->second;
-  const Forward *forward = forwardOf(objects_[links.references[linkedTo]], function);
+  auto [linkedTo, function] = call->second;
+  const Forward *forward = forwardOf(links.references[linkedTo], function);
   if (!forward || forward->object != links.references[index] || callee.base + forward->to != target)
     return damaged(object, "a redirected call leads elsewhere");
   return Error::success();
