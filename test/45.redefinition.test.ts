@@ -3,6 +3,7 @@
  * who calls whom.
  */
 import {
+  CopyingCollector,
   hostFunction,
   PlacementError,
   SignatureError,
@@ -221,9 +222,16 @@ define i32 @inside(i32 %x) {
     expect([unary(user, 'user')(5), unary(old, 'f')(5), unary(wrapper, 'wrapper')(5)]).toEqual([11, 10, 110]);
     jit.redirect(old.get('inside'), old.get('f'));
     expect(unary(old, 'inside')(5)).toBe(10);
-    user.free();
+    const third = jit.load(multiplying('third', 7));
+    jit.redirect(old.get('f'), third.get('third'));
+    expect([unary(old, 'inside')(5), unary(old, 'f')(5)]).toEqual([35, 35]);
+    const late = jit.load(calling('late', 'inside', 1), { imports: { inside: old.get('inside') } });
+    expect(unary(late, 'late')(5)).toBe(36);
+    verify(jit);
+    for (const object of [late, user]) object.free();
     wrapper.free();
     old.free();
+    third.free();
     expect(jit.stats().objects.live).toBe(0);
   });
 
@@ -316,9 +324,10 @@ define i32 @inside(i32 %x) {
     expect(errorOf(() => caller.references[0]!.free()).message).toContain('still referred to by');
   });
 
-  test('old code whose address is stored lives, and leads on', async () => {
-    const both = makeCollector();
-    const { jit, collector } = both;
+  test.each(['jitlink', 'runtimedyld'] as const)('%s: old code whose address is stored lives, and leads on', async (linker) => {
+    const jit = makeJit({ linker });
+    const both = { jit, collector: new CopyingCollector(jit) };
+    const { collector } = both;
     const caller = (() => {
       const old = collector.compile(multiplying('f', 2));
       const object = collector.compile(throughData('f'), { imports: { f: old.get('f') } });

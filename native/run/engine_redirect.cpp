@@ -95,10 +95,10 @@ Error Engine::forwardAll(const CodePlace &from, const CodePlace &to, ArrayRef<Ha
   if (!stub)
     return stub.takeError();
   SmallVector<CodePlace> forwarded{from};
-  for (Handle dependent : dependents)
-    for (const Forward &forward : redirectionsOf(dependent).forwards)
+  for (Handle handle : concat<const Handle>(dependents, ArrayRef(from.object)))
+    for (const Forward &forward : redirectionsOf(handle).forwards)
       if (CodePlace{forward.object, forward.to} == from)
-        forwarded.push_back({dependent, forward.from});
+        forwarded.push_back({handle, forward.from});
   for (const CodePlace &place : forwarded)
     forward(place, to, *stub);
   return Error::success();

@@ -106,6 +106,14 @@ TEST_CASE("redirect: a function of the same code object, which then still dies")
   need(jit.engine().verify());
   CHECK(jit.function<int()>(caller, "h")() == 2);
   CHECK(jit.function<int()>(both, "f")() == 2);
-  jit.free(caller);
-  jit.free(both);
+  Handle other = jit.add(returning(3));
+  need(jit.engine().redirect({both, "g"}, {other, "f"}));
+  need(jit.engine().verify());
+  Handle late = jit.add(callerSource, options);
+  need(jit.engine().verify());
+  for (Handle handle : {caller, late})
+    CHECK(jit.function<int()>(handle, "h")() == 3);
+  CHECK(jit.function<int()>(both, "f")() == 3);
+  for (Handle handle : {late, caller, both, other})
+    jit.free(handle);
 }
