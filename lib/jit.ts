@@ -61,8 +61,13 @@ export interface JitStats {
   readonly cache: { readonly hits: number; readonly misses: number } | undefined;
 }
 
-/** As `jit.compileAsync`, but the process does not wait for it. */
-export let compileInBackground: (jit: Jit, source: string | Uint8Array, options: CompileOptions) => Promise<CodeObject>;
+/** As `jit.compileAsync`, but the process does not wait for it, and names stand for what they do in `alike`. */
+export let compileInBackground: (
+  jit: Jit,
+  source: string | Uint8Array,
+  options: CompileOptions,
+  alike: Handle,
+) => Promise<CodeObject>;
 
 /** Compiles LLVM IR to code objects in an arena of its own. Belongs to the thread that made it. */
 export class Jit {
@@ -80,7 +85,7 @@ export class Jit {
   #safepoint: HostFunction | undefined;
 
   static {
-    compileInBackground = async (jit, source, options) => jit.#compileAsync(source, options, 'background');
+    compileInBackground = async (jit, source, options, alike) => jit.#compileAsync(source, options, 'background', alike);
   }
 
   /** Throws TypeError or RangeError for bad options, ArenaError if the system refuses the address space. */
@@ -336,9 +341,14 @@ export class Jit {
   }
 
   /** The source waits in native code, once: nothing that lives as long as the promise may hold `request`. */
-  #compileAsync(source: string | Uint8Array, options: CompileOptions | undefined, urgency: CompileUrgency): Promise<CodeObject> {
+  #compileAsync(
+    source: string | Uint8Array,
+    options: CompileOptions | undefined,
+    urgency: CompileUrgency,
+    alike?: Handle,
+  ): Promise<CodeObject> {
     this.#core.requireLive('compileAsync');
-    const request = compileRequest(this.#core, source, options, this.#optLevel);
+    const request = compileRequest(this.#core, source, options, this.#optLevel, alike);
     const { promise, done } = this.#expectHandle(request);
     this.#core.native.compileAsync(request.source, request.native, urgency, done);
     return promise;

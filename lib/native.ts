@@ -9,6 +9,8 @@ import { join } from 'node:path';
 
 /** Index of a code object in its Jit. Reused only after `free`. */
 export type Handle = number;
+/** None. */
+export const noHandle: Handle = 0xffff_ffff;
 
 /** Makes an error of the caller's realm from a code of errors.ts; native code throws what this returns. */
 export type ErrorFactory = (code: string, message: string, details: Record<string, unknown>) => Error;
@@ -37,6 +39,8 @@ export interface NativeCompileOptions {
   moves: 'code' | 'all';
   retain: 'relocations' | 'object' | 'none';
   imports: readonly NativeImport[];
+  /** Names stand for what they do in that code object, which has kept them; or `noHandle`. */
+  alike: Handle;
 }
 
 export type CompileUrgency = 'awaited' | 'background';
@@ -104,6 +108,8 @@ export interface NativeJit {
    * SIGNATURE; then nothing has changed.
    */
   redirect(from: Handle, symbol: string, to: Handle, toSymbol: string): Handle[];
+  /** For linking another compile of its source alike; before it is placed. Returns the names that it uses and does not define. */
+  keepNames(object: Handle): string[];
   /** Why a code object can't be replaced; undefined if it can. */
   obstacle(object: Handle): string | undefined;
   /**

@@ -13,7 +13,7 @@ import type { MoveModes } from './code-object-facts';
 import { tierPolicy, type TierOptions, type TierPolicy } from './collector/tier-policy';
 import type { JitCore } from './core';
 import { HostFunction } from './host-function';
-import type { NativeCompileOptions, NativeImport } from './native';
+import { noHandle, type NativeCompileOptions, type NativeImport } from './native';
 import { nextId, type Entry } from './object-table';
 import { perSegment, type PerSegment } from './segments';
 import type { AllocationPolicy } from './space/space';
@@ -176,6 +176,7 @@ export function compileRequest(
   source: unknown,
   options: CompileOptions | PartsOptions | undefined,
   optLevel: OptLevel,
+  alike = noHandle,
 ): CompileRequest {
   const given = optionsObject('options', options);
   const name = given.name === undefined ? undefined : nonEmptyString('name', given.name);
@@ -189,6 +190,7 @@ export function compileRequest(
       optLevel: oneOf('optLevel', given.optLevel ?? optLevel, optLevels),
       ...modes,
       imports: imports.map(([symbol, value]) => nativeImport(core, 'import', symbol, value)),
+      alike,
     },
     imported: imports.map(([, value]) => entryOf(core, value)).filter((entry) => entry !== undefined),
   };

@@ -143,7 +143,9 @@ export class Tiers {
   #watch(handle: Handle, object: CodeObject, source: PackedSource, { imports, ...options }: CompileOptions): void {
     const candidate = { handle, object: new WeakRef(object), source, isQueued: false, samples: 0, waiting: [] };
     this.#candidates.set(handle, candidate);
-    this.#options.set(object, { ...options, name: object.name, imports: { ...imports } });
+    const used = new Set(this.#core.native.keepNames(handle));
+    const unused = Object.entries(imports ?? {}).filter(([name]) => !used.has(name)); // perhaps the optimiser's
+    this.#options.set(object, { ...options, name: object.name, imports: Object.fromEntries(unused) });
     const counter: CallCounter = { left: this.#policy.hotCalls, reached: () => this.#enqueue(candidate) };
     (this.#core.callCounters ??= new WeakMap()).set(object, counter);
   }
@@ -192,7 +194,7 @@ export class Tiers {
     const start = performance.now();
     const again = { ...options, imports: withoutFreed(options.imports), optLevel: this.#upper };
     // Not awaited where the source is: it would be kept meanwhile.
-    void this.#await(candidate, compileInBackground(this.#jit, unpack(source), again), start);
+    void this.#await(candidate, compileInBackground(this.#jit, unpack(source), again, candidate.handle), start);
   }
 
   async #await(candidate: Candidate, compiled: Promise<CodeObject>, start: number): Promise<void> {
@@ -231,10 +233,10 @@ export class Tiers {
   }
 
   #report({ object: reference }: Candidate, error: unknown): void {
-    if (this.#isStopped || this.#core.isDisposed) return;
-    this.#failed++;
     const object = reference.deref();
-    if (object !== undefined && error instanceof Error) queueMicrotask(() => this.#host.failed({ object, error }));
+    if (this.#isStopped || this.#core.isDisposed || object?.state !== 'placed') return;
+    this.#failed++;
+    if (error instanceof Error) queueMicrotask(() => this.#host.failed({ object, error }));
   }
 
   #dropSource(candidate: Candidate): void {

@@ -19,12 +19,14 @@ using namespace llvm;
 class Engine::Resolver : public SymbolResolver {
 public:
   Resolver(Engine &engine, const CompileOptions &options, const ProcessSymbols &process)
-      : engine_(engine), process_(process), moves_(options.moves) {
+      : engine_(engine), process_(process), moves_(options.moves), alike_(options.alike) {
     for (const Import &import : options.imports)
       imports_[import.name] = &import;
   }
 
   Expected<Resolution> resolve(StringRef name) override {
+    if (const ImportedName *known = engine_.keptName(alike_, name))
+      return engine_.resolveAlike(alike_, *known);
     if (const Import *import = given(name))
       return engine_.resolveImport(*import);
     auto address = process_.find(name);
@@ -37,7 +39,7 @@ public:
   /// linked.
   Error checkTypes(ArrayRef<DeclaredFunction> declared, const std::string &objectName) const {
     for (const auto &[name, type] : declared) {
-      const Import *import = given(name);
+      const Import *import = engine_.keptName(alike_, name) ? nullptr : given(name);
       std::string givenType = import ? engine_.typeOf(*import) : "";
       if (!givenType.empty() && givenType != type)
         return fail(ErrorCode::Signature, objectName + ": '" + name + "' is declared as " + type +
@@ -66,6 +68,7 @@ private:
   Engine &engine_;
   const ProcessSymbols &process_;
   Moves moves_;
+  Handle alike_;
   StringMap<const Import *> imports_;
 };
 
@@ -103,6 +106,8 @@ Engine::~Engine() {
 
 Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options, StringRef cacheKey) {
   cacheStats_.misses += !cacheKey.empty();
+  if (options.alike != noHandle && !names_.contains(options.alike))
+    return fail(ErrorCode::State, options.name + ": what it was to be linked like is gone");
   Resolver resolver(*this, options, process_);
   if (Error error = resolver.checkTypes(object.exports.declared, options.name))
     return error;
@@ -111,7 +116,7 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options, 
   if (!linked)
     return linked.takeError();
   Handle handle = adopt(std::move(*linked));
-  enterDependents(handle);
+  enterDependents(handle, options.alike);
   if (!cacheKey.empty())
     cache_->store(cacheKey, cantFail(serialize(handle)));
   return handle;
@@ -163,7 +168,7 @@ Expected<Handle> Engine::deserialize(ArrayRef<std::uint8_t> bytes, const Compile
   if (!revived)
     return revived.takeError();
   Handle handle = adopt(std::move(*revived));
-  enterDependents(handle);
+  enterDependents(handle, options.alike);
   return handle;
 }
 
@@ -193,7 +198,7 @@ Expected<std::vector<Handle>> Engine::compileParts(StringRef source, const Compi
   return handles;
 }
 
-void Engine::enterDependents(Handle handle) {
+void Engine::enterDependents(Handle handle, Handle alike) {
   const auto &links = objects_[handle].links;
   if (!links)
     return;
@@ -205,7 +210,7 @@ void Engine::enterDependents(Handle handle) {
       links->hold(import.reference);
   if (image.isPart) // data of the others, whose sites are not among those
     links->held.resize(static_cast<unsigned>(links->references.size()), true);
-  followForwards(handle);
+  followForwards(handle, alike);
 }
 
 Error Engine::define(Import definition) {
@@ -233,12 +238,15 @@ Expected<Resolution> Engine::resolveImport(const Import &import) {
     return found.takeError();
   if (objects_[import.object].isEnding)
     return fail(ErrorCode::State, "code object " + Twine(quoted(objects_[import.object])) + " is being freed");
-  CodeObject &object = objects_[import.object];
-  auto stub = entry(import.object, found->place.offset);
+  return resolveFunction({import.object, found->place.offset});
+}
+
+Expected<Resolution> Engine::resolveFunction(const CodePlace &place) {
+  auto stub = entry(place.object, place.offset);
   if (!stub)
     return stub.takeError();
-  return Resolution{Resolution::Kind::Function, object.addressOf(found->place), entries_.stub(*stub), import.object,
-                    found->place.offset};
+  Address code = objects_[place.object].segment(SegmentKind::Code).base + place.offset;
+  return Resolution{Resolution::Kind::Function, code, entries_.stub(*stub), place.object, place.offset};
 }
 
 // ---- place ----

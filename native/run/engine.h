@@ -67,6 +67,7 @@ struct CompileOptions {
   Moves moves = Moves::Code;
   Retain retain = Retain::Relocations;
   std::vector<Import> imports;
+  Handle alike = noHandle; // names stand for what they do in that code object, which has kept them
 };
 
 /// Compilations that a compile cache has answered, and those that it has not.
@@ -170,6 +171,8 @@ public:
   /// Who was linked to `from`, or calls it, calls `to` from now on; `from` itself, if it is `to`. Returns the code objects whose
   /// references have changed. Errors: State, Signature, UnresolvedSymbol; then nothing has changed.
   llvm::Expected<std::vector<Handle>> redirect(const FunctionPlace &from, const FunctionPlace &to);
+  /// For linking another compile of its source alike, whatever is defined by then. Unplaced. Returns the names.
+  std::vector<std::string> keepNames(Handle handle);
   /// Errors: State, if what a code object has can't pass to another that is compiled from the same source.
   llvm::Error checkReplaceable(Handle handle);
   /// `to` takes over from `from`: its callers, its entry stubs, what it is defined as. Both are placed. Returns the callers.
@@ -221,10 +224,14 @@ private:
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
   Handle adopt(CodeObject linked);
   llvm::Expected<Resolution> resolveImport(const Import &import);
+  llvm::Expected<Resolution> resolveFunction(const CodePlace &place);
+  llvm::Expected<Resolution> resolveAlike(Handle alike, const ImportedName &name);
+  const ImportedName *keptName(Handle handle, llvm::StringRef name) const;
+  bool isBound(Handle alike, llvm::StringRef name) const;
   std::string typeOf(const Import &import); // empty: an address, or what is gone
   llvm::Expected<EntryIndex> entry(Handle handle, Offset offset);
   llvm::Expected<EntryIndex> forwardedEntry(Handle handle, Offset offset, const Forward &forward);
-  void enterDependents(Handle handle);
+  void enterDependents(Handle handle, Handle alike = noHandle);
   llvm::Error checkFree(Handle handle);
   llvm::SmallVector<Handle> holdersOf(const CodeObject &object) const;
   llvm::SmallVector<Handle> idleOf(llvm::ArrayRef<Handle> handles);
@@ -254,9 +261,11 @@ private:
   using LeadCall = llvm::function_ref<std::optional<CallTarget>(CallSite, const CallTarget &)>;
   bool leadCalls(const WriteScope &scope, Handle caller, LeadCall lead);
   void redirectCalls(const WriteScope &scope, Handle caller, const CodePlace &from, const CodePlace &to);
-  static void redirectNames(KeptObject &kept, const FunctionReference &from, const FunctionReference &to);
+  void redirectNames(Handle caller, const FunctionReference &from, const FunctionReference &to);
+  void everyNameOf(Handle handle, llvm::function_ref<void(ImportedName &)> use);
   void bindCalls(Handle caller, const CodePlace &from);
-  void followForwards(Handle caller);
+  void followForwards(Handle caller, Handle alike);
+  void followNames(Handle handle, Handle alike);
   void settleReferences(Handle handle);
   std::uint32_t addReference(Handle from, Handle to);
   llvm::Error forwardAll(const CodePlace &from, const CodePlace &to, llvm::ArrayRef<Handle> dependents);
@@ -294,6 +303,7 @@ private:
   bool poisonsVacated_;
   llvm::DenseMap<Handle, std::unique_ptr<KeptObject>> kept_;
   std::map<Handle, Redirections> redirections_;
+  std::map<Handle, std::vector<ImportedName>> names_; // what keepNames keeps
   std::shared_ptr<TargetMachinePool> machines_ = std::make_shared<TargetMachinePool>();
   std::shared_ptr<CompileCache> cache_; // null: none
   CacheStats cacheStats_;

@@ -162,6 +162,7 @@ void Engine::discard(Handle handle) {
   returnsTwice_.erase(handle);
   immovable_.erase(handle);
   kept_.erase(handle);
+  names_.erase(handle);
   stackWalk_.setJumpTargets(object, {});
   objects_.remove(handle);
 }

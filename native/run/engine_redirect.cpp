@@ -15,6 +15,7 @@
 #include "llvm/ADT/STLExtras.h"
 
 #include <cstring>
+#include <set>
 
 using namespace nomad;
 using namespace llvm;
@@ -187,20 +188,20 @@ void Engine::redirectCalls(const WriteScope &scope, Handle caller, const CodePla
       calls.try_emplace(site, linkedTo);
     return CallTarget{target.reference, newCode};
   });
-  if (isChanged && kept_.contains(caller))
-    redirectNames(*kept_[caller], original, target);
+  if (isChanged)
+    redirectNames(caller, original, target);
 }
 
-// What is emitted again calls the new function, too.
-void Engine::redirectNames(KeptObject &kept, const FunctionReference &from, const FunctionReference &to) {
-  for (ImportedName &import : kept.imports) {
+// What is emitted or linked again calls the new function, too.
+void Engine::redirectNames(Handle caller, const FunctionReference &from, const FunctionReference &to) {
+  everyNameOf(caller, [&](ImportedName &import) {
     FunctionReference now{import.reference, import.offset}, linkedTo = import.linkedTo.value_or(now);
     if (import.kind != ImportedName::Kind::Function || (now != from && linkedTo != from))
-      continue;
+      return;
     import.reference = to.reference;
     import.offset = to.function;
     import.linkedTo = linkedTo == to ? std::nullopt : std::optional(linkedTo);
-  }
+  });
 }
 
 // A wrapper's calls stay where they lead, whatever becomes of `from`.
@@ -208,24 +209,48 @@ void Engine::bindCalls(Handle caller, const CodePlace &from) {
   FunctionReference original{objects_[from.object].links->dependents[caller], from.offset};
   if (auto redirections = redirections_.find(caller); redirections != redirections_.end())
     std::erase_if(redirections->second.calls, [&](const auto &call) { return call.second == original; });
-  if (auto kept = kept_.find(caller); kept != kept_.end())
-    for (ImportedName &import : kept->second->imports)
-      if (import.linkedTo == original)
-        import.linkedTo.reset();
+  everyNameOf(caller, [&](ImportedName &import) {
+    if (import.linkedTo == original)
+      import.linkedTo.reset();
+  });
 }
 
 // What has just been linked calls what its imports have been redirected to.
-void Engine::followForwards(Handle caller) {
-  std::vector<std::pair<CodePlace, CodePlace>> forwards;
-  for (Handle reference : objects_[caller].links->references)
-    for (const Forward &forward : redirectionsOf(reference).forwards)
-      forwards.push_back({{reference, forward.from}, {forward.object, forward.to}});
-  if (forwards.empty())
+void Engine::followForwards(Handle caller, Handle alike) {
+  const CodeObject &object = objects_[caller];
+  const std::vector<Handle> &references = object.links->references;
+  if (none_of(references, [&](Handle reference) { return !redirectionsOf(reference).forwards.empty(); }))
     return;
+  std::set<CallSite> bound;
+  for (const ImportSite &site : object.image->importSites)
+    if (site.isCall && isBound(alike, object.image->imports[site.import].name))
+      bound.insert({site.segment, site.offset});
   WriteScope scope(*arena_);
-  for (auto &[from, to] : forwards)
-    redirectCalls(scope, caller, from, to);
+  leadCalls(scope, caller, [&](CallSite site, const CallTarget &now) -> std::optional<CallTarget> {
+    Handle callee = references[now.reference];
+    auto function = static_cast<Offset>(now.address - objects_[callee].segment(SegmentKind::Code).base);
+    const Forward *forward = forwardOf(callee, function);
+    if (!forward || bound.contains(site))
+      return std::nullopt;
+    redirections_[caller].calls.insert({site, {now.reference, function}});
+    return CallTarget{addReference(caller, forward->object),
+                      objects_[forward->object].segment(SegmentKind::Code).base + forward->to};
+  });
+  followNames(caller, alike);
   settleReferences(caller);
+}
+
+void Engine::followNames(Handle handle, Handle alike) {
+  everyNameOf(handle, [&](ImportedName &import) {
+    if (import.kind != ImportedName::Kind::Function || isBound(alike, import.name))
+      return;
+    const Forward *forward = forwardOf(objects_[handle].links->references[import.reference], import.offset);
+    if (!forward)
+      return;
+    import.linkedTo = {import.reference, import.offset};
+    import.reference = addReference(handle, forward->object);
+    import.offset = forward->to;
+  });
 }
 
 // ---- references ----
@@ -246,10 +271,10 @@ void Engine::settleReferences(Handle handle) {
   for (const Relocation &relocation : object.relocations.decode())
     if (relocation.target == TargetKind::Reference)
       used.set(indexOfReference(relocation.reference));
-  if (auto kept = kept_.find(handle); kept != kept_.end())
-    for (const ImportedName &import : kept->second->imports)
-      if (refersToFunction(import))
-        used.set(import.reference);
+  everyNameOf(handle, [&](const ImportedName &import) {
+    if (refersToFunction(import))
+      used.set(import.reference);
+  });
   for (const Forward &forward : redirectionsOf(handle).forwards)
     if (forward.object != handle)
       used.set(objects_[forward.object].links->dependents[handle]);
@@ -265,10 +290,10 @@ void Engine::endReferencesTo(Handle handle) {
     objects_[dependent].links->end(index);
     if (auto redirections = redirections_.find(dependent); redirections != redirections_.end())
       std::erase_if(redirections->second.calls, [&](const auto &call) { return call.second.reference == index; });
-    if (auto kept = kept_.find(dependent); kept != kept_.end())
-      for (ImportedName &import : kept->second->imports)
-        if (import.linkedTo && import.linkedTo->reference == index)
-          import.linkedTo.reset();
+    everyNameOf(dependent, [index = index](ImportedName &import) {
+      if (import.linkedTo && import.linkedTo->reference == index)
+        import.linkedTo.reset();
+    });
   }
 }
 

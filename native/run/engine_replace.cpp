@@ -92,6 +92,7 @@ Expected<std::vector<Handle>> Engine::replace(Handle from, Handle to) {
   for (auto &[name, definition] : definitions_)
     if (definition.object == from)
       definition.object = to;
+  names_.erase(from);
   objects_[to].isDefinition |= std::exchange(objects_[from].isDefinition, false);
   if (objects_[from].segment(SegmentKind::Constants).exists())
     objects_[to].ensureLinks().hold(addReference(to, from));
@@ -110,10 +111,10 @@ void Engine::takeCaller(const WriteScope &scope, Handle caller, Handle from, Han
   });
   links.references[index] = to;
   objects_[to].ensureLinks().dependents[caller] = index;
-  if (auto kept = kept_.find(caller); kept != kept_.end())
-    for (ImportedName &import : kept->second->imports)
-      if (import.kind == ImportedName::Kind::Function && import.reference == index)
-        import.offset = matches.at(import.offset);
+  everyNameOf(caller, [&](ImportedName &import) {
+    if (refersToFunction(import) && import.reference == index)
+      import.offset = matches.at(import.offset);
+  });
   if (auto redirections = redirections_.find(caller); redirections != redirections_.end())
     for (Forward &forward : redirections->second.forwards)
       if (forward.object == from)

@@ -1,4 +1,4 @@
-// compile, compileParts, compileAsync, deserialize, define, redirect, obstacle, replace, redirectHost.
+// compile, compileParts, compileAsync, deserialize, define, redirect, keepNames, obstacle, replace, redirectHost.
 #include "wrap/call.h"
 
 using namespace nomad;
@@ -41,6 +41,7 @@ CompileOptions readOptions(const Js &js, napi_value options) {
   napi_value imports = js.get(options, "imports");
   for (size_t i = 0, count = js.length(imports); i < count; ++i)
     result.imports.push_back(readImport(js, js.element(imports, i)));
+  result.alike = js.uint32(js.get(options, "alike"));
   return result;
 }
 
@@ -116,6 +117,15 @@ Result redirect(Call &call) {
   return call.js.numbers(*changed);
 }
 
+// keepNames(handle): the names.
+Result keepNames(Call &call) {
+  napi_value names = call.js.array();
+  size_t count = 0;
+  for (const std::string &name : call.engine().keepNames(call.uint32(0)))
+    call.js.setElement(names, count++, call.js.text(name));
+  return names;
+}
+
 // Why it can't be replaced, or undefined.
 Result obstacle(Call &call) {
   Error error = call.engine().checkReplaceable(call.uint32(0));
@@ -157,6 +167,7 @@ void nomad::wrap::addCompile(const Js &js, napi_value target, Jit &jit) {
   bind<deserialize>(js, target, "deserialize", jit);
   bind<define>(js, target, "define", jit);
   bind<redirect>(js, target, "redirect", jit);
+  bind<keepNames>(js, target, "keepNames", jit);
   bind<obstacle>(js, target, "obstacle", jit);
   bind<replace>(js, target, "replace", jit);
   bind<redirectHost>(js, target, "redirectHost", jit);

@@ -117,3 +117,36 @@ TEST_CASE("redirect: a function of the same code object, which then still dies")
   for (Handle handle : {late, caller, both, other})
     jit.free(handle);
 }
+
+TEST_CASE("names: another compile of a source is linked to what the first one's names have become") {
+  Calls it;
+  Engine &engine = it.jit.engine();
+  CompileOptions options;
+  options.imports = {importFunction("f", it.old, "f")};
+  Handle first = it.jit.compile(callerSource, options);
+  CHECK(engine.keepNames(first) == std::vector<std::string>{"f"});
+  it.jit.place(first);
+  Handle second = it.jit.add(returning(2)), third = it.jit.add(returning(3));
+  need(engine.define(importFunction("f", third, "f")));
+  CompileOptions alike;
+  alike.alike = first;
+  auto again = [&](int value) {
+    Handle handle = it.jit.add(callerSource, alike);
+    need(engine.verify());
+    CHECK(it.call(handle, "h") == value);
+    return handle;
+  };
+  Handle early = again(1);
+  it.redirect(it.old, second);
+  again(2);
+  CHECK(it.call(early, "h") == 2);
+  it.redirect(it.old, it.old);
+  again(1);
+  it.redirect(it.old, second);
+  for (Handle handle : {it.caller, first, early})
+    CHECK(it.call(handle, "h") == 2);
+  need(engine.free(it.old));
+  again(2);
+  it.jit.free(first);
+  CHECK(failureOf(engine.compile(callerSource, alike)).code == "ERR_STATE");
+}
