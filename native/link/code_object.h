@@ -169,7 +169,7 @@ struct Links {
   std::uint32_t referTo(Handle object);
   void hold(std::uint32_t index);
   void setSpent(std::uint32_t index, bool isSpent);
-  /// Forgets a spent reference to what is gone.
+  /// Forgets a reference to what is gone.
   void end(std::uint32_t index) { references[index] = noHandle; }
 };
 

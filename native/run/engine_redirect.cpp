@@ -282,11 +282,9 @@ void Engine::settleReferences(Handle handle) {
     links.setSpent(i, !used[i]);
 }
 
-// Only spent ones are left.
+// Whoever is left among its dependents has a spent reference, or is freed together with it.
 void Engine::endReferencesTo(Handle handle) {
   for (auto &[dependent, index] : objects_[handle].links->dependents) {
-    if (!objects_.isLive(dependent))
-      continue;
     objects_[dependent].links->end(index);
     if (auto redirections = redirections_.find(dependent); redirections != redirections_.end())
       std::erase_if(redirections->second.calls, [&](const auto &call) { return call.second.reference == index; });
