@@ -1,5 +1,6 @@
 /**
- * Calling one function that adds two numbers: ours, by hand on Node-API, by koffi, and as a WebAssembly export.
+ * Calling one function that adds two numbers: ours, by hand on Node-API, by koffi, and as a WebAssembly export; and a function on Node-API
+ * that does nothing, which is what V8 and Node need for any native function.
  *
  * In: nothing. Out: nanoseconds a call. Always true: every contender has a loop of its own, so that V8 sees one callee at each call site; all
  * loops compute the same, into a variable of their own: one that outlives the loop would cost each contender a HeapNumber a call.
@@ -13,16 +14,21 @@ import { instantiate } from './webassembly';
 
 type AnyAdd = (a: never, b: never) => unknown;
 
+/** Source of what comes before the function of `N` that calls `f` so many times, of what it begins with, and of one step. */
+interface Loop {
+  readonly setUp: string;
+  readonly start: string;
+  readonly step: string;
+}
+
+const emptyLoop: Loop = { setUp: '', start: 'let s;', step: 'f();' };
+
 /** One signature: how each contender writes it, and the loop that calls it. */
-interface Kind {
+interface Kind extends Loop {
   readonly name: string;
   readonly ir: string;
   readonly koffi: string;
   readonly napi: 'addI32' | 'addF64' | 'addI64';
-  /** Source of what comes before the function of `N` that calls `f` so many times, of what it begins with, and of one step. */
-  readonly setUp: string;
-  readonly start: string;
-  readonly step: string;
   readonly checks: ReadonlyArray<readonly [unknown, unknown]>;
 }
 
@@ -79,7 +85,7 @@ const wat = `(module
   (func (export "addI64") (param i64 i64) (result i64) (i64.add (local.get 0) (local.get 1))))`;
 
 /** A loop that no other contender shares. */
-function loopOf({ setUp, start, step }: Kind, contender: string, f: AnyAdd): (count: number) => unknown {
+function loopOf({ setUp, start, step }: Loop, contender: string, f: AnyAdd): (count: number) => unknown {
   const source = `/* ${contender} */ ${setUp} return (N) => { ${start} for (let i = 0; i < N; i++) ${step} return s; };`;
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the sources above
   return (new Function('f', source) as (f: AnyAdd) => (count: number) => unknown)(f);
@@ -87,7 +93,11 @@ function loopOf({ setUp, start, step }: Kind, contender: string, f: AnyAdd): (co
 
 type Contenders = Record<'ours' | 'napi' | 'koffi' | 'wasm', AnyAdd>;
 
-async function measure(kind: Kind, functions: Contenders): Promise<Record<keyof Contenders, Sample>> {
+async function measure(
+  kind: Kind,
+  functions: Contenders,
+  nothing: AnyAdd,
+): Promise<Record<keyof Contenders | 'nothing', Sample>> {
   const names = Object.keys(functions) as Array<keyof Contenders>;
   for (const [a, b] of kind.checks)
     for (const name of names)
@@ -96,8 +106,9 @@ async function measure(kind: Kind, functions: Contenders): Promise<Record<keyof 
   const sum = loops.map(([name, loop]) => [name, loop(calls)] as const);
   for (const [name, value] of sum) requireEqual(`${name}: loop of ${kind.name}`, value, sum[0]![1]);
   collectGarbage();
-  const contenders = loops.map(([name, loop]) => [name, () => nanoseconds(() => loop(calls)) / calls] as const);
-  return interleave(Object.fromEntries(contenders) as Record<keyof Contenders, () => number>, rounds);
+  const all = [...loops, ['nothing', loopOf(emptyLoop, `nothing, ${kind.name}`, nothing)] as const];
+  const contenders = all.map(([name, loop]) => [name, () => nanoseconds(() => loop(calls)) / calls] as const);
+  return interleave(Object.fromEntries(contenders) as Record<keyof Contenders | 'nothing', () => number>, rounds);
 }
 
 export async function call(): Promise<Row[]> {
@@ -108,17 +119,20 @@ export async function call(): Promise<Row[]> {
   const wasm = await instantiate<Record<Kind['napi'], AnyAdd>>(wat);
   const rows: Row[] = [];
   for (const kind of kinds) {
-    const sample = await measure(kind, {
+    const functions = {
       ours: jit.load(kind.ir).get('add'),
       napi: napi[kind.napi],
       koffi: library.func(kind.koffi) as AnyAdd,
       wasm: wasm[kind.napi],
-    });
-    const row = (name: string, peer: Sample, most: number): Row => ({
+    };
+    const sample = await measure(kind, functions, napi.nothing);
+    const row = (name: string, peer: Sample, most?: number): Row => ({
       figure: `call ${kind.name}`,
-      ...{ unit: 'ns', ours: sample.ours, peer: { name, sample: peer }, reach: { of: 'ratio', most } },
+      ...{ unit: 'ns', ours: sample.ours, peer: { name, sample: peer } },
+      ...(most === undefined ? {} : { reach: { of: 'ratio', most } }),
     });
     rows.push(row('Node-API', sample.napi, 0.5), row('koffi', sample.koffi, 0.35), row('WebAssembly', sample.wasm, 4));
+    rows.push(row('Node-API, an empty function', sample.nothing));
   }
   return rows;
 }

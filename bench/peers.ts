@@ -23,6 +23,8 @@ export interface NapiPeer {
   readonly addI32: (a: number, b: number) => number;
   readonly addF64: (a: number, b: number) => number;
   readonly addI64: (a: bigint, b: bigint) => bigint;
+  /** Has no arguments and no result. */
+  readonly nothing: () => void;
   /** Copies bytes from one area to another, the next time back. */
   readonly copy: (bytes: number) => void;
   /** The sum of `f(i, 3)` over i below `count`. */

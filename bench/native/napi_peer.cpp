@@ -61,6 +61,9 @@ napi_value addI64(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// What V8 and Node need to call any native function.
+napi_value nothing(napi_env, napi_callback_info) { return nullptr; }
+
 void *map(std::size_t bytes) {
   void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
@@ -110,7 +113,7 @@ napi_value callJs(napi_env env, napi_callback_info info) {
 
 napi_value initialise(napi_env env, napi_value exports) {
   const std::pair<const char *, napi_callback> functions[] = {
-      {"addI32", addI32}, {"addF64", addF64}, {"addI64", addI64}, {"copy", copy}, {"callJs", callJs}};
+      {"addI32", addI32}, {"addF64", addF64}, {"addI64", addI64}, {"nothing", nothing}, {"copy", copy}, {"callJs", callJs}};
   for (auto [name, callback] : functions) {
     napi_value function = nullptr;
     napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);

@@ -3,8 +3,11 @@
 //   JS ... call thunk    code ... libc ... code    host thunk, exit    JS ... call thunk    code ...
 //          ^entryFrame                             ^Activation                 ^entryFrame
 //
-// A call thunk writes the address of its frame to `entryFrame` and puts back what was there when it is left. An exit makes an
-// Activation, so each is one stretch of code frames that wait for a host function.
+// A call thunk writes the address of its frame to `entryFrame`, and 0 when it is left. An exit makes an Activation, so each is one
+// stretch of code frames that wait; meanwhile `entryFrame` is 0.
+//
+// Code can call JS past host functions: through another addon's function, say. Such code has left no Activation and `entryFrame`
+// is its thunk's, until it is entered again: the frames up to there become an Activation then, in which nothing is known.
 #pragma once
 
 #include "base/address.h"
@@ -17,17 +20,49 @@ struct Activation {
   /// rbx, r12, r13, r14, r15, as code left them.
   using Registers = std::array<std::uint64_t, 5>;
 
+  /// Through a host function, or past them.
+  enum class Exit : std::uint8_t { Host, Unknown };
+
   Activation *previous;
   Address entryFrame; // of the call thunk that entered
   const Registers *registers;
+  Exit exit;
 
-  /// The exit's own frame: its caller's frame pointer is there, and behind it the return address.
+  /// A host function's exit's own frame: its caller's frame pointer is there, and behind it the return address.
   Address frame() const { return Address::of(registers) + 48; }
 };
+
+/// Registers that callees have not saved yet are the caller's to save.
+[[gnu::always_inline]] inline void saveRegisters(Activation::Registers &registers) {
+  asm volatile("movq %%rbx, 0(%0)\n\tmovq %%r12, 8(%0)\n\tmovq %%r13, 16(%0)\n\tmovq %%r14, 24(%0)\n\tmovq %%r15, 32(%0)"
+               :
+               : "r"(registers.data())
+               : "memory");
+}
 
 struct ActivationChain {
   Address entryFrame;
   Activation *innermost = nullptr;
+};
+
+/// Code waits as long as this lives.
+class Waiting {
+public:
+  Waiting(ActivationChain &chain, const Activation::Registers &registers, Activation::Exit exit)
+      : chain_(chain), activation_{chain.innermost, chain.entryFrame, &registers, exit} {
+    chain_.innermost = &activation_;
+    chain_.entryFrame = Address();
+  }
+  ~Waiting() {
+    chain_.innermost = activation_.previous;
+    chain_.entryFrame = activation_.entryFrame;
+  }
+  Waiting(const Waiting &) = delete;
+  Waiting &operator=(const Waiting &) = delete;
+
+private:
+  ActivationChain &chain_;
+  Activation activation_;
 };
 
 /// One for all Jits of a thread: code of one may call another's.

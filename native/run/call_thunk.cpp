@@ -14,8 +14,8 @@ namespace {
 
 class ThunkBuilder {
 public:
-  ThunkBuilder(const Signature &signature, const ThunkEnvironment &environment)
-      : signature_(signature), environment_(environment),
+  ThunkBuilder(const Signature &signature, ThunkStyle style, std::uint32_t index, const ThunkEnvironment &environment)
+      : signature_(signature), style_(style), index_(index), environment_(environment),
         parsed_{std::make_unique<LLVMContext>(), nullptr, std::make_shared<std::string>()}, context_(*parsed_.context),
         ir_(context_) {
     parsed_.ir = std::make_unique<Module>("call thunk " + signature.text, context_);
@@ -31,11 +31,12 @@ public:
     ir_.SetInsertPoint(BasicBlock::Create(context_, "entry", thunk_));
   }
 
-  ParsedModule build(ThunkStyle style) {
-    callIf(environment_.staleFlag, environment_.refresh);
-    if (style == ThunkStyle::Block)
+  ParsedModule build() {
+    prepareIf(ir_.CreateIsNotNull(load(ir_.getInt32Ty(), environment_.staleFlag)));
+    prepareIf(ir_.CreateIsNotNull(load(pointer_, environment_.entryFrame)));
+    if (style_ == ThunkStyle::Block)
       buildBlock();
-    else if (style == ThunkStyle::Values)
+    else if (style_ == ThunkStyle::Values)
       buildValues();
     else
       buildDirect();
@@ -47,42 +48,62 @@ private:
     return ConstantExpr::getIntToPtr(ConstantInt::get(Type::getInt64Ty(context_), address.value()), pointer_);
   }
   Value *blockAt(Size offset) { return constant(environment_.argumentBlock + offset); }
+  Value *entryPlace() { return blockAt(environment_.entryOffset); }
   Type *typeOf(ValueKind kind) { return valueKindType(kind, context_); }
 
-  void callIf(Address flag, Address function) {
-    Value *isSet = ir_.CreateICmpNE(ir_.CreateLoad(ir_.getInt32Ty(), constant(flag)), ir_.getInt32(0));
+  Value *load(Type *type, Address address) { return ir_.CreateLoad(type, constant(address)); }
+
+  // From memory: of several far constants LLVM keeps one in a register, across the call of code, and makes the others of it.
+  Value *callback(IRBuilder<> &ir, Size offset) { return ir.CreateLoad(pointer_, constant(environment_.callbacks + offset)); }
+
+  /// Goes on where `isRare` is false; returns a block for where it is true, in which nothing is yet.
+  BasicBlock *unlessRare(Value *isRare) {
     auto *rare = BasicBlock::Create(context_, "rare", thunk_);
-    auto *ready = BasicBlock::Create(context_, "ready", thunk_);
-    ir_.CreateCondBr(isSet, rare, ready, MDBuilder(context_).createUnlikelyBranchWeights());
-    ir_.SetInsertPoint(rare);
-    auto *type = FunctionType::get(ir_.getVoidTy(), {pointer_}, false);
-    ir_.CreateCall(type, constant(function), {constant(environment_.context)});
-    ir_.CreateBr(ready);
-    ir_.SetInsertPoint(ready);
+    auto *usual = BasicBlock::Create(context_, "usual", thunk_);
+    ir_.CreateCondBr(isRare, rare, usual, MDBuilder(context_).createUnlikelyBranchWeights());
+    ir_.SetInsertPoint(usual);
+    return rare;
+  }
+
+  // return prepare(both arguments, context, index), which calls the thunk again. Its own address would be that of an entry stub.
+  void prepareIf(Value *isRare) {
+    IRBuilder<> ir(unlessRare(isRare));
+    auto *type = FunctionType::get(pointer_, {pointer_, pointer_, pointer_, ir.getInt32Ty()}, false);
+    Value *arguments[] = {thunk_->getArg(0), thunk_->getArg(1), constant(environment_.context), ir.getInt32(index_)};
+    CallInst *call = ir.CreateCall(type, callback(ir, offsetof(ThunkCallbacks, prepare)), arguments);
+    call->setTailCall();
+    ir.CreateRet(call);
+  }
+
+  // Code may have called host functions that were refused. JS hears of that instead of a result, so none is kept in a register.
+  void reportRefusals() {
+    IRBuilder<> ir(unlessRare(ir_.CreateIsNotNull(load(ir_.getInt32Ty(), environment_.refusedFlag))));
+    ir.CreateCall(FunctionType::get(ir.getVoidTy(), {pointer_}, false), callback(ir, offsetof(ThunkCallbacks, refused)),
+                  {constant(environment_.context)});
+    ir.CreateRet(ConstantPointerNull::get(pointer_));
   }
 
   Value *callEntry(Value *entryIndex, ArrayRef<Value *> arguments) {
     Value *slot = ir_.CreateGEP(pointer_, constant(environment_.entrySlots), ir_.CreateZExt(entryIndex, ir_.getInt64Ty()));
-    Value *result = callFunction([&] { return ir_.CreateLoad(pointer_, slot); }, entryIndex, arguments);
-    callIf(environment_.refusedFlag, environment_.refused); // it may throw in JS, which then takes no result
+    Value *result = callFunction([&] { return ir_.CreateLoad(pointer_, slot); }, arguments);
+    reportRefusals();
     return result;
   }
 
   // `makeCallee` comes last, for a call through memory: code pushes whatever is in rax to align its frame, and the address of its
   // own code object would pin it there. The frame of the thunk that code runs in is known while it runs (see run/activation.h).
-  Value *callFunction(function_ref<Value *()> makeCallee, Value *entryIndex, ArrayRef<Value *> arguments) {
+  Value *callFunction(function_ref<Value *()> makeCallee, ArrayRef<Value *> arguments) {
     SmallVector<Type *> types;
     for (const Parameter &parameter : signature_.parameters)
       types.push_back(typeOf(parameter.kind));
     auto *type = FunctionType::get(typeOf(signature_.result), types, false);
-    outerFrame_ = ir_.CreateLoad(pointer_, constant(environment_.entryFrame));
     Value *frame = ir_.CreateIntrinsic(Intrinsic::frameaddress, {pointer_}, {ir_.getInt32(0)});
     ir_.CreateStore(frame, constant(environment_.entryFrame));
     auto *returned = BasicBlock::Create(context_, "returned", thunk_);
-    BasicBlock *unwound = catchAll(entryIndex);
+    BasicBlock *unwound = catchAll();
     InvokeInst *call = ir_.CreateInvoke(type, makeCallee(), returned, unwound, arguments);
     ir_.SetInsertPoint(returned);
-    ir_.CreateStore(outerFrame_, constant(environment_.entryFrame));
+    noteLeft(ir_);
     for (unsigned i = 0; i < signature_.parameters.size(); ++i)
       if (Extension extension = signature_.parameters[i].extension; extension != Extension::None)
         call->addParamAttr(i, extension == Extension::Sign ? Attribute::SExt : Attribute::ZExt);
@@ -93,30 +114,37 @@ private:
     return parsed_.ir->getOrInsertFunction(name, FunctionType::get(result, parameters, isVarArg));
   }
 
-  void callBack(IRBuilder<> &ir, Address function, Value *argument) {
+  void callBack(IRBuilder<> &ir, Size callbackOffset, Value *argument) {
     auto *type = FunctionType::get(ir.getVoidTy(), {pointer_, argument->getType()}, false);
-    ir.CreateCall(type, constant(function), {constant(environment_.context), argument});
+    ir.CreateCall(type, callback(ir, callbackOffset), {constant(environment_.context), argument});
   }
 
-  // An exception of ours, which a host function threw: left(context, exception). Any other:
-  // catch (...) { uncaught(context, entry); }. Both return null.
-  BasicBlock *catchAll(Value *entryIndex) {
+  void noteLeft(IRBuilder<> &ir) { ir.CreateStore(ConstantPointerNull::get(pointer_), constant(environment_.entryFrame)); }
+
+  // An exception of ours, which a host function threw: left(context, exception). Any other: catch (...) { uncaught(context, entry); },
+  // with code entered until the exception's destructor, which is code, has run. Both return null.
+  BasicBlock *catchAll() {
     IRBuilder<> ir(BasicBlock::Create(context_, "unwound", thunk_));
     BasicBlock *pads = ir.GetInsertBlock();
     LandingPadInst *pad = ir.CreateLandingPad(StructType::get(pointer_, ir.getInt32Ty()), 1);
     pad->addClause(ConstantPointerNull::get(pointer_));
-    ir.CreateStore(outerFrame_, constant(environment_.entryFrame));
     Value *exception = ir.CreateExtractValue(pad, 0);
     auto *left = BasicBlock::Create(context_, "left", thunk_), *uncaught = BasicBlock::Create(context_, "uncaught", thunk_);
     Value *exceptionClass = ir.CreateLoad(ir.getInt64Ty(), exception); // the first field of every _Unwind_Exception
     ir.CreateCondBr(ir.CreateICmpEQ(exceptionClass, ir.getInt64(hostExceptionClass)), left, uncaught);
     ir.SetInsertPoint(left);
-    callBack(ir, environment_.left, exception);
+    callBack(ir, offsetof(ThunkCallbacks, left), exception);
+    noteLeft(ir);
     ir.CreateRet(ConstantPointerNull::get(pointer_));
     ir.SetInsertPoint(uncaught);
     ir.CreateCall(external("__cxa_begin_catch", pointer_, {pointer_}), {exception});
-    callBack(ir, environment_.uncaught, entryIndex);
+    // A nested call has put back what was there, which spares every call to keep it elsewhere.
+    Value *entry = ir.getInt32(noEntry);
+    if (style_ != ThunkStyle::Direct)
+      entry = ir.CreateLoad(ir.getInt32Ty(), entryPlace());
+    callBack(ir, offsetof(ThunkCallbacks, uncaught), entry);
     ir.CreateCall(external("__cxa_end_catch", ir.getVoidTy(), {}));
+    noteLeft(ir);
     ir.CreateRet(ConstantPointerNull::get(pointer_));
     return pads;
   }
@@ -127,14 +155,14 @@ private:
       ValueKind kind = signature_.parameters[i].kind;
       arguments.push_back(narrow(ir_, ir_.CreateLoad(wideType(ir_, kind), blockAt(8 * i)), kind));
     }
-    Value *result = callEntry(ir_.CreateLoad(ir_.getInt32Ty(), blockAt(environment_.entryOffset)), arguments);
+    Value *result = callEntry(ir_.CreateLoad(ir_.getInt32Ty(), entryPlace()), arguments);
     if (signature_.result != ValueKind::Void)
       ir_.CreateStore(widen(ir_, result, signature_.result), blockAt(0));
     ir_.CreateRet(ConstantPointerNull::get(pointer_));
   }
 
   void buildDirect() {
-    callFunction([&] { return thunk_->getArg(0); }, ir_.getInt32(noEntry), {thunk_->getArg(1)});
+    callFunction([&] { return thunk_->getArg(0); }, {thunk_->getArg(1)});
     ir_.CreateRet(ConstantPointerNull::get(pointer_));
   }
 
@@ -191,6 +219,7 @@ private:
     callNodeApi("napi_get_cb_info", {thunk_->getArg(0), thunk_->getArg(1), valueCount, values, null, null});
     auto jsValue = [&](size_t i) { return ir_.CreateLoad(pointer_, ir_.CreateConstGEP1_64(pointer_, values, i)); };
     Value *entryIndex = readValue(jsValue(0), ValueKind::I32);
+    ir_.CreateStore(entryIndex, entryPlace());
     SmallVector<Value *> arguments;
     for (size_t i = 0; i < signature_.parameters.size(); ++i)
       arguments.push_back(readValue(jsValue(i + 1), signature_.parameters[i].kind));
@@ -199,17 +228,19 @@ private:
   }
 
   const Signature &signature_;
+  ThunkStyle style_;
+  std::uint32_t index_;
   const ThunkEnvironment &environment_;
   ParsedModule parsed_;
   LLVMContext &context_;
   IRBuilder<> ir_;
   PointerType *pointer_;
   Function *thunk_;
-  Value *outerFrame_ = nullptr;
 };
 
 } // namespace
 
-ParsedModule nomad::buildThunk(const Signature &signature, ThunkStyle style, const ThunkEnvironment &environment) {
-  return ThunkBuilder(signature, environment).build(style);
+ParsedModule nomad::buildThunk(const Signature &signature, ThunkStyle style, std::uint32_t index,
+                               const ThunkEnvironment &environment) {
+  return ThunkBuilder(signature, style, index, environment).build();
 }

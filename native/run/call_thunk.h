@@ -9,7 +9,8 @@
 //
 // Argument block: parameter i at byte 8 * i (integers up to 32 bits as an int32, float and double as a double, i64 and ptr as 8
 // bytes); the result at byte 0; the entry index as an int32 at `entryOffset`. All parameters are read before the call and the
-// result right after it, so calls may nest.
+// result right after it, so calls may nest. The entry index stays, for the message if code does not catch an exception: who lets
+// calls nest puts it back.
 #pragma once
 
 #include "base/address.h"
@@ -18,29 +19,41 @@
 
 namespace nomad {
 
+enum class ThunkStyle { Block, Values, Direct };
+
+/// A thunk: a `napi_callback`, or in style Direct of (function, argument).
+using ThunkCode = void *(*)(void *, void *);
+
+/// What thunks call where something rare has happened, with ThunkEnvironment's context.
+struct ThunkCallbacks {
+  /// Makes ready to enter code, and calls the thunk of that index again with its two arguments.
+  void *(*prepare)(void *first, void *second, void *context, std::uint32_t thunk);
+  /// Code has called a host function that was refused (see Engine::refuseHostCall).
+  void (*refused)(void *context);
+  /// A C++ exception that code does not catch; called while it is handled.
+  void (*uncaught)(void *context, std::uint32_t entry);
+  /// Code was left because a host function threw (run/leave.h).
+  void (*left)(void *context, void *exception);
+};
+
 /// Addresses that thunks hold as constants. All are fixed for the life of a Jit.
 struct ThunkEnvironment {
   Address argumentBlock;
   Size entryOffset; // in the block
   Address entrySlots;
-  Address staleFlag;   // int32: not 0 if `refresh(context)` has to be called first
-  Address refresh;     // void (*)(void *)
-  Address refusedFlag; // int32: not 0 if `refused(context)` has to be called before code returns to JS
-  Address refused;     // void (*)(void *); see Engine::refuseHostCall
-  Address uncaught;    // void (*)(void *, uint32_t entry): a C++ exception that code does not catch; called while it is handled
-  Address left;        // void (*)(void *, void *exception): code was left because a host function threw (run/leave.h)
-  Address entryFrame;  // ActivationChain::entryFrame
+  Address staleFlag;   // int32: not 0 if code can't be entered before `prepare`
+  Address entryFrame;  // ActivationChain::entryFrame; not 0 if code can't be entered before `prepare`
+  Address refusedFlag; // int32: not 0 if `refused` has to be called instead of returning a result
+  Address callbacks;   // a ThunkCallbacks
   Address context;
 };
-
-enum class ThunkStyle { Block, Values, Direct };
 
 /// What style Direct reports as the entry.
 constexpr std::uint32_t noEntry = ~std::uint32_t{0};
 
 constexpr llvm::StringLiteral thunkName = "thunk";
 
-/// A module that defines `thunkName`. The signature must be one that JS can call.
-ParsedModule buildThunk(const Signature &signature, ThunkStyle style, const ThunkEnvironment &environment);
+/// A module that defines `thunkName`, which calls itself `index`. The signature must be one that JS can call.
+ParsedModule buildThunk(const Signature &signature, ThunkStyle style, std::uint32_t index, const ThunkEnvironment &environment);
 
 } // namespace nomad

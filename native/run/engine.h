@@ -244,7 +244,7 @@ private:
   llvm::Error addHostBlock();
   llvm::Error checkIdle(Handle handle);
   void forgetStackRoots();
-  bool hasUnknownFrames() const;
+  bool callWaiting(HostIndex index, const Activation::Registers &registers);
   llvm::Error checkRedirect(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to,
                             const FunctionPlace &fromPlace, const FunctionPlace &toPlace);
   llvm::Error checkReplace(Handle from, Handle to);
@@ -291,6 +291,7 @@ private:
   static Mover::Ranges placeableIn(const Arena &arena, const Mover::Ranges &thunkSpace);
   llvm::Expected<CodeObject> linkThunk(ParsedModule module, const std::string &name);
   ThunkEnvironment thunkEnvironment();
+  void *enter(ThunkCode thunk, void *first, void *second);
 
   std::unique_ptr<Arena> arena_;
   EntryTable entries_;
@@ -315,7 +316,8 @@ private:
   Mover::Ranges thunkSpace_;
   std::array<Address, 3> nextThunk_;
   Mover::Ranges placeable_;
-  std::map<std::pair<SignatureIndex, ThunkStyle>, Address> thunks_;
+  std::map<std::pair<SignatureIndex, ThunkStyle>, std::uint32_t> thunkIndices_;
+  std::vector<Address> thunks_;
   llvm::StringMap<Address> hostThunks_; // by the signature's text
   HostTable hosts_;
   llvm::DenseMap<Handle, HostIndex> hostIndices_;

@@ -74,17 +74,22 @@ std::optional<HostIndex> Engine::hostIndex(Handle handle) const {
   return found == hostIndices_.end() ? std::nullopt : std::optional(found->second);
 }
 
-void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
-  Activation activation{activations_.innermost, activations_.entryFrame, &registers};
-  forgetStackRoots();
-  activations_.innermost = &activation;
+bool Engine::callWaiting(HostIndex index, const Activation::Registers &registers) {
+  EntryIndex &entry = *block_.shifted(blockParameterBytes).pointer<EntryIndex>();
+  EntryIndex ours = entry;
+  Waiting code(activations_, registers, Activation::Exit::Host);
   ++hostCalls_;
   bool hasReturned = host_ && host_->call(index);
   --hostCalls_;
+  entry = ours;
+  return hasReturned;
+}
+
+void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
+  forgetStackRoots();
+  bool hasReturned = callWaiting(index, registers);
   bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *mover_.unwind().stale();
   forgetStackRoots();
-  activations_.innermost = activation.previous;
-  activations_.entryFrame = activation.entryFrame;
   if (*mover_.unwind().stale())
     mover_.unwind().refresh();
   if (hasLeftAddresses)
@@ -116,18 +121,17 @@ bool Engine::isRunning() {
   return hostCalls_ > 0 || !roots.exact.empty() || !roots.ambiguous.empty();
 }
 
-// Code that has called JS in another way than through a host function (another addon's callback) has left no activation.
-bool Engine::hasUnknownFrames() const {
-  return activations_.entryFrame != (activations_.innermost ? activations_.innermost->entryFrame : Address());
-}
-
 // Looked for anew each time: what the host function calls in between may write to frames that wait.
 const StackRoots &Engine::stackRoots() {
   forgetStackRoots();
   if (activations_.innermost && *mover_.unwind().stale())
     mover_.unwind().refresh();
-  if (hasUnknownFrames())
-    stackWalk_.scanAll(activations_.entryFrame, stackRoots_);
+  Activation::Registers registers;
+  std::optional<Waiting> unrecorded;
+  if (activations_.entryFrame != Address()) {
+    saveRegisters(registers);
+    unrecorded.emplace(activations_, registers, Activation::Exit::Unknown);
+  }
   for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)
     stackWalk_.walk(*activation, stackRoots_);
   for (const StackRoot &root : stackRoots_.exact)

@@ -41,13 +41,16 @@ Mover::Ranges Engine::thunkSpaceIn(const Arena &arena) {
 }
 
 Expected<Address> Engine::thunk(SignatureIndex signature, ThunkStyle style) {
-  auto found = thunks_.find({signature, style});
-  if (found != thunks_.end())
-    return found->second;
+  auto found = thunkIndices_.find({signature, style});
+  if (found != thunkIndices_.end())
+    return thunks_[found->second];
   const Signature &type = types_.signature(signature);
-  auto made = makeThunk(buildThunk(type, style, thunkEnvironment()), "call thunk " + type.text);
-  if (made)
-    thunks_[{signature, style}] = *made;
+  auto index = static_cast<std::uint32_t>(thunks_.size());
+  auto made = makeThunk(buildThunk(type, style, index, thunkEnvironment()), "call thunk " + type.text);
+  if (!made)
+    return made.takeError();
+  thunks_.push_back(*made);
+  thunkIndices_[{signature, style}] = index;
   return made;
 }
 
@@ -61,27 +64,45 @@ Mover::Ranges Engine::placeableIn(const Arena &arena, const Mover::Ranges &thunk
 }
 
 ThunkEnvironment Engine::thunkEnvironment() {
-  auto refresh = [](void *engine) {
-    static_cast<Engine *>(engine)->mover_.unwind().refresh();
-    clearStackBelow(longReach); // code's first frames will be here
-  };
-  auto refused = [](void *engine) { static_cast<Engine *>(engine)->reportRefusedHost(); };
-  auto uncaught = [](void *engine, EntryIndex entry) { static_cast<Engine *>(engine)->reportUncaught(entry); };
-  auto left = [](void *engine, void *exception) {
-    endLeaving(exception);
-    static_cast<Engine *>(engine)->host_->left();
+  static constexpr ThunkCallbacks callbacks{
+      .prepare =
+          [](void *first, void *second, void *context, std::uint32_t thunk) {
+            auto *engine = static_cast<Engine *>(context);
+            return engine->enter(reinterpret_cast<ThunkCode>(engine->thunks_[thunk].value()), first, second);
+          },
+      .refused = [](void *engine) { static_cast<Engine *>(engine)->reportRefusedHost(); },
+      .uncaught = [](void *engine, EntryIndex entry) { static_cast<Engine *>(engine)->reportUncaught(entry); },
+      .left =
+          [](void *engine, void *exception) {
+            endLeaving(exception);
+            static_cast<Engine *>(engine)->host_->left();
+          },
   };
   return {.argumentBlock = block_,
           .entryOffset = blockParameterBytes,
           .entrySlots = entries_.slotBase(),
           .staleFlag = Address::of(mover_.unwind().stale()),
-          .refresh = Address::of(reinterpret_cast<const void *>(+refresh)),
-          .refusedFlag = Address::of(&refusedHost_),
-          .refused = Address::of(reinterpret_cast<const void *>(+refused)),
-          .uncaught = Address::of(reinterpret_cast<const void *>(+uncaught)),
-          .left = Address::of(reinterpret_cast<const void *>(+left)),
           .entryFrame = Address::of(&activations_.entryFrame),
+          .refusedFlag = Address::of(&refusedHost_),
+          .callbacks = Address::of(&callbacks),
           .context = Address::of(this)};
+}
+
+// Through prepareIf of run/call_thunk.cpp: the unwind records are stale, or code runs that has called JS past host functions.
+void *Engine::enter(ThunkCode thunk, void *first, void *second) {
+  if (*mover_.unwind().stale()) {
+    mover_.unwind().refresh();
+    clearStackBelow(longReach); // code's first frames will be here
+  }
+  if (activations_.entryFrame == Address())
+    return thunk(first, second);
+  Activation::Registers registers;
+  saveRegisters(registers);
+  Waiting outer(activations_, registers, Activation::Exit::Unknown);
+  void *result = thunk(first, second);
+  // The arguments of this call lie over the outer one's entry.
+  *block_.shifted(blockParameterBytes).pointer<EntryIndex>() = noEntry;
+  return result;
 }
 
 Expected<CodeObject> Engine::linkThunk(ParsedModule module, const std::string &name) {

@@ -16,8 +16,8 @@ __attribute__((no_sanitize_address)) std::uint64_t wordAt(Address address) { ret
 
 void StackWalk::walk(const Activation &activation, StackRoots &roots) {
   slots_.clear();
-  isComplete_ = followFrames(activation);
-  if (!isComplete_) {
+  isComplete_ = activation.exit == Activation::Exit::Host && followFrames(activation);
+  if (activation.exit == Activation::Exit::Host && !isComplete_) {
     slots_.clear();
     isComplete_ = followUnwindRecords(activation);
   }
@@ -27,17 +27,6 @@ void StackWalk::walk(const Activation &activation, StackRoots &roots) {
   scan(Address::of(activation.registers), activation.entryFrame, roots);
 }
 
-// Registers that callees have not saved yet are ours to save.
-void StackWalk::scanAll(Address entryFrame, StackRoots &roots) {
-  Activation::Registers registers{};
-  asm volatile("movq %%rbx, 0(%0)\n\tmovq %%r12, 8(%0)\n\tmovq %%r13, 16(%0)\n\tmovq %%r14, 24(%0)\n\tmovq %%r15, 32(%0)"
-               :
-               : "r"(registers.data())
-               : "memory");
-  slots_.clear();
-  isComplete_ = false;
-  scan(Address::of(registers.data()), entryFrame, roots);
-}
 
 // The host thunk's frame, its caller's, and so on; false where the chain ends before the call thunk.
 bool StackWalk::followFrames(const Activation &activation) {

@@ -44,8 +44,6 @@ public:
   void walk(const Activation &activation, StackRoots &roots);
   /// Where `object` may have labels' addresses that look like return addresses; nowhere, if it is not said.
   void setJumpTargets(const CodeObject &object, std::vector<Offset> offsets);
-  /// Everything from here to a call thunk's frame: for frames that have left no activation.
-  void scanAll(Address entryFrame, StackRoots &roots);
 
 private:
   bool followFrames(const Activation &activation);
