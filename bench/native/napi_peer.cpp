@@ -112,8 +112,8 @@ napi_value callJs(napi_env env, napi_callback_info info) {
 }
 
 napi_value initialise(napi_env env, napi_value exports) {
-  const std::pair<const char *, napi_callback> functions[] = {
-      {"addI32", addI32}, {"addF64", addF64}, {"addI64", addI64}, {"nothing", nothing}, {"copy", copy}, {"callJs", callJs}};
+  const std::pair<const char *, napi_callback> functions[] = {{"addI32", addI32},   {"addF64", addF64}, {"addI64", addI64},
+                                                              {"nothing", nothing}, {"copy", copy},     {"callJs", callJs}};
   for (auto [name, callback] : functions) {
     napi_value function = nullptr;
     napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);

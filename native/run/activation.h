@@ -3,8 +3,8 @@
 //   JS ... call thunk    code ... libc ... code    host thunk, exit    JS ... call thunk    code ...
 //          ^entryFrame                             ^Activation                 ^entryFrame
 //
-// A call thunk writes the address of its frame to `entryFrame`, and 0 when it is left. An exit makes an Activation, so each is one
-// stretch of code frames that wait; meanwhile `entryFrame` is 0.
+// A call thunk writes the address of its frame to `entryFrame`, and 0 when it is left. An exit makes an Activation, so each is
+// one stretch of code frames that wait; meanwhile `entryFrame` is 0.
 //
 // Code can call JS past host functions: through another addon's function, say. Such code has left no Activation and `entryFrame`
 // is its thunk's, until it is entered again: the frames up to there become an Activation then, in which nothing is known.

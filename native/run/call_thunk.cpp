@@ -121,8 +121,8 @@ private:
 
   void noteLeft(IRBuilder<> &ir) { ir.CreateStore(ConstantPointerNull::get(pointer_), constant(environment_.entryFrame)); }
 
-  // An exception of ours, which a host function threw: left(context, exception). Any other: catch (...) { uncaught(context, entry); },
-  // with code entered until the exception's destructor, which is code, has run. Both return null.
+  // An exception of ours, which a host function threw: left(context, exception). Any other: catch (...) { uncaught(context,
+  // entry); }, with code entered until the exception's destructor, which is code, has run. Both return null.
   BasicBlock *catchAll() {
     IRBuilder<> ir(BasicBlock::Create(context_, "unwound", thunk_));
     BasicBlock *pads = ir.GetInsertBlock();

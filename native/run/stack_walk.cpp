@@ -27,7 +27,6 @@ void StackWalk::walk(const Activation &activation, StackRoots &roots) {
   scan(Address::of(activation.registers), activation.entryFrame, roots);
 }
 
-
 // The host thunk's frame, its caller's, and so on; false where the chain ends before the call thunk.
 bool StackWalk::followFrames(const Activation &activation) {
   Address frame = Address::of(wordAt(activation.frame()));

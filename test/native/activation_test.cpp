@@ -69,8 +69,8 @@ struct Ground {
 
 private:
   std::size_t count(const std::vector<StackRoot> &roots, Handle handle) {
-    return static_cast<std::size_t>(std::count_if(
-        roots.begin(), roots.end(), [&](const StackRoot &root) { return root.object == &jit.object(handle); }));
+    return static_cast<std::size_t>(
+        std::count_if(roots.begin(), roots.end(), [&](const StackRoot &root) { return root.object == &jit.object(handle); }));
   }
 };
 
