@@ -1,6 +1,7 @@
 /**
  * Code that moves while it runs. Oracle: what the same code returns when nothing moves, and how deep the test knows the stack to be.
  */
+import koffi from 'koffi';
 import { hostFunction, PinnedError, StateError, type Callable, type CodeObject, type StackRoot } from 'nomad-jit';
 import { callingHost, descending, i32Host, makeGround, sortingByHost, type Ground } from './support/hosts';
 import { collectGarbage, errorOf, expectWorking, snapshot } from './support/jits';
@@ -264,6 +265,47 @@ define i32 @f(i32 %x) {
     const object: CodeObject = add(source, { imports: { host } });
     expect(object.get('f')(5)).toBe(16);
     object.relocate(nextCode());
+  });
+});
+
+// koffi makes C functions of JS functions, and code calls them as any other address.
+describe('code that waits in a function of another addon', () => {
+  const type = koffi.pointer(koffi.proto('int (int)'));
+
+  test('can neither move nor go, also while code that it has called waits for a host function', () => {
+    const { jit, add, nextCode } = makeGround();
+    const seen: string[] = [];
+    const look = (where: string): void => {
+      const codes = [() => outer.relocate(nextCode()), () => outer.free()].map((run) => errorOf(run).code);
+      const isListed = jit.stackRoots().ambiguous.some(({ codeObject }) => codeObject === outer);
+      seen.push([where, ...codes, isListed].join(' '));
+    };
+    const host = i32Host((x) => {
+      look('host');
+      expect(jit.stackRoots().exact.map(({ codeObject }) => codeObject)).toEqual([inner]);
+      return x * 10;
+    });
+    const inner: CodeObject = add(callingHost('inner'), { imports: { host } });
+    const outer: CodeObject = add(`define i32 @outer(i32 %x, ptr %f) {
+  %y = call i32 %f(i32 %x)
+  %z = add i32 %y, 100
+  ret i32 %z
+}`);
+    const foreign = koffi.register((x: number): number => {
+      look('foreign');
+      const result = inner.get('inner')(x) as number;
+      look('foreign');
+      return result;
+    }, type);
+    try {
+      expect(outer.get('outer')(4, koffi.address(foreign))).toBe(141);
+    } finally {
+      koffi.unregister(foreign);
+    }
+    expect(seen).toEqual(['foreign', 'host', 'foreign'].map((where) => `${where} ERR_PINNED ERR_STATE true`));
+    expect(jit.stackRoots()).toEqual({ exact: [], ambiguous: [] });
+    outer.relocate(nextCode());
+    outer.free();
   });
 });
 
