@@ -4,6 +4,7 @@
 #include "base/recovery.h"
 #include "compile/indirect_functions.h"
 #include "compile/object_check.h"
+#include "compile/own_functions.h"
 #include "compile/refusals.h"
 
 #include "llvm/Support/SmallVectorMemoryBuffer.h"
@@ -46,6 +47,7 @@ struct Job {
     dropUnknownTargetNames(*module.ir, pipeline->machine());
     std::vector<DeclaredFunction> declared = declaredFunctions(*module.ir);
     bool unique = isUnique(*module.ir);
+    disownLibrary(*module.ir, request.ownFunctions);
     lowerIFuncs(*module.ir);
     pipeline->optimise(*module.ir);
     if (Error error = makeMovable(*module.ir, pipeline->machine(), request.moves, request.granularity))

@@ -8,6 +8,9 @@
 
 #include "llvm/Support/MemoryBuffer.h"
 
+#include <string>
+#include <vector>
+
 namespace nomad {
 
 struct CompileRequest {
@@ -15,6 +18,7 @@ struct CompileRequest {
   OptLevel level = OptLevel::O2;
   Moves moves = Moves::Code;
   Granularity granularity = Granularity::Module;
+  std::vector<std::string> ownFunctions = {}; // declared ones of these names are not C's (compile/own_functions.h)
 };
 
 struct ObjectFile {

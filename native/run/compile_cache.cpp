@@ -68,16 +68,19 @@ CompileCache::CompileCache(const EngineOptions &options) : directory_(options.ca
 }
 
 // Functions of other code objects are called directly, addresses through slots: code differs.
-std::string CompileCache::key(StringRef source, const CompileOptions &options) const {
+std::string CompileCache::key(StringRef source, const CompileRequest &request, const CompileOptions &options) const {
   std::vector<std::pair<StringRef, bool>> imports;
   for (const Import &import : options.imports)
     imports.push_back({import.name, import.object != noHandle});
   llvm::sort(imports);
   Hasher hasher;
   hasher.add(maker_);
-  hasher.add(static_cast<std::uint64_t>(options.level));
-  hasher.add(static_cast<std::uint64_t>(options.moves));
+  hasher.add(static_cast<std::uint64_t>(request.level));
+  hasher.add(static_cast<std::uint64_t>(request.moves));
   hasher.add(static_cast<std::uint64_t>(options.retain));
+  hasher.add(request.ownFunctions.size());
+  for (const std::string &name : request.ownFunctions)
+    hasher.add(name);
   hasher.add(imports.size());
   for (auto &[name, isFunction] : imports) {
     hasher.add(name);

@@ -20,7 +20,7 @@ public:
   explicit CompileCache(const EngineOptions &options);
 
   /// Of everything on which the result of a compilation depends, but for where its imports are.
-  std::string key(llvm::StringRef source, const CompileOptions &options) const;
+  std::string key(llvm::StringRef source, const CompileRequest &request, const CompileOptions &options) const;
   /// What was stored, if it is whole.
   std::unique_ptr<llvm::MemoryBuffer> find(llvm::StringRef key) const;
   void store(llvm::StringRef key, llvm::ArrayRef<std::uint8_t> bytes);

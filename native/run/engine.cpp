@@ -1,6 +1,7 @@
 #include "run/engine.h"
 
 #include "base/error.h"
+#include "compile/own_functions.h"
 #include "link/jitlink_linker.h"
 #include "link/revive.h"
 #include "link/runtimedyld_linker.h"
@@ -140,7 +141,8 @@ Handle Engine::adopt(CodeObject linked) {
 }
 
 Expected<Handle> Engine::compile(StringRef source, const CompileOptions &options) {
-  std::string key = cache_ ? cache_->key(source, options) : "";
+  CompileRequest request = requestOf(options);
+  std::string key = cache_ ? cache_->key(source, request, options) : "";
   if (cache_) {
     auto found = compileFromCache(key, options);
     if (!found)
@@ -148,7 +150,7 @@ Expected<Handle> Engine::compile(StringRef source, const CompileOptions &options
     if (*found)
       return **found;
   }
-  auto object = compileSource(source, {options.name, options.level, options.moves}, *machines_);
+  auto object = compileSource(source, request, *machines_);
   if (!object)
     return object.takeError();
   return link(std::move(*object), options, key);
@@ -176,7 +178,7 @@ Expected<std::vector<Handle>> Engine::compileParts(StringRef source, const Compi
   if (options.retain == Retain::Object)
     return fail(ErrorCode::Unsupported,
                 options.name + ": retain 'object' and granularity 'function': an object file is emitted whole");
-  auto object = compileSource(source, {options.name, options.level, options.moves, Granularity::Function}, *machines_);
+  auto object = compileSource(source, requestOf(options, Granularity::Function), *machines_);
   if (!object)
     return object.takeError();
   Resolver resolver(*this, options, process_);
@@ -219,6 +221,8 @@ Error Engine::define(Import definition) {
       return found.takeError();
   if (definition.object != noHandle)
     objects_[definition.object].isDefinition = true;
+  if (isLibraryFunction(definition.name))
+    definedLibraryFunctions_.insert(definition.name);
   definitions_.insert_or_assign(definition.name, definition);
   return Error::success();
 }

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -128,6 +129,8 @@ public:
   std::shared_ptr<TargetMachinePool> machines() const { return machines_; }
   /// For finding out on other threads whether there is anything to generate; null without one.
   std::shared_ptr<CompileCache> cache() const { return cache_; }
+  /// What a compilation is told, on whichever thread it is.
+  CompileRequest requestOf(const CompileOptions &options, Granularity granularity = Granularity::Module) const;
   /// With a key of the cache, what is linked is stored there.
   llvm::Expected<Handle> link(ObjectFile object, const CompileOptions &options, llvm::StringRef cacheKey = "");
   /// Looks into the cache first.
@@ -226,6 +229,7 @@ private:
   llvm::Expected<Resolution> resolveImport(const Import &import);
   llvm::Expected<Resolution> resolveFunction(const CodePlace &place);
   llvm::Expected<Resolution> resolveAlike(Handle alike, const ImportedName &name);
+  bool isOfProcess(const ImportedName &import) const;
   const ImportedName *keptName(Handle handle, llvm::StringRef name) const;
   bool isBound(Handle alike, llvm::StringRef name) const;
   std::string typeOf(const Import &import); // empty: an address, or what is gone
@@ -310,6 +314,7 @@ private:
   CacheStats cacheStats_;
   ProcessSymbols process_;
   std::map<std::string, Import, std::less<>> definitions_;
+  std::set<std::string> definedLibraryFunctions_; // names of definitions, there now or once
   Address block_;
   Host *host_ = nullptr;
   // The ends of the code and data ranges are for call thunks, which don't move; and where the next one goes.

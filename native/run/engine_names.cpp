@@ -3,6 +3,7 @@
 #include "run/engine.h"
 
 #include "base/error.h"
+#include "compile/own_functions.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -32,6 +33,22 @@ std::vector<std::string> Engine::keepNames(Handle handle) {
   for (const ImportedName &import : names)
     plain.push_back(plainName(import).str());
   return plain;
+}
+
+CompileRequest Engine::requestOf(const CompileOptions &options, Granularity granularity) const {
+  std::set<std::string> own = definedLibraryFunctions_;
+  for (const Import &import : options.imports)
+    if (isLibraryFunction(import.name))
+      own.insert(import.name);
+  if (auto kept = names_.find(options.alike); kept != names_.end())
+    for (const ImportedName &import : kept->second)
+      if (StringRef name = plainName(import); isLibraryFunction(name) && !isOfProcess(import))
+        own.insert(name.str());
+  return {options.name, options.level, options.moves, granularity, {own.begin(), own.end()}};
+}
+
+bool Engine::isOfProcess(const ImportedName &import) const {
+  return import.kind == ImportedName::Kind::Fixed && process_.find(plainName(import)) == import.address;
 }
 
 // A function that is called rather than one whose address is taken. Which setjmp is right depends on what is linked.

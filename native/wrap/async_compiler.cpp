@@ -47,21 +47,22 @@ void AsyncCompiler::shutDown() {
 
 void AsyncCompiler::add(std::string source, CompileOptions options, napi_value done, Urgency urgency) {
   Js js{env_};
-  CompileRequest request{options.name, options.level, options.moves};
+  CompileRequest request = jit_.engine->requestOf(options);
   Pending &pending = pending_.emplace_back(Pending{std::move(options), nullptr, urgency, nullptr});
   js.check(napi_create_reference(env_, done, 1, &pending.done));
   if (urgency == Urgency::Awaited && awaited_++ == 0)
     js.check(napi_ref_threadsafe_function(env_, wake_));
-  queue_->add(std::move(source), std::move(request), askCache(pending));
+  auto isKnown = askCache(request, pending);
+  queue_->add(std::move(source), std::move(request), std::move(isKnown));
 }
 
-CompileQueue::IsKnown AsyncCompiler::askCache(Pending &pending) {
+CompileQueue::IsKnown AsyncCompiler::askCache(const CompileRequest &request, Pending &pending) {
   auto cache = jit_.engine->cache();
   if (!cache)
     return nullptr;
   pending.answer = std::make_shared<CacheAnswer>();
-  return [cache, answer = pending.answer, options = pending.options](std::string &source) {
-    answer->key = cache->key(source, options);
+  return [cache, request, answer = pending.answer, options = pending.options](std::string &source) {
+    answer->key = cache->key(source, request, options);
     bool isKnown = cache->find(answer->key) != nullptr;
     if (isKnown)
       answer->source = std::move(source);

@@ -61,7 +61,7 @@ private:
   void release(Pending &pending);
   static void endWithEnvironment(void *compiler);
   void shutDown();
-  CompileQueue::IsKnown askCache(Pending &pending);
+  CompileQueue::IsKnown askCache(const CompileRequest &request, Pending &pending);
   llvm::Expected<Handle> link(llvm::Expected<ObjectFile> object, const Pending &pending);
 
   Jit &jit_;
