@@ -97,6 +97,20 @@ define double @unknown(double %x) {
     }
   });
 
+  test('LLVM makes no calls of what the module does not mention', () => {
+    const jit = makeJit({ optLevel });
+    jit.define(
+      'exp2',
+      hostFunction('double (double)', () => 1000),
+    );
+    const source = `declare double @pow(double, double)
+define double @power(double %x) {
+  %r = call double @pow(double 2.0, double %x)
+  ret double %r
+}`;
+    expect(jit.load(source).get('power')(3)).toBe(8);
+  });
+
   test('LLVM makes no calls of it: pow of 2 is not its exp2', () => {
     const object = makeJit().load(
       `declare double @pow(double, double)

@@ -19,6 +19,8 @@ bool nomad::isLibraryFunction(StringRef name) {
 // would make in it, and of a declaration for what it would infer.
 void nomad::disownLibrary(Module &ir, ArrayRef<std::string> names) {
   AttrBuilder unknown(ir.getContext());
+  for (StringRef name : names)
+    unknown.addAttribute(("no-builtin-" + name).str());
   for (Function &function : ir) {
     bool isOwn = !function.isDeclarationForLinker() || is_contained(names, function.getName());
     if (!isOwn || !isLibraryFunction(function.getName())) // LLVM folds calls of internal ones too

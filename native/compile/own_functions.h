@@ -16,7 +16,7 @@ namespace nomad {
 /// Whether LLVM knows a function of C's library, or of C++'s, by this name.
 bool isLibraryFunction(llvm::StringRef name);
 
-/// LLVM will not know the functions that `ir` defines, nor those called `names` that it declares.
+/// LLVM will not know the functions that `ir` defines, nor those of `names`, which are library functions' and need not be there.
 void disownLibrary(llvm::Module &ir, llvm::ArrayRef<std::string> names);
 
 } // namespace nomad
