@@ -70,7 +70,7 @@ export interface CompileOptions {
   name?: string | undefined;
   /** Default: the Jit's. */
   optLevel?: OptLevel | undefined;
-  /** Looked up before names that were `define`d and process symbols. */
+  /** Looked up before names that were `define`d and process symbols. One with the name of a C function is not taken for that. */
   imports?: Record<string, Importable> | undefined;
   /** 'code' (default) is safe for any C; 'all' promises that nothing stores the addresses of constants and data. */
   moves?: 'code' | 'all' | undefined;
