@@ -248,6 +248,7 @@ private:
   llvm::Error addHostBlock();
   llvm::Error checkIdle(Handle handle);
   void forgetStackRoots();
+  EntryIndex &enteredFunction() { return *(block_ + blockParameterBytes).pointer<EntryIndex>(); } // of the innermost call
   bool callWaiting(HostIndex index, const Activation::Registers &registers);
   llvm::Error checkRedirect(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to,
                             const FunctionPlace &fromPlace, const FunctionPlace &toPlace);

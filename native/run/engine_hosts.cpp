@@ -75,13 +75,12 @@ std::optional<HostIndex> Engine::hostIndex(Handle handle) const {
 }
 
 bool Engine::callWaiting(HostIndex index, const Activation::Registers &registers) {
-  EntryIndex &entry = *block_.shifted(blockParameterBytes).pointer<EntryIndex>();
-  EntryIndex ours = entry;
+  EntryIndex ours = enteredFunction();
   Waiting code(activations_, registers, Activation::Exit::Host);
   ++hostCalls_;
   bool hasReturned = host_ && host_->call(index);
   --hostCalls_;
-  entry = ours;
+  enteredFunction() = ours;
   return hasReturned;
 }
 

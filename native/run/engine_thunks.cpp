@@ -101,7 +101,7 @@ void *Engine::enter(ThunkCode thunk, void *first, void *second) {
   Waiting outer(activations_, registers, Activation::Exit::Unknown);
   void *result = thunk(first, second);
   // The arguments of this call lie over the outer one's entry.
-  *block_.shifted(blockParameterBytes).pointer<EntryIndex>() = noEntry;
+  enteredFunction() = noEntry;
   return result;
 }
 

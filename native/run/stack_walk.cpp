@@ -16,15 +16,18 @@ __attribute__((no_sanitize_address)) std::uint64_t wordAt(Address address) { ret
 
 void StackWalk::walk(const Activation &activation, StackRoots &roots) {
   slots_.clear();
-  isComplete_ = activation.exit == Activation::Exit::Host && followFrames(activation);
-  if (activation.exit == Activation::Exit::Host && !isComplete_) {
-    slots_.clear();
-    isComplete_ = followUnwindRecords(activation);
-  }
+  isComplete_ = activation.exit == Activation::Exit::Host && findReturns(activation);
   std::sort(slots_.begin(), slots_.end());
   for (Address slot : slots_)
     addExact(slot, roots);
   scan(Address::of(activation.registers), activation.entryFrame, roots);
+}
+
+bool StackWalk::findReturns(const Activation &activation) {
+  if (followFrames(activation))
+    return true;
+  slots_.clear();
+  return followUnwindRecords(activation);
 }
 
 // The host thunk's frame, its caller's, and so on; false where the chain ends before the call thunk.

@@ -46,6 +46,7 @@ public:
   void setJumpTargets(const CodeObject &object, std::vector<Offset> offsets);
 
 private:
+  bool findReturns(const Activation &activation);
   bool followFrames(const Activation &activation);
   bool followUnwindRecords(const Activation &activation);
   void addExact(Address slot, StackRoots &roots);
