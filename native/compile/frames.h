@@ -25,11 +25,17 @@ struct FunctionFrame {
 /// Of all functions of a module.
 struct ModuleFrames {
   FrameKind usual = FrameKind::Plain; // of code that no entry of the list is about
+  bool switchesStacks = false;        // assembly lets the stack pointer lead to another stack, where code may be left suspended
   std::vector<FunctionFrame> others;
 };
 
-/// Functions that are not plain, by name: what the machine pass has found.
-using OddFrames = llvm::StringMap<FrameKind>;
+/// What the machine pass has found, by name.
+struct OddFrames {
+  llvm::StringMap<FrameKind> kinds; // of functions that are not plain
+  /// Functions that LLVM has compiled wrongly: they lose their result, or a register that they have to keep (LLVM 22). That happens
+  /// from O1 on to those with a variable of more than the stack's alignment, one of unknown size, and assembly that changes rbx.
+  std::vector<std::string> losingRegisters;
+};
 
 /// Assembly can bring functions of its own: in a module that has any, only functions that LLVM has generated are known.
 ModuleFrames framesOf(const llvm::Module &ir, const OddFrames &odd);

@@ -134,9 +134,12 @@ public:
     if (pushRegister_ == 0) {
       pushRegister_ = opcodeOf(instructions, "PUSH64r");
       moveRegister_ = opcodeOf(instructions, "MOV64rr");
+      loadAddress_ = opcodeOf(instructions, "LEA64r");
     }
     if (FrameKind kind = kindOf(function); kind != FrameKind::Plain)
-      odd_[function.getName()] = kind;
+      odd_.kinds[function.getName()] = kind;
+    if (losesRegister(function))
+      odd_.losingRegisters.push_back(function.getName().str());
     return false;
   }
 
@@ -169,6 +172,27 @@ private:
     bool isOfFrame = instruction.getFlag(MachineInstr::FrameSetup) || instruction.getFlag(MachineInstr::FrameDestroy);
     return !isOfFrame && !instruction.isReturn() && !instruction.isMetaInstruction() &&
            instruction.modifiesRegister(framePointer_, registers_);
+  }
+
+  // Where the stack is aligned anew and its size is not known, a register says where the function's arguments are, from before
+  // anything has been saved until the function returns.
+  bool losesRegister(const MachineFunction &function) const {
+    for (const MachineInstr &instruction : function.front())
+      if (instruction.getOpcode() == loadAddress_ && instruction.getFlag(MachineInstr::FrameSetup) &&
+          instruction.getOperand(0).getReg() != framePointer_ && instruction.getOperand(1).isReg() &&
+          instruction.getOperand(1).getReg() == stackPointer_)
+        return isForCaller(function, instruction.getOperand(0).getReg());
+    return false;
+  }
+
+  // Kept for the caller, or for the result.
+  bool isForCaller(const MachineFunction &function, Register reg) const {
+    for (const MCPhysReg *kept = registers_->getCalleeSavedRegs(&function); *kept != 0; ++kept)
+      if (*kept == reg)
+        return true;
+    return any_of(function, [&](const MachineBasicBlock &block) {
+      return any_of(block, [&](const MachineInstr &each) { return each.isReturn() && each.readsRegister(reg, registers_); });
+    });
   }
 
   bool isPlain(const MachineFunction &function) const {
@@ -229,6 +253,7 @@ private:
   MCRegister framePointer_, stackPointer_;
   unsigned pushRegister_ = 0;
   unsigned moveRegister_ = 0;
+  unsigned loadAddress_ = 0;
 };
 
 char ProveFrames::id = 0;

@@ -72,7 +72,7 @@ public:
   }
 
   ObjectBytes run(llvm::Module &ir) {
-    odd_.clear();
+    odd_ = {};
     passes_.run(ir);
     return stream_.take();
   }
@@ -122,8 +122,13 @@ Expected<ObjectBytes> Pipeline::generate(llvm::Module &ir) {
   }
   ObjectBytes bytes = generator_->run(ir);
   frames_ = framesOf(ir, generator_->odd());
+  std::vector<std::string> losing = generator_->odd().losingRegisters;
   if (leavesTraces(ir))
     generator_.reset();
+  if (!losing.empty())
+    return fail(ErrorCode::Unsupported, ir.getModuleIdentifier() + ": function '" + losing.front() +
+                                            "' is miscompiled by this LLVM above O0: it has a variable of more than the stack's "
+                                            "alignment, one of unknown size, and assembly that changes rbx");
   return bytes;
 }
 

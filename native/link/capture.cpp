@@ -156,6 +156,7 @@ void Capture::everyLive(function_ref<void(StringRef)> visit) const {
 void Capture::findFrames(PlaceOf placeOf) {
   FrameMap &frames = object_.image->frames;
   frames.usual = exports_.frames.usual;
+  frames.switchesStacks = exports_.frames.switchesStacks;
   for (const auto &[name, kind] : exports_.frames.others)
     if (auto extent = placeOf(name); extent && extent->place.segment == SegmentKind::Code)
       frames.others.push_back({{extent->place.offset, extent->place.offset + static_cast<Offset>(extent->size)}, kind});
@@ -164,6 +165,7 @@ void Capture::findFrames(PlaceOf placeOf) {
 }
 
 CodeObject Capture::take(std::unique_ptr<MemoryBuffer> object) {
+  object_.hasOuterSites = any_of(relocations_, [](const Relocation &each) { return each.segment != SegmentKind::Code; });
   object_.relocations = RelocationTable::encode(std::move(relocations_));
   object_.keepsCodeAddresses = exports_.keepsCodeAddresses;
   object_.storesLabels = exports_.storesLabels;

@@ -73,9 +73,10 @@ struct FrameMap {
     FrameKind kind;
   };
   FrameKind usual = FrameKind::Plain; // of code that is in no part
+  bool switchesStacks = false;        // see ModuleFrames
   std::vector<Part> others;           // functions, in address order
 
-  bool isAllPlain() const { return usual == FrameKind::Plain && others.empty(); }
+  bool isAllPlain() const { return usual == FrameKind::Plain && !switchesStacks && others.empty(); }
   FrameKind at(Offset code) const;
 };
 
@@ -221,6 +222,7 @@ struct alignas(64) CodeObject {
   bool sharesData : 1 = false;         // others may refer to its constants and data
   bool storesLabels : 1 = false;       // and in memory that nobody knows: its code can't move
   bool isUnique : 1 = false;           // another compile of its source can't take its place
+  bool hasOuterSites : 1 = false;      // of relocations, outside of code
   bool hasOddFrames : 1 = false;       // some of its functions have no plain frames
   Offset unwind = noOffset;            // of its unwind records, in code
   llvm::SmallVector<EntryUse, 1> entries;

@@ -81,6 +81,7 @@ void JITLinkSplitCapture::makeCaptures() {
     each.storesLabels = all.storesLabels;
     each.isUnique = true; // a function alone can't be compiled again
     each.frames.usual = all.frames.usual;
+    each.frames.switchesStacks = all.frames.switchesStacks;
   }
   for (ExportedFunction &function : all.functions)
     exports[partOf(function.name)].functions.push_back(std::move(function));

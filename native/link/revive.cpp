@@ -75,6 +75,7 @@ private:
     if (!own)
       return damaged("its relocations are not in the segments");
     own->applyMove(moves);
+    object_.hasOuterSites = any_of(own->decode(), [](const Relocation &each) { return each.segment != SegmentKind::Code; });
     object_.relocations = std::move(*own);
     return Error::success();
   }

@@ -208,6 +208,7 @@ private:
 
   void readFrames() {
     saved_.frames.usual = readFrameKind();
+    saved_.frames.switchesStacks = reader_.flag();
     for (size_t count = reader_.count(); count > 0 && reader_.isOk(); --count) {
       CodeExtent extent = readExtent();
       bool isOrdered = saved_.frames.others.empty() || saved_.frames.others.back().extent.limit <= extent.base;

@@ -56,6 +56,7 @@ void writeFacts(ByteWriter &writer, const CodeObject &object, bool hasObjectFile
   for (Offset target : image.jumpTargets)
     writer.number(target);
   writer.byte(static_cast<unsigned>(image.frames.usual));
+  writer.byte(image.frames.switchesStacks ? 1 : 0);
   writer.number(image.frames.others.size());
   for (auto &[extent, kind] : image.frames.others) {
     writer.number(extent.base);

@@ -7,9 +7,12 @@
 #include "link/linker.h"
 #include "memory/write_scope.h"
 #include "move/owner_index.h"
+#include "move/quiet.h"
 #include "move/unwind.h"
 
 #include <array>
+#include <atomic>
+#include <optional>
 #include <vector>
 
 namespace nomad {
@@ -40,8 +43,9 @@ protected:
 
 class Mover {
 public:
-  Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, Emitter &emitter)
-      : arena_(arena), entries_(entries), objects_(objects), emitter_(emitter),
+  /// `quietMoves` is not 0 while no code may be entered (quiet.h).
+  Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, Emitter &emitter, std::atomic<int> &quietMoves)
+      : arena_(arena), entries_(entries), objects_(objects), emitter_(emitter), quietMoves_(quietMoves),
         owners_{OwnerIndex(SegmentKind::Code, arena.segments(SegmentKind::Code)),
                 OwnerIndex(SegmentKind::Data, arena.segments(SegmentKind::Data))},
         unwind_(arena.segments(SegmentKind::Code), owners_[0]) {}
@@ -112,6 +116,7 @@ private:
   EntryTable &entries_;
   CodeObjectTable &objects_;
   Emitter &emitter_;
+  std::atomic<int> &quietMoves_;
   std::array<OwnerIndex, 2> owners_; // code, data
   UnwindRegistry unwind_;
   Ranges ranges_; // where the batch that runs may go
@@ -123,6 +128,7 @@ private:
   SegmentKind runKind_ = SegmentKind::Code;
   bool isTaken_ = false;            // somebody has a new place
   bool overlaps_ = false;           // a new place is where some segment of the batch was
+  bool isSeen_ = false;             // whoever runs meanwhile could see that some bytes have moved and others have not
   bool emitsAgain_ = false;         // some of the batch have their object file
   std::vector<Piece> movedCallees_; // what others refer to
   llvm::DenseMap<const CodeObject *, Emission> emissions_;

@@ -10,7 +10,8 @@
 // is its thunk's, until it is entered again: the frames up to there become an Activation then, in which nothing is known.
 //
 // Native code can enter code past call thunks, by its entry stub: entry_log.h hears of that. What such code calls is an Activation
-// of which nothing is known, too, and that reaches up to the Activation before it, or to the stack's end.
+// of which nothing is known, too. It reaches up to where that function returns; or, if it was entered in no such way, up to the
+// Activation before it, or to the stack's end.
 #pragma once
 
 #include "base/address.h"
@@ -30,6 +31,7 @@ struct Activation {
   Address entryFrame; // of the call thunk that entered; 0 if none did
   const Registers *registers;
   Exit exit;
+  Address enteredAt; // the slot by which the function returns that native code has called; 0 if a thunk did, or if it is not known
 
   /// A host function's exit's own frame: its caller's frame pointer is there, and behind it the return address.
   Address frame() const { return Address::of(registers) + 48; }
@@ -37,6 +39,8 @@ struct Activation {
   Address limit(Address stackLimit) const {
     if (entryFrame != Address())
       return entryFrame;
+    if (enteredAt != Address())
+      return enteredAt;
     return previous ? Address::of(previous->registers) : stackLimit;
   }
 };
@@ -65,8 +69,8 @@ ActivationChain &threadActivations();
 /// Code waits as long as this lives.
 class Waiting {
 public:
-  Waiting(ActivationChain &chain, const Activation::Registers &registers, Activation::Exit exit)
-      : chain_(chain), activation_{chain.innermost, chain.entryFrame, &registers, exit} {
+  Waiting(ActivationChain &chain, const Activation::Registers &registers, Activation::Exit exit, Address enteredAt = {})
+      : chain_(chain), activation_{chain.innermost, chain.entryFrame, &registers, exit, enteredAt} {
     chain_.innermost = &activation_;
     chain_.entryFrame = Address();
   }

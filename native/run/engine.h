@@ -94,6 +94,8 @@ struct EngineStats {
 class Host {
 public:
   virtual ~Host() = default;
+  /// What JS is thrown when code has been left, as if a host function had thrown it.
+  virtual void willThrow(llvm::Error error) = 0;
   /// Parameters and result are in the argument block. False: it threw, and code has to be left.
   virtual bool call(HostIndex index) = 0;
   /// The same for code that no JS has called: native code has, through an entry stub. What it throws goes to whoever hears of
@@ -296,6 +298,7 @@ private:
   llvm::Error verifyCall(Handle handle, const Relocation &relocation);
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
+  bool refuseJump(Address returnsTo) override;
   void reportUncaught(EntryIndex entry);
   void reportRefusedHost();
   std::string nameOf(EntryIndex entry) const;
@@ -340,10 +343,12 @@ private:
   llvm::DenseMap<Handle, HostIndex> hostIndices_;
   llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
   llvm::DenseSet<Handle> immovable_; // whatever the stack has
+  llvm::DenseSet<Handle> stackSwitchers_; // code objects whose assembly changes to other stacks
   Size hostCalls_ = 0;                        // that have not returned
   std::atomic<std::uint32_t> refusedHost_{0}; // index + 1, and why
   StackWalk stackWalk_;
   StackRoots stackRoots_;
+  bool runsElsewhere_ = false; // code may run or wait on other threads or stacks; as of the last walk
 };
 
 } // namespace nomad

@@ -161,6 +161,7 @@ void Engine::discard(Handle handle) {
   }
   returnsTwice_.erase(handle);
   immovable_.erase(handle);
+  stackSwitchers_.erase(handle);
   kept_.erase(handle);
   names_.erase(handle);
   stackWalk_.setJumpTargets(object, {});

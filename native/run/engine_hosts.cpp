@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "run/clear_stack.h"
+#include "run/contexts.h"
 #include "run/host_thunk.h"
 #include "run/leave.h"
 
@@ -76,9 +77,10 @@ std::optional<HostIndex> Engine::hostIndex(Handle handle) const {
 
 bool Engine::callWaiting(HostIndex index, const Activation::Registers &registers) {
   EntryIndex ours = enteredFunction();
-  Waiting code(activations_, registers, Activation::Exit::Host);
+  bool isFromNative = activations_.entryFrame == Address();
+  Address enteredAt = isFromNative ? entryLog_.present(Address::of(&registers)).outermost : Address();
+  Waiting code(activations_, registers, Activation::Exit::Host, enteredAt);
   ++hostCalls_;
-  bool isFromNative = activations_.innermost->entryFrame == Address();
   bool hasReturned = host_ && (isFromNative ? (host_->callFromNative(index), true) : host_->call(index));
   --hostCalls_;
   enteredFunction() = ours;
@@ -136,7 +138,8 @@ void Engine::reportRefusedHost() {
 
 bool Engine::isRunning() {
   const StackRoots &roots = stackRoots();
-  return hostCalls_ > 0 || !roots.exact.empty() || !roots.ambiguous.empty();
+  auto isWord = [](const StackRoot &root) { return root.slot != Address(); };
+  return hostCalls_ > 0 || runsElsewhere_ || !roots.exact.empty() || any_of(roots.ambiguous, isWord);
 }
 
 // Looked for anew each time: what the host function calls in between may write to frames that wait.
@@ -148,11 +151,18 @@ const StackRoots &Engine::stackRoots() {
   saveRegisters(registers);
   EntryLog::Present entered = entryLog_.present(Address::of(&registers));
   std::optional<Waiting> unrecorded;
-  if (activations_.entryFrame != Address() || entered.isHere)
-    unrecorded.emplace(activations_, registers, Activation::Exit::Unknown);
+  if (activations_.entryFrame != Address() || entered.outermost != Address())
+    unrecorded.emplace(activations_, registers, Activation::Exit::Unknown, entered.outermost);
   for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)
     stackWalk_.walk(*activation, activations_.stack.limit, stackRoots_);
-  if (entered.isElsewhere)
+  runsElsewhere_ = entered.isElsewhere;
+  everySuspendedContext([&](const SuspendedContext &context) {
+    bool isKnown = stackWalk_.scanForeign(context.registers, stackRoots_) &&
+                   (activations_.stack.contains(context.stackPointer) ||
+                    (context.stack && stackWalk_.scanForeign(*context.stack, stackRoots_)));
+    runsElsewhere_ = runsElsewhere_ || !isKnown;
+  });
+  if (runsElsewhere_ || !stackSwitchers_.empty())
     pinAll();
   for (const StackRoot &root : stackRoots_.exact)
     root.object->stackUse.active = 1;
@@ -201,6 +211,17 @@ std::optional<Address> Engine::landing(Address returnsTo, ArrayRef<std::uint64_t
   }
   returnsTwice_[handleOf(*object)] = {{0, static_cast<Offset>(code.size())}};
   return returnsTo;
+}
+
+bool Engine::refuseJump(Address returnsTo) {
+  const CodeObject *object = mover_.codeOwners().find(returnsTo.shifted(-1));
+  if (!object || !host_ || activations_.entryFrame == Address())
+    return false;
+  host_->willThrow(fail(ErrorCode::State, "code object " + Twine(quoted(*object)) +
+                                              ": longjmp over the frames of JS functions: they can't be left so"));
+  leaveCode();
+  host_->left();
+  return true;
 }
 
 // What may return a second time has noted its return address where nobody can read it, for as long as the function that called it

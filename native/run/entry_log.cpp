@@ -2,7 +2,9 @@
 
 #include "memory/foreign.h"
 
+#include <cstddef>
 #include <cstring>
+#include <ucontext.h>
 
 using namespace nomad;
 
@@ -126,6 +128,21 @@ bool returnsFromSignal(std::uint64_t returnsTo) {
          std::memcmp(code, restorer, sizeof code) == 0;
 }
 
+// What the kernel has pushed above a handler's return slot: the interrupted stack pointer is higher, and code segments have one
+// selector.
+bool hasSignalFrame(std::uint64_t slot) {
+  constexpr std::uint64_t selectorOfCode = 0x33;
+  auto registerAt = [=](int which) {
+    return wordAt(slot + 8 + offsetof(ucontext_t, uc_mcontext.gregs) + static_cast<std::uint64_t>(which) * 8);
+  };
+  return registerAt(REG_RSP) > slot && (registerAt(REG_CSGSFS) & 0xffff) == selectorOfCode;
+}
+
+// Of this thread's stack. One word may be left by chance in what other frames don't use; a signal's frame is not.
+bool isActive(std::uint64_t slot, std::uint64_t returnsTo, Address stackPointer) {
+  return Address::of(slot) > stackPointer && wordAt(slot) == returnsTo && (!returnsFromSignal(returnsTo) || hasSignalFrame(slot));
+}
+
 } // namespace
 
 EntryLog::EntryLog(const ActivationChain &chain) : chain_(chain), thread_(threadPointer()) {}
@@ -140,7 +157,7 @@ void EntryLog::note(Address returnSlot) {
   if (thread != thread_) {
     if (!hasOtherThreads_.load(std::memory_order_relaxed))
       hasOtherThreads_.store(true);
-    while (closed_.load() != 0)
+    while (moves_.load() != 0)
       __builtin_ia32_pause();
   }
   std::uint64_t slot = returnSlot.value();
@@ -194,13 +211,14 @@ EntryLog::Present EntryLog::present(Address stackPointer) {
       continue;
     }
     bool isHere = entry.thread == thread_ && chain_.stack.contains(Address::of(slot));
-    bool counts = isHere ? Address::of(slot) > stackPointer && wordAt(slot) == entry.returnsTo : isUnchanged(slot, entry.returnsTo);
+    bool counts = isHere ? isActive(slot, entry.returnsTo, stackPointer) : isUnchanged(slot, entry.returnsTo);
     if (!counts) {
       entry.slot.store(0, std::memory_order_release);
       continue;
     }
-    present.isHere = present.isHere || isHere;
     present.isElsewhere = present.isElsewhere || !isHere;
+    if (isHere && Address::of(slot) > present.outermost)
+      present.outermost = Address::of(slot);
     present.isInSignal = present.isInSignal || (isHere && returnsFromSignal(entry.returnsTo));
   }
   return present;

@@ -28,7 +28,7 @@ public:
 
   /// What entries tell at a safepoint.
   struct Present {
-    bool isHere = false;      // code that was entered so is on the thread's stack
+    Address outermost;        // code that was entered so is on the thread's stack, below this slot; 0 if there is none
     bool isElsewhere = false; // on another thread, or on another stack of this one: anything may run or wait there
     bool isInSignal = false;  // the thread runs a signal handler that is code, and that has not interrupted code
   };
@@ -37,17 +37,8 @@ public:
   /// Has another thread ever entered?
   bool hasOtherThreads() const { return hasOtherThreads_.load(std::memory_order_relaxed); }
 
-  /// While one lives, other threads wait before they enter.
-  class Closed {
-  public:
-    explicit Closed(EntryLog &log) : log_(log) { log_.closed_.fetch_add(1); }
-    ~Closed() { log_.closed_.fetch_sub(1); }
-    Closed(const Closed &) = delete;
-    Closed &operator=(const Closed &) = delete;
-
-  private:
-    EntryLog &log_;
-  };
+  /// While it is not 0, other threads wait before they enter (move/quiet.h).
+  std::atomic<int> &moves() { return moves_; }
 
   /// `returnSlot` has the address that the function returns to. Called by the watch's function only.
   void note(Address returnSlot);
@@ -70,7 +61,7 @@ private:
   std::atomic<std::size_t> used_{0}; // of those, from the first on
   std::atomic<bool> isFull_{false}; // some entry is not among them
   std::atomic<bool> hasOtherThreads_{false};
-  std::atomic<int> closed_{0};
+  std::atomic<int> moves_{0};
 };
 
 } // namespace nomad

@@ -88,6 +88,14 @@ void JsHost::reportException() {
     napi_fatal_exception(jit_.env, exception);
 }
 
+void JsHost::willThrow(llvm::Error error) {
+  Js js{jit_.env};
+  thrown.push_back(nullptr);
+  napi_value holder = js.array(1);
+  js.setElement(holder, 0, makeError(js, jit_, std::move(error)));
+  napi_create_reference(js.env, holder, 1, &thrown.back());
+}
+
 // None is there if JS was ended (worker.terminate).
 void JsHost::keepException() {
   Js js{jit_.env};

@@ -21,6 +21,7 @@ public:
 
   bool call(HostIndex index) override;
   void callFromNative(HostIndex index) override;
+  void willThrow(llvm::Error error) override;
   void left() override;
   void uncaught(llvm::Error error) override;
 

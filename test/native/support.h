@@ -215,6 +215,7 @@ public:
     ++callsFromNative;
     call(index);
   }
+  void willThrow(llvm::Error error) override { failures.push_back(failureOf(std::move(error))); }
   void left() override { ++lefts; }
   void uncaught(llvm::Error error) override { failures.push_back(failureOf(std::move(error))); }
 
