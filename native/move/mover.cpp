@@ -65,6 +65,7 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
     undo();
     return error;
   }
+  UnwindRegistry::Change change(unwind_);
   MoveReport report;
   report.moved = requests.size();
   WriteScope scope(arena_);

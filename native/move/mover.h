@@ -54,7 +54,7 @@ public:
   /// All or nothing (I7). Errors: Placement, State, and Pinned by the code object's `stackUse`; Link, where something is emitted
   /// again.
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
-  /// A placed code object's memory is nobody's from now on.
+  /// A placed code object's memory is nobody's from now on. In an UnwindRegistry::Change.
   void vacate(CodeObject &object);
 
   /// Who has an address in code; and in data, of those that move as a whole.

@@ -265,10 +265,17 @@ Expected<MoveReport> Engine::place(ArrayRef<MoveRequest> requests) {
     if (auto thunk = directThunk(); !thunk)
       return thunk.takeError();
   auto report = mover_.place(requests, placeable_);
+  afterChange();
   if (report)
     for (auto &[handle, initializer] : initializers)
       callCode(objects_[handle].segment(SegmentKind::Code).base + initializer);
   return report;
+}
+
+// The unwind tables, if code waits that JS can return to past thunks and host exits: it called JS past host functions.
+void Engine::afterChange() {
+  if (returnsUnseen())
+    refreshUnwindTables();
 }
 
 // Code with constructors has made the thunk. Without one (no room is left) what ends can only be called as C would.

@@ -192,8 +192,10 @@ public:
   /// Code calls a host function; called by the exit only. Does not return normally if that throws.
   void callHost(HostIndex index, const Activation::Registers &registers);
   /// Code calls a host function on another thread than the engine's, which has no JS: nothing runs, the result is 0, and code
-  /// that returns to JS next throws. The only method that other threads call.
+  /// that returns to JS next throws. One of two methods that other threads call.
   void refuseHostCall(HostIndex index) { refusedHost_.store(index + 1); }
+  /// Code runs on another thread; call there, before it goes on. The second method that other threads call.
+  void noteOtherThreads() { mover_.unwind().noteOtherThreads(); }
   /// Is code of this Jit on the stack?
   bool isRunning();
   /// What waiting frames have of code objects.
@@ -241,7 +243,11 @@ private:
   llvm::SmallVector<Handle> idleOf(llvm::ArrayRef<Handle> handles);
   void spareReferred(llvm::SmallVectorImpl<Handle> &ending);
   void tearDown(CodeObject &object);
+  void discardAll(llvm::ArrayRef<Handle> ending);
   void discard(Handle handle);
+  /// Does code go on that no call thunk, host exit or entry stub sees going on?
+  bool returnsUnseen() const { return activations_.entryFrame != Address(); }
+  void afterChange();
   void callCode(Address function, void *argument = nullptr);
   llvm::Expected<Address> directThunk();
   llvm::Expected<Address> hostThunk(const Signature &signature);

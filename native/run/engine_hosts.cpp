@@ -87,10 +87,9 @@ bool Engine::callWaiting(HostIndex index, const Activation::Registers &registers
 void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
   forgetStackRoots();
   bool hasReturned = callWaiting(index, registers);
-  bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *mover_.unwind().stale();
+  bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *staleUnwindTables();
   forgetStackRoots();
-  if (*mover_.unwind().stale())
-    mover_.unwind().refresh();
+  refreshUnwindTables();
   if (hasLeftAddresses)
     clearStackBelow(longReach);
   if (hasReturned)
@@ -123,8 +122,8 @@ bool Engine::isRunning() {
 // Looked for anew each time: what the host function calls in between may write to frames that wait.
 const StackRoots &Engine::stackRoots() {
   forgetStackRoots();
-  if (activations_.innermost && *mover_.unwind().stale())
-    mover_.unwind().refresh();
+  if (activations_.innermost) // frames are walked by them, those of other Jits' code too
+    refreshUnwindTables();
   Activation::Registers registers;
   std::optional<Waiting> unrecorded;
   if (activations_.entryFrame != Address()) {
@@ -201,6 +200,7 @@ Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
     *root.slot.pointer<std::uint64_t>() = (root.object->segment(root.segment).base + root.offset).value();
   for (Range range : left)
     poison(range);
+  afterChange();
   if (Error error = verifyMoves(*before))
     return error;
   return report;
