@@ -6,6 +6,7 @@
 #include "link/revive.h"
 #include "link/runtimedyld_linker.h"
 #include "memory/write_scope.h"
+#include "run/clear_stack.h"
 #include "run/compile_cache.h"
 #include "run/runtime_support.h"
 
@@ -274,8 +275,10 @@ Expected<MoveReport> Engine::place(ArrayRef<MoveRequest> requests) {
 
 // The unwind tables, if code waits that JS can return to past thunks and host exits: it called JS past host functions.
 void Engine::afterChange() {
-  if (returnsUnseen())
-    refreshUnwindTables();
+  if (!returnsUnseen() || !*staleUnwindTables())
+    return;
+  refreshUnwindTables();
+  clearStackBelow(longReach); // the next code's frames will be here
 }
 
 // Code with constructors has made the thunk. Without one (no room is left) what ends can only be called as C would.

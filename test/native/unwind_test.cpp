@@ -236,7 +236,10 @@ TEST_CASE("unwind: code that has moved catches, entered by its entry stub from a
 
 TEST_CASE("unwind: code goes on and catches after what it called past host functions has changed code, of whatever engine") {
   Jit jit, other;
-  Handle neighbour = jit.add(throwsAndCatches), freed = jit.add(throwsAndCatches), moved = jit.add(throwsAndCatches);
+  Handle neighbour = jit.add(throwsAndCatches), moved = jit.add(throwsAndCatches);
+  std::vector<Handle> idle;
+  for (int i = 0; i < 8; ++i)
+    idle.push_back(jit.add(throwsAndCatches));
   Handle late = jit.compile(throwsAndCatches), elsewhere = other.add(throwsAndCatches);
   Handle handle = jit.add(callsOutFirst, importing(importAddress("out", out)));
   auto goesOn = [&](std::function<void()> change) {
@@ -245,12 +248,14 @@ TEST_CASE("unwind: code goes on and catches after what it called past host funct
   };
   goesOn([&] { jit.place(late); });
   goesOn([&] { jit.moveOn(moved); });
-  goesOn([&] { jit.free(freed); });
-  goesOn([&] {
-    Handle handles[] = {neighbour};
-    jit.engine().freeMany(handles);
-    CHECK(handles[0] == noHandle);
+  goesOn([&] { // one at least: registering leaves addresses on the stack, and what may be on the stack is not freed
+    CHECK(llvm::any_of(idle, [&](Handle each) { return failureOf(jit.engine().free(each)).code.empty(); }));
   });
+  goesOn([&] {
+    Handle handles[] = {neighbour, moved};
+    jit.engine().freeMany(handles);
+  });
+  moved = jit.add(throwsAndCatches);
   goesOn([&] { other.moveOn(elsewhere); });
   goesOn([&] { CHECK(jit.call<int>(late, "catches", 5) == 50); });
   goesOn([&] { // makes a new thunk in the end
