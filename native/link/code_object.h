@@ -214,17 +214,18 @@ struct alignas(64) CodeObject {
   State state = State::Vacant;
   Moves moves = Moves::Code;
   Retain retain = Retain::Relocations;
-  bool isMoving = false;               // in the batch that the mover checks
-  bool isDefinition = false;           // some name that later compiles may link to stands for a function of it
-  StackUse stackUse;                   // while a walk of the stack is current
-  bool isEnding = false;               // its exit handlers and destructors run
-  bool keepsCodeAddresses : 1 = false; // it may have addresses in code elsewhere than in return slots
-  bool sharesData : 1 = false;         // others may refer to its constants and data
-  bool storesLabels : 1 = false;       // and in memory that nobody knows: its code can't move
-  bool isUnique : 1 = false;           // another compile of its source can't take its place
-  bool hasOuterSites : 1 = false;      // of relocations, outside of code
-  bool hasOddFrames : 1 = false;       // some of its functions have no plain frames
-  Offset unwind = noOffset;            // of its unwind records, in code
+  bool isMoving = false;                // in the batch that the mover checks
+  bool isDefinition = false;            // some name that later compiles may link to stands for a function of it
+  StackUse stackUse;                    // while a walk of the stack is current
+  bool isEnding = false;                // its exit handlers and destructors run
+  bool keepsCodeAddresses : 1 = false;  // it may have addresses in code elsewhere than in return slots
+  bool sharesData : 1 = false;          // others may refer to its constants and data
+  bool storesLabels : 1 = false;        // and in memory that nobody knows: its code can't move
+  bool isUnique : 1 = false;            // another compile of its source can't take its place
+  bool hasOuterSites : 1 = false;       // of relocations, outside of code
+  bool hasOddFrames : 1 = false;        // some of its functions have no plain frames
+  bool hasFramesRegistered : 1 = false; // on its own (move/frame_registration.h)
+  Offset unwind = noOffset;             // of its unwind records, in code
   llvm::SmallVector<EntryUse, 1> entries;
   RelocationTable relocations;
   std::unique_ptr<Links> links; // null: refers to nobody, and nobody to it

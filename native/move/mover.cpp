@@ -65,10 +65,11 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
     undo();
     return error;
   }
+  UnwindRegistry::Change change(unwind_);
   MoveReport report;
   report.moved = requests.size();
   // Else all old bytes stay as they are until everything new is there, and entry stubs lead to either.
-  std::optional<Quiet> quiet;
+  std::optional<QuietMoves::Scope> quiet;
   if (purpose == Purpose::Relocate && (overlaps_ || isSeen_))
     quiet.emplace(quietMoves_);
   WriteScope scope(arena_);

@@ -11,7 +11,6 @@
 #include "move/unwind.h"
 
 #include <array>
-#include <atomic>
 #include <optional>
 #include <vector>
 
@@ -43,8 +42,7 @@ protected:
 
 class Mover {
 public:
-  /// `quietMoves` is not 0 while no code may be entered (quiet.h).
-  Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, Emitter &emitter, std::atomic<int> &quietMoves)
+  Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, Emitter &emitter, QuietMoves &quietMoves)
       : arena_(arena), entries_(entries), objects_(objects), emitter_(emitter), quietMoves_(quietMoves),
         owners_{OwnerIndex(SegmentKind::Code, arena.segments(SegmentKind::Code)),
                 OwnerIndex(SegmentKind::Data, arena.segments(SegmentKind::Data))},
@@ -58,7 +56,7 @@ public:
   /// All or nothing (I7). Errors: Placement, State, and Pinned by the code object's `stackUse`; Link, where something is emitted
   /// again.
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
-  /// A placed code object's memory is nobody's from now on.
+  /// A placed code object's memory is nobody's from now on. In an UnwindRegistry::Change.
   void vacate(CodeObject &object);
 
   /// Who has an address in code; and in data, of those that move as a whole.
@@ -116,7 +114,7 @@ private:
   EntryTable &entries_;
   CodeObjectTable &objects_;
   Emitter &emitter_;
-  std::atomic<int> &quietMoves_;
+  QuietMoves &quietMoves_;
   std::array<OwnerIndex, 2> owners_; // code, data
   UnwindRegistry unwind_;
   Ranges ranges_; // where the batch that runs may go

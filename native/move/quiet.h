@@ -1,36 +1,55 @@
 // While bytes of a batch are on their way, nobody may see half a move (I13): a signal handler can be code.
 //
-// Signals wait on the thread that moves. The system gives those that are for the process to another thread then; where the handler
-// is code, it waits at its entry stub.
+// A handler that comes meanwhile, on the thread that moves, is put off at its entry stub, and its signal is sent anew afterwards.
+// Blocking signals would give those that are for the process to another thread. Other threads wait at their entry stubs.
 #pragma once
 
 #include <atomic>
+#include <array>
 #include <csignal>
-#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace nomad {
 
-class Quiet {
+class QuietMoves {
 public:
-  /// `moves`: entry stubs let nobody in on other threads as long as it is not 0.
-  explicit Quiet(std::atomic<int> &moves) : moves_(moves) {
-    sigset_t all;
-    sigfillset(&all);
-    for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT}) // they can't wait
-      sigdelset(&all, fault);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-    moves_.fetch_add(1);
+  bool areUnderWay() const { return underWay_.load() != 0; }
+
+  /// Safe in signal handlers. What is beyond `mostSignals` is lost, as the system loses signals that are pending already.
+  void putOff(const siginfo_t &signal) {
+    std::size_t index = count_.fetch_add(1);
+    if (index < mostSignals)
+      signals_[index] = signal;
   }
-  ~Quiet() {
-    moves_.fetch_sub(1);
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  Quiet(const Quiet &) = delete;
-  Quiet &operator=(const Quiet &) = delete;
+
+  class Scope {
+  public:
+    explicit Scope(QuietMoves &moves) : moves_(moves) { moves_.underWay_.fetch_add(1); }
+    ~Scope() {
+      if (moves_.underWay_.fetch_sub(1) == 1 && moves_.count_.load() != 0)
+        moves_.sendAnew();
+    }
+    Scope(const Scope &) = delete;
+    Scope &operator=(const Scope &) = delete;
+
+  private:
+    QuietMoves &moves_;
+  };
 
 private:
-  std::atomic<int> &moves_;
-  sigset_t before_;
+  static constexpr std::size_t mostSignals = 64;
+
+  void sendAnew() {
+    std::size_t count = std::min(count_.exchange(0), mostSignals);
+    std::array<siginfo_t, mostSignals> signals = signals_; // handlers may put off others
+    for (std::size_t i = 0; i < count; ++i)
+      syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), signals[i].si_signo, &signals[i]);
+  }
+
+  std::atomic<int> underWay_{0};
+  std::atomic<std::size_t> count_{0};
+  std::array<siginfo_t, mostSignals> signals_;
 };
 
 } // namespace nomad

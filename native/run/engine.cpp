@@ -6,6 +6,7 @@
 #include "link/revive.h"
 #include "link/runtimedyld_linker.h"
 #include "memory/write_scope.h"
+#include "run/clear_stack.h"
 #include "run/compile_cache.h"
 #include "run/runtime_support.h"
 
@@ -269,10 +270,19 @@ Expected<MoveReport> Engine::place(ArrayRef<MoveRequest> requests) {
     if (auto thunk = directThunk(); !thunk)
       return thunk.takeError();
   auto report = mover_.place(requests, placeable_);
+  afterChange();
   if (report)
     for (auto &[handle, initializer] : initializers)
       callCode(objects_[handle].segment(SegmentKind::Code).base + initializer);
   return report;
+}
+
+// The unwind tables, if code waits that JS can return to past thunks and host exits: it called JS past host functions.
+void Engine::afterChange() {
+  if (!returnsUnseen() || !*staleUnwindTables())
+    return;
+  refreshUnwindTables();
+  clearStackBelow(longReach); // the next code's frames will be here
 }
 
 // Code with constructors has made the thunk. Without one (no room is left) what ends can only be called as C would.

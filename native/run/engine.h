@@ -117,7 +117,7 @@ struct BeforeMove {
 };
 
 /// Belongs to one thread (I15).
-class Engine final : private Landings, private Emitter {
+class Engine final : private Landings, private Emitter, private EntryLog::Owner {
 public:
   /// Bytes of the argument block that are parameters; the entry index comes behind them.
   static constexpr Size blockParameterBytes = 8 * 1000;
@@ -199,7 +199,7 @@ public:
   void callHost(HostIndex index, const Activation::Registers &registers);
   /// Why there is no JS for code that calls a host function.
   enum class Refusal : std::uint32_t { OtherThread, OtherStack, Signal };
-  /// Nothing runs, the result is 0, and code that returns to JS next throws. The only method that other threads call.
+  /// Nothing runs, the result is 0, and code that returns to JS next throws. Other threads call it, too.
   void refuseHostCall(HostIndex index, Refusal why) { refusedHost_.store((index + 1) | static_cast<std::uint32_t>(why) << refusalShift); }
   /// Is code of this Jit on the stack?
   bool isRunning();
@@ -248,7 +248,14 @@ private:
   llvm::SmallVector<Handle> idleOf(llvm::ArrayRef<Handle> handles);
   void spareReferred(llvm::SmallVectorImpl<Handle> &ending);
   void tearDown(CodeObject &object);
+  void discardAll(llvm::ArrayRef<Handle> ending);
   void discard(Handle handle);
+  /// Does code go on that no call thunk, host exit or entry stub sees going on?
+  bool returnsUnseen() {
+    return activations_.entryFrame != Address() ||
+           entryLog_.present(Address::of(__builtin_frame_address(0))).outermost != Address();
+  }
+  void afterChange();
   void callCode(Address function, void *argument = nullptr);
   llvm::Expected<Address> directThunk();
   llvm::Expected<Address> hostThunk(const Signature &signature);
@@ -299,6 +306,7 @@ private:
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
   bool refuseJump(Address returnsTo) override;
+  void prepareEntry(bool isOwnThread) override;
   void reportUncaught(EntryIndex entry);
   void reportRefusedHost();
   std::string nameOf(EntryIndex entry) const;
@@ -311,7 +319,7 @@ private:
   static constexpr unsigned refusalShift = 29;
 
   ActivationChain &activations_ = threadActivations();
-  EntryLog entryLog_{activations_};
+  EntryLog entryLog_{activations_, *this};
   std::unique_ptr<Arena> arena_;
   EntryTable entries_;
   TypePool types_;

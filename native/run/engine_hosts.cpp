@@ -105,10 +105,9 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
   }
   forgetStackRoots();
   bool hasReturned = callWaiting(index, registers);
-  bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *mover_.unwind().stale();
+  bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *staleUnwindTables();
   forgetStackRoots();
-  if (*mover_.unwind().stale())
-    mover_.unwind().refresh();
+  refreshUnwindTables();
   if (hasLeftAddresses)
     clearStackBelow(longReach);
   if (hasReturned)
@@ -134,6 +133,13 @@ void Engine::reportRefusedHost() {
         fail(ErrorCode::State, name + " was called " + reasons[refused >> refusalShift] + ": it did not run, and code got 0"));
 }
 
+void Engine::prepareEntry(bool isOwnThread) {
+  if (!isOwnThread)
+    return mover_.unwind().noteOtherThreads();
+  refreshUnwindTables();
+  clearStackBelow(longReach); // code's first frames will be here
+}
+
 // ---- the stack ----
 
 bool Engine::isRunning() {
@@ -145,8 +151,8 @@ bool Engine::isRunning() {
 // Looked for anew each time: what the host function calls in between may write to frames that wait.
 const StackRoots &Engine::stackRoots() {
   forgetStackRoots();
-  if (activations_.innermost && *mover_.unwind().stale())
-    mover_.unwind().refresh();
+  if (activations_.innermost) // frames are walked by them, those of other Jits' code too
+    refreshUnwindTables();
   Activation::Registers registers;
   saveRegisters(registers);
   EntryLog::Present entered = entryLog_.present(Address::of(&registers));
@@ -255,6 +261,7 @@ Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
     *root.slot.pointer<std::uint64_t>() = (root.object->segment(root.segment).base + root.offset).value();
   for (Range range : left)
     poison(range);
+  afterChange();
   if (Error error = verifyMoves(*before))
     return error;
   return report;

@@ -1,7 +1,10 @@
 #include "run/entry_log.h"
 
 #include "memory/foreign.h"
+#include "move/unwind.h"
 
+#include <algorithm>
+#include <cpuid.h>
 #include <cstddef>
 #include <cstring>
 #include <ucontext.h>
@@ -9,7 +12,7 @@
 using namespace nomad;
 
 // rax: the log. On the stack: what rax was, where the stub goes on, where the function returns to. All registers that a function's
-// caller may have put arguments into are kept. What is called here is compiled for plain SSE, which leaves the upper parts of vector
+// caller may have put arguments into are kept. What is called first is compiled for plain SSE, which leaves the upper parts of vector
 // registers alone.
 asm(R"(
   .text
@@ -33,10 +36,13 @@ nomad_entered:
   .cfi_rel_offset %rbp, 0
   movq %rsp, %rbp
   .cfi_def_cfa %rbp, 96
+  movq %rdi, %rdx
+  movq %rsi, %rcx
   movq %rax, %rdi
   leaq 88(%rbp), %rsi
-  subq $256, %rsp
+  subq $272, %rsp
   andq $-16, %rsp
+  movq %rax, 256(%rsp)
   movaps %xmm0, 0(%rsp)
   movaps %xmm1, 16(%rsp)
   movaps %xmm2, 32(%rsp)
@@ -71,7 +77,12 @@ nomad_entered:
   movaps 208(%rsp), %xmm13
   movaps 224(%rsp), %xmm14
   movaps 240(%rsp), %xmm15
+  cmpl $1, %eax
+  je 2f
+  ja 3f
+1:
   movq %rbp, %rsp
+  .cfi_remember_state
   popq %rbp
   .cfi_def_cfa %rsp, 88
   .cfi_restore %rbp
@@ -86,15 +97,53 @@ nomad_entered:
   popq %rax
   .cfi_adjust_cfa_offset -72
   ret
+  .cfi_restore_state
+2: # a signal handler that is put off returns to the kernel
+  leaq 88(%rbp), %rsp
+  movq (%rbp), %rbp
+  ret
+3: # all of the vector registers
+  movq 256(%rsp), %rdi
+  subq nomad_vector_bytes(%rip), %rsp
+  andq $-64, %rsp
+  xorl %eax, %eax
+  movq %rax, 512(%rsp)
+  movq %rax, 520(%rsp)
+  movq %rax, 528(%rsp)
+  movq %rax, 536(%rsp)
+  movq %rax, 544(%rsp)
+  movq %rax, 552(%rsp)
+  movq %rax, 560(%rsp)
+  movq %rax, 568(%rsp)
+  movl $0xe7, %eax
+  xorl %edx, %edx
+  xsave64 (%rsp)
+  call nomad_prepare_entry
+  movl $0xe7, %eax
+  xorl %edx, %edx
+  xrstor64 (%rsp)
+  jmp 1b
   .cfi_endproc
   .size nomad_entered, .-nomad_entered
 )");
 
 extern "C" void nomad_entered();
 
-extern "C" [[gnu::visibility("hidden"), gnu::used]] void
-nomad_note_entry(EntryLog *log, const std::uint64_t *returnSlot) {
-  log->note(Address::of(returnSlot));
+extern "C" {
+
+[[gnu::visibility("hidden"), gnu::used]] EntryLog::Order nomad_note_entry(EntryLog *log, const std::uint64_t *returnSlot,
+                                                                          std::uint64_t first, std::uint64_t second) {
+  return log->note(Address::of(returnSlot), first, second);
+}
+
+[[gnu::visibility("hidden"), gnu::used]] void nomad_prepare_entry(EntryLog *log) { log->prepare(); }
+
+// As much as xsave may write of what the system lets a process have.
+[[gnu::visibility("hidden"), gnu::used]] std::uint64_t nomad_vector_bytes = [] {
+  constexpr unsigned stateLeaf = 0xd, least = 576;
+  unsigned a = 0, enabled = 0, most = 0, d = 0;
+  return __get_cpuid_count(stateLeaf, 0, &a, &enabled, &most, &d) != 0 ? std::max(most, least) : least;
+}();
 }
 
 namespace {
@@ -145,25 +194,47 @@ bool isActive(std::uint64_t slot, std::uint64_t returnsTo, Address stackPointer)
 
 } // namespace
 
-EntryLog::EntryLog(const ActivationChain &chain) : chain_(chain), thread_(threadPointer()) {}
+EntryLog::EntryLog(const ActivationChain &chain, Owner &owner)
+    : chain_(chain), owner_(owner), stale_(staleUnwindTables()), thread_(threadPointer()) {}
 
 EntryWatch EntryLog::watch() {
   Delta offset = Address::of(&activationChain.entryFrame) - Address::of(threadPointer());
   return {static_cast<std::int32_t>(offset), Address::of(reinterpret_cast<const void *>(&nomad_entered)), Address::of(this)};
 }
 
-void EntryLog::note(Address returnSlot) {
-  auto thread = reinterpret_cast<std::uint64_t>(__builtin_thread_pointer());
-  if (thread != thread_) {
-    if (!hasOtherThreads_.load(std::memory_order_relaxed))
-      hasOtherThreads_.store(true);
-    while (moves_.load() != 0)
-      __builtin_ia32_pause();
-  }
-  std::uint64_t slot = returnSlot.value();
-  bool isOnStack = thread != thread_ || (slot - chain_.stack.base.value()) < chain_.stack.size();
+EntryLog::Order EntryLog::note(Address returnSlot, std::uint64_t first, std::uint64_t second) {
+  std::uint64_t thread = threadPointer(), slot = returnSlot.value();
+  bool isOwnThread = thread == thread_;
+  if (isOwnThread && moves_.areUnderWay() && putOff(slot, first, second))
+    return Order::Return;
+  bool isOnStack = !isOwnThread || (slot - chain_.stack.base.value()) < chain_.stack.size();
   if (!isKnown(slot, thread, isOnStack))
     add(slot, thread);
+  if (isOwnThread)
+    return *stale_ != 0 && !returnsFromSignal(wordAt(slot)) ? Order::Prepare : Order::Enter;
+  bool isFirst = !hasOtherThreads_.load(std::memory_order_relaxed);
+  while (moves_.areUnderWay())
+    __builtin_ia32_pause();
+  return isFirst ? Order::Prepare : Order::Enter;
+}
+
+void EntryLog::prepare() {
+  bool isOwnThread = threadPointer() == thread_;
+  owner_.prepareEntry(isOwnThread);
+  if (!isOwnThread)
+    hasOtherThreads_.store(true);
+}
+
+// A signal handler's arguments are the signal and its siginfo_t, which lies in the frame that the kernel has pushed.
+bool EntryLog::putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t info) {
+  constexpr std::uint64_t mostFrameBytes = 4096;
+  if (!returnsFromSignal(wordAt(slot)) || info - slot > mostFrameBytes)
+    return false;
+  const auto *what = reinterpret_cast<const siginfo_t *>(info);
+  if (static_cast<std::uint64_t>(what->si_signo) != signal)
+    return false;
+  moves_.putOff(*what);
+  return true;
 }
 
 // Is it below an entry that counts, on the same stack? Those that it shows to be over are forgotten.

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "memory/entry_table.h"
+#include "move/quiet.h"
 #include "run/activation.h"
 
 #include "llvm/ADT/ArrayRef.h"
@@ -19,8 +20,17 @@ namespace nomad {
 
 class EntryLog {
 public:
+  class Owner {
+  public:
+    /// Before code is entered, if `staleUnwindTables` is not 0 or it is the first time on another thread.
+    virtual void prepareEntry(bool isOwnThread) = 0;
+
+  protected:
+    ~Owner() = default;
+  };
+
   /// Made on the thread of its Jit.
-  explicit EntryLog(const ActivationChain &chain);
+  EntryLog(const ActivationChain &chain, Owner &owner);
   EntryLog(const EntryLog &) = delete;
   EntryLog &operator=(const EntryLog &) = delete;
 
@@ -37,11 +47,16 @@ public:
   /// Has another thread ever entered?
   bool hasOtherThreads() const { return hasOtherThreads_.load(std::memory_order_relaxed); }
 
-  /// While it is not 0, other threads wait before they enter (move/quiet.h).
-  std::atomic<int> &moves() { return moves_; }
+  /// Those during which nobody enters.
+  QuietMoves &moves() { return moves_; }
 
-  /// `returnSlot` has the address that the function returns to. Called by the watch's function only.
-  void note(Address returnSlot);
+  /// What an entry has to do.
+  enum class Order : int { Enter, Return, Prepare };
+  /// Called by the watch's function only. `returnSlot` has the address that the function returns to; `first` and `second` are its
+  /// arguments, if it has any.
+  Order note(Address returnSlot, std::uint64_t first, std::uint64_t second);
+  /// The same after Order::Prepare, where all registers may be used.
+  void prepare();
 
 private:
   struct Entry {
@@ -52,16 +67,19 @@ private:
   static constexpr std::size_t mostEntries = 64;
 
   llvm::MutableArrayRef<Entry> used() { return {entries_.data(), used_.load(std::memory_order_acquire)}; }
+  bool putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t info);
   bool isKnown(std::uint64_t slot, std::uint64_t thread, bool isOnStack);
   void add(std::uint64_t slot, std::uint64_t thread);
 
   const ActivationChain &chain_;
+  Owner &owner_;
+  const std::uint32_t *stale_;
   std::uint64_t thread_;
   std::array<Entry, mostEntries> entries_;
   std::atomic<std::size_t> used_{0}; // of those, from the first on
   std::atomic<bool> isFull_{false}; // some entry is not among them
   std::atomic<bool> hasOtherThreads_{false};
-  std::atomic<int> moves_{0};
+  QuietMoves moves_;
 };
 
 } // namespace nomad

@@ -12,6 +12,10 @@ using namespace nomad::test;
 
 namespace {
 
+struct NoOwner : EntryLog::Owner {
+  void prepareEntry(bool) override {}
+};
+
 std::unique_ptr<Arena> makeArena(Size bytes = Size{16} << 20) { return need(Arena::create(bytes)); }
 
 // The protection of whatever is mapped at an address.
@@ -126,7 +130,8 @@ TEST_CASE("write scope: code that is overwritten a thousand times runs as it was
 
 TEST_CASE("entry table: a stub jumps to where it was last redirected, and never moves (I10)") {
   std::unique_ptr<Arena> arena = makeArena();
-  EntryLog log(threadActivations());
+  NoOwner owner;
+  EntryLog log(threadActivations(), owner);
   EntryTable entries(*arena, log.watch());
   EntryIndex index = need(entries.take());
   Address stub = entries.stub(index);
@@ -140,7 +145,8 @@ TEST_CASE("entry table: a stub jumps to where it was last redirected, and never 
 
 TEST_CASE("entry table: each stub has its own slot, to the last one; then it is full") {
   std::unique_ptr<Arena> arena = makeArena(Arena::minBytes);
-  EntryLog log(threadActivations());
+  NoOwner owner;
+  EntryLog log(threadActivations(), owner);
   EntryTable entries(*arena, log.watch());
   auto same = [](std::uint64_t) { return 0; };
   Address target = Address::of(reinterpret_cast<const void *>(+same));
@@ -162,7 +168,8 @@ TEST_CASE("entry table: each stub has its own slot, to the last one; then it is 
 
 TEST_CASE("entry table: the first and the last stub both work") {
   std::unique_ptr<Arena> arena = makeArena(Arena::minBytes);
-  EntryLog log(threadActivations());
+  NoOwner owner;
+  EntryLog log(threadActivations(), owner);
   EntryTable entries(*arena, log.watch());
   for (Size i = 0; i < entries.capacity(); ++i) {
     EntryIndex index = need(entries.take());
