@@ -10,10 +10,11 @@
  */
 import { makeCallable, type AnyFunction, type Callable } from './callable';
 import { callKind } from './call/kind';
-import { isObject, show } from './check';
+import { constructorKey, isObject, ownBytes, requireKey } from './check';
 import type { JitCore } from './core';
 import {
   detailsOf,
+  endingOf,
   noDetails,
   noReferences,
   shapeOf,
@@ -31,10 +32,12 @@ import type { Entry } from './object-table';
 import {
   makePlacement,
   perSegment,
+  readPlacement,
   segmentNames,
   type OffsetRange,
   type PerSegment,
   type Placement,
+  type ReadPlacement,
   type SegmentName,
 } from './segments';
 import { isInt32, offsetOf, relative } from './placement-offsets';
@@ -50,11 +53,24 @@ export let isPlaced: (object: CodeObject) => boolean;
 export let bytesOf: (object: CodeObject, name: SegmentName) => number;
 /** Bytes to which one segment is aligned; at least the granule for code objects that have only code. */
 export let alignmentOf: (object: CodeObject, name: SegmentName) => number;
+/** What the IR calls a parameter of an exported function; undefined if that is not known. */
+export let parameterName: (object: CodeObject, symbol: string, index: number) => string | undefined;
+/** Whether `value` is a CodeObject, of any Jit. */
+export let isCodeObject: (value: unknown) => value is CodeObject;
+/** `name`, `state` and modes, whatever a user has made of the object's properties. */
+export let nameOf: (object: CodeObject) => string;
+export let statusIn: (object: CodeObject) => Status;
+/** As `object.placement`. */
+export let placementOf: (object: CodeObject) => Placement | undefined;
+/** As `object.free()`. */
+export let freeObject: (object: CodeObject) => void;
+/** As `object.place(at)`, for a placement that has just been made. */
+export let placeObject: (object: CodeObject, at: Placement) => void;
 /** Checks a move of a batch and writes it as four numbers at `out[index]`. */
 export let stageMove: (
   core: JitCore,
-  object: CodeObject,
-  at: Placement,
+  object: unknown,
+  at: ReadPlacement,
   ranges: PerSegment<OffsetRange>,
   out: Int32Array,
   index: number,
@@ -69,6 +85,12 @@ export let setReferences: (object: CodeObject, references: readonly Entry[]) => 
 export let replaceHandle: (object: CodeObject, handle: Handle, references: readonly Entry[]) => void;
 /** Notes that the native half is gone. */
 export let markFreed: (object: CodeObject) => void;
+/** Notes that the native half may go from now on: callables ask before they enter code. */
+export let markEnding: (object: CodeObject) => void;
+/** Notes what native code says of a live code object. */
+export let settleObject: (object: CodeObject) => void;
+/** Whether its functions may be called now; asked where `isPlaced` says no. */
+export let isCallableNow: (object: CodeObject) => boolean;
 
 /** Compiled code and its data: placed, relocated and freed as one. Made by `jit.compile`. */
 export class CodeObject {
@@ -80,16 +102,27 @@ export class CodeObject {
   #details: Details;
 
   static {
-    createCodeObject = (parts) => new CodeObject(parts);
+    createCodeObject = (parts) => new CodeObject(constructorKey, parts);
     isPlaced = (object) => object.#status.isPlaced;
     handleIn = (core, object, what) => CodeObject.#handleIn(core, object, what);
     bytesOf = (object, name) => CodeObject.#bytesOf(object, name);
     alignmentOf = (object, name) => object.#details.layout?.[name].alignment ?? granuleBytes;
     // A batch has thousands of these: each private field is read once, and the usual case comes first.
-    stageMove = (core, object, at, ranges, out, index) => {
+    parameterName = (object, symbol, index) => {
+      if (object.#status.state === 'freed') return undefined;
+      const name = CodeObject.#exports(object, 'get').functions.get(symbol)?.parameterNames[index];
+      return name === '' ? undefined : name;
+    };
+    isCodeObject = (value): value is CodeObject => isObject(value) && #core in value;
+    nameOf = (object) => CodeObject.#nameOf(object);
+    statusIn = (object) => object.#status;
+    placementOf = (object) => CodeObject.#placementOf(object);
+    freeObject = (object) => CodeObject.#free(object);
+    placeObject = (object, at) => CodeObject.#place(object, at);
+    // A batch has thousands of these: each private field is read once, and the usual case comes first.
+    stageMove = (core, object, { code, constants, data }, ranges, out, index) => {
       if (!isObject(object) || !(#core in object) || object.#core !== core || !object.#status.isMovable)
-        CodeObject.#refuseMove(core, object);
-      const { code, constants, data } = at;
+        throw CodeObject.#refuseMove(core, object);
       const bytes = object.#codeBytes;
       const { base, limit } = ranges.code;
       const isInside = isInt32(code) && code >= 0 && base + code + bytes <= limit;
@@ -99,21 +132,41 @@ export class CodeObject {
       out[index + 3] = data === undefined ? -1 : offsetOf(object, 'data', data, ranges);
     };
     moveTo = (object, code, constants, data) => {
-      try {
-        object.#core.native.move(object.#handle, code, constants, data);
-        if (object.#status.state !== 'placed') object.#status = statusOf(object.#status, 'placed');
-      } catch (error) {
-        // It stays where it is if a constructor has thrown.
-        const { offsets } = CodeObject.#describe(object, 'place');
-        if (object.#status.state !== 'placed' && offsets.some((offset) => offset >= 0))
-          object.#status = statusOf(object.#status, 'placed');
-        throw error;
+      const { native, ledger } = object.#core;
+      const { state } = object.#status;
+      if (state === 'placed') {
+        native.move(object.#handle, code, constants, data); // JS has nothing to note
+        return;
       }
+      const placed = statusOf(object.#status, 'placed');
+      ledger.change(() => {
+        try {
+          native.move(object.#handle, code, constants, data);
+          object.#status = placed;
+        } catch (error) {
+          settleObject(object); // it stays where it is if a constructor has thrown
+          throw error;
+        }
+      });
     };
     markPlaced = (object) => {
       object.#status = statusOf(object.#status, 'placed');
     };
+    markEnding = (object) => {
+      object.#status = endingOf(object.#status, true);
+    };
+    settleObject = (object) => {
+      const { offsets, sizes } = object.#core.native.describe(object.#handle);
+      const { state, isFrozen } = object.#status;
+      const isPlaced = sizes.some((bytes) => bytes > 0) ? offsets.some((offset) => offset >= 0) : state === 'placed';
+      object.#status = statusOf(object.#status, isPlaced ? 'placed' : 'unplaced', { isFrozen });
+    };
+    isCallableNow = (object) => {
+      object.#core.settle();
+      return object.#status.state === 'placed';
+    };
     setReferences = (object, references) => {
+      if (references.length === 0 && object.#details.references.length === 0) return;
       object.#details = { ...object.#details, references: Object.freeze([...references]) };
     };
     replaceHandle = (object, handle, references) => {
@@ -123,12 +176,13 @@ export class CodeObject {
       object.#details = detailsOf(shape, object.#details.name, references);
     };
     markFreed = (object) => {
-      object.#status = statusOf(object.#status, 'freed');
+      if (object.#status.state !== 'freed') object.#status = statusOf(object.#status, 'freed');
       if (object.#details !== noDetails) object.#details = { ...object.#details, references: noReferences };
     };
   }
 
-  private constructor({ core, handle, id, name, modes, references }: CodeObjectParts) {
+  private constructor(key: symbol, { core, handle, id, name, modes, references }: CodeObjectParts) {
+    requireKey(key, 'CodeObject', 'jit.compile');
     const shape = shapeOf(core, handle);
     this.#core = core;
     this.#handle = handle;
@@ -136,6 +190,7 @@ export class CodeObject {
     this.#codeBytes = typeof shape === 'number' ? shape : shape.code.bytes;
     this.#status = statusOf(modes, 'unplaced');
     this.#details = detailsOf(shape, name, references);
+    core.dropStale(handle);
     core.objects.add(handle, this);
   }
 
@@ -146,10 +201,11 @@ export class CodeObject {
 
   /** The name given to `compile`, or else `object#` and the id. */
   get name(): string {
-    return this.#details.name ?? `object#${this.#id}`;
+    return CodeObject.#nameOf(this);
   }
 
   get state(): CodeObjectState {
+    this.#core.settle();
     return this.#status.state;
   }
 
@@ -194,16 +250,8 @@ export class CodeObject {
    * stayed behind in another space are left out.
    */
   get placement(): Placement | undefined {
-    if (this.#status.state !== 'placed') return undefined;
-    const { offsets, sizes } = this.#core.native.describe(this.#handle);
-    const first = Math.max(
-      sizes.findIndex((bytes) => bytes > 0),
-      0,
-    );
-    const found = this.#core.spaceAt(segmentNames[first] ?? 'code', offsets[first] ?? 0);
-    if (found === undefined) return undefined;
-    const [code, constants, data] = segmentNames.map((name, i) => relative(found.ranges[name], offsets[i] ?? -1));
-    return makePlacement(found.space, code ?? 0, constants, data);
+    this.#core.settle();
+    return CodeObject.#placementOf(this);
   }
 
   /** Exported functions by name. Throws StateError once freed. */
@@ -225,6 +273,7 @@ export class CodeObject {
 
   /** The code objects that its code refers to; they stay alive as long as it does. Empty once freed. */
   get references(): readonly CodeObject[] {
+    this.#core.settle();
     return Object.freeze(this.#details.references.filter((entry) => entry instanceof CodeObject));
   }
 
@@ -234,11 +283,7 @@ export class CodeObject {
    */
   place(at: Placement): this {
     CodeObject.#requireAlive(this, 'place');
-    if (this.#status.state === 'placed')
-      throw new StateError(`place: code object '${this.name}' is already placed (use relocate)`);
-    const ranges = this.#core.rangesFor(at);
-    for (const name of segmentNames) CodeObject.#requireOffset(this, name, at);
-    CodeObject.#move(this, at, ranges);
+    CodeObject.#place(this, readPlacement(at));
     return this;
   }
 
@@ -250,7 +295,10 @@ export class CodeObject {
   relocate(to: Placement): this {
     CodeObject.#requireAlive(this, 'relocate');
     CodeObject.#requireMovable(this);
-    CodeObject.#move(this, to, this.#core.rangesFor(to));
+    const at = readPlacement(to); // whose getters may do anything
+    CodeObject.#requireAlive(this, 'relocate');
+    CodeObject.#requireMovable(this);
+    CodeObject.#move(this, at, this.#core.rangesFor(at.space));
     return this;
   }
 
@@ -270,32 +318,31 @@ export class CodeObject {
    */
   freeze(): Buffer {
     CodeObject.#requireAlive(this, 'freeze');
+    const frozen = statusOf(this.#status, 'placed', { isFrozen: true });
     const saved = this.#core.native.freeze(this.#handle, this.#id);
-    this.#status = statusOf(this.#status, 'placed', true);
+    this.#status = frozen; // with nothing between
     return saved;
   }
 
   /** Makes it movable again. Throws StateError, with nothing changed, if it is not frozen or `saved` is not what its `freeze` returned; TypeError. */
   thaw(saved: Uint8Array): this {
     CodeObject.#requireAlive(this, 'thaw');
-    if (!(saved instanceof Uint8Array)) throw new TypeError(`thaw: saved must be a Uint8Array, not ${show(saved)}`);
-    this.#core.native.thaw(this.#handle, this.#id, saved);
-    this.#status = statusOf(this.#status, 'placed');
+    const own = ownBytes('thaw: saved', saved);
+    const thawed = statusOf(this.#status, 'placed');
+    this.#core.native.thaw(this.#handle, this.#id, own);
+    this.#status = thawed; // with nothing between
     return this;
   }
 
   /** Frees it and all that it has reserved in spaces. Throws StateError if live code refers to it, if it is running, or freed already. */
   free(): void {
     CodeObject.#requireAlive(this, 'free');
-    try {
-      this.#core.free(this.#handle);
-    } finally {
-      if (!this.#core.objects.has(this.#handle)) markFreed(this);
-    }
+    CodeObject.#free(this);
   }
 
   /** As `free`, but does nothing if it is freed already. */
   [Symbol.dispose](): void {
+    this.#core.settle();
     if (this.#status.state !== 'freed') this.free();
   }
 
@@ -306,7 +353,7 @@ export class CodeObject {
   get<F extends AnyFunction = AnyFunction>(name: string): Callable<F> {
     const { functions } = CodeObject.#exports(this, 'get');
     const found = functions.get(name);
-    if (found === undefined) throw notExported(this.name, 'function', name, functions.keys());
+    if (found === undefined) throw notExported(CodeObject.#nameOf(this), 'function', name, functions.keys());
     const { signature } = callKind(this.#core, found.signature);
     if (signature.refusal !== undefined)
       throw new SignatureError(`JS can't call '${name}' of type ${signature.text}: ${signature.refusal}`);
@@ -317,42 +364,87 @@ export class CodeObject {
   /** The value of a global, by its IR type, at its present address. Throws UnresolvedSymbolError, SignatureError, StateError. */
   readGlobal(name: string): number | bigint | boolean {
     CodeObject.#requirePlaced(this, 'readGlobal');
-    const global = readable(this.name, CodeObject.#exports(this, 'readGlobal').globals, name);
+    const global = readable(CodeObject.#nameOf(this), CodeObject.#exports(this, 'readGlobal').globals, name);
     return this.#core.native.readGlobal(this.#handle, global.name);
   }
 
   /** Sets a global that is no constant. Integers wrap. Throws UnresolvedSymbolError, SignatureError, TypeError, StateError. */
   writeGlobal(name: string, value: number | bigint | boolean | null | Callable): void {
     CodeObject.#requirePlaced(this, 'writeGlobal');
-    const global = writable(this.name, CodeObject.#exports(this, 'writeGlobal').globals, name);
+    const global = writable(CodeObject.#nameOf(this), CodeObject.#exports(this, 'writeGlobal').globals, name);
     this.#core.native.writeGlobal(this.#handle, global.name, globalValue(global, value));
   }
 
   /** The present address of a function or global; another after the next move. Throws UnresolvedSymbolError, StateError. */
   addressOf(symbol: string): bigint {
     CodeObject.#requirePlaced(this, 'addressOf');
-    if (typeof (symbol as unknown) !== 'string') throw notExported(this.name, 'symbol', symbol, []);
+    if (typeof (symbol as unknown) !== 'string') throw notExported(CodeObject.#nameOf(this), 'symbol', symbol, []);
     return this.#core.native.addressOf(this.#handle, symbol);
+  }
+
+  static #nameOf(object: CodeObject): string {
+    return object.#details.name ?? `object#${object.#id}`;
+  }
+
+  static #placementOf(object: CodeObject): Placement | undefined {
+    if (object.#status.state !== 'placed') return undefined;
+    const { offsets, sizes } = object.#core.native.describe(object.#handle);
+    const first = Math.max(
+      sizes.findIndex((bytes) => bytes > 0),
+      0,
+    );
+    const found = object.#core.spaceAt(segmentNames[first] ?? 'code', offsets[first] ?? 0);
+    if (found === undefined) return undefined;
+    const [code, constants, data] = segmentNames.map((name, i) => relative(found.ranges[name], offsets[i] ?? -1));
+    return makePlacement(found.space, code ?? 0, constants, data);
+  }
+
+  static #place(object: CodeObject, at: ReadPlacement): void {
+    CodeObject.#requireAlive(object, 'place');
+    if (object.#status.state === 'placed')
+      throw new StateError(`place: code object '${CodeObject.#nameOf(object)}' is already placed (use relocate)`);
+    const ranges = object.#core.rangesFor(at.space);
+    for (const name of segmentNames) CodeObject.#requireOffset(object, name, at);
+    CodeObject.#move(object, at, ranges);
+  }
+
+  /** Callables are kept out before native code frees it, and let in again if that refuses: nothing lies between that and knowing. */
+  static #free(object: CodeObject): void {
+    const core = object.#core;
+    const handle = object.#handle;
+    const freed = statusOf(object.#status, 'freed');
+    core.ledger.change(() => {
+      markEnding(object);
+      try {
+        core.native.free(handle);
+        object.#status = freed;
+      } finally {
+        if (core.native.isLive(handle)) object.#status = endingOf(object.#status, false);
+        else core.noteFreed(handle);
+      }
+    });
   }
 
   static #handleIn(core: JitCore, object: CodeObject, what: string): Handle {
     if (!isObject(object) || !(#core in object)) throw new TypeError(`${what}: not a CodeObject`);
-    if (object.#core !== core) throw new PlacementError(`${what}: code object '${object.name}' belongs to another Jit`);
+    if (object.#core !== core)
+      throw new PlacementError(`${what}: code object '${CodeObject.#nameOf(object)}' belongs to another Jit`);
     if (object.#status.state === 'freed') CodeObject.#requireAlive(object, what);
     return object.#handle;
   }
 
-  /** Throws what `relocate` throws for a code object that can't move now. */
-  static #refuseMove(core: JitCore, object: CodeObject): void {
-    CodeObject.#handleIn(core, object, 'relocate');
-    CodeObject.#requireMovable(object);
+  /** Throws what `relocate` throws for a code object that can't move. */
+  static #refuseMove(core: JitCore, object: unknown): Error {
+    CodeObject.#handleIn(core, object as CodeObject, 'relocate');
+    CodeObject.#requireMovable(object as CodeObject);
+    return new StateError(`relocate: code object '${CodeObject.#nameOf(object as CodeObject)}' can't move now`);
   }
 
   static #bytesOf(object: CodeObject, name: SegmentName): number {
     return name === 'code' ? object.#codeBytes : (object.#details.layout?.[name].bytes ?? 0);
   }
 
-  static #move(object: CodeObject, at: Placement, ranges: PerSegment<OffsetRange>): void {
+  static #move(object: CodeObject, at: ReadPlacement, ranges: PerSegment<OffsetRange>): void {
     const { code, constants, data } = at;
     moveTo(
       object,
@@ -362,28 +454,35 @@ export class CodeObject {
     );
   }
 
-  static #requireOffset(object: CodeObject, name: SegmentName, at: Placement): void {
+  static #requireOffset(object: CodeObject, name: SegmentName, at: ReadPlacement): void {
     const bytes = CodeObject.#bytesOf(object, name);
     if (bytes === 0 || at[name] !== undefined) return;
-    throw new PlacementError(`place: code object '${object.name}' has ${bytes} bytes of ${name} and needs a ${name} offset`);
+    throw new PlacementError(
+      `place: code object '${CodeObject.#nameOf(object)}' has ${bytes} bytes of ${name} and needs a ${name} offset`,
+    );
   }
 
   static #requireAlive(object: CodeObject, what: string): void {
     object.#core.requireLive(what);
-    if (object.#status.state === 'freed') throw new StateError(`${what}: code object '${object.name}' is freed`);
+    if (object.#status.state === 'freed') throw new StateError(`${what}: code object '${CodeObject.#nameOf(object)}' is freed`);
   }
 
   static #requirePlaced(object: CodeObject, what: string): void {
     CodeObject.#requireAlive(object, what);
-    if (object.#status.state !== 'placed') throw new StateError(`${what}: code object '${object.name}' is not placed`);
+    if (object.#status.state !== 'placed')
+      throw new StateError(`${what}: code object '${CodeObject.#nameOf(object)}' is not placed`);
   }
 
   static #requireMovable(object: CodeObject): void {
     const { state, retain, isFrozen } = object.#status;
-    if (state !== 'placed') throw new StateError(`relocate: code object '${object.name}' is not placed (use place)`);
+    if (state !== 'placed')
+      throw new StateError(`relocate: code object '${CodeObject.#nameOf(object)}' is not placed (use place)`);
     if (retain === 'none')
-      throw new StateError(`relocate: code object '${object.name}' was compiled with retain: 'none' and can't move`);
-    if (isFrozen) throw new StateError(`relocate: code object '${object.name}' is frozen; thaw lets it move again`);
+      throw new StateError(
+        `relocate: code object '${CodeObject.#nameOf(object)}' was compiled with retain: 'none' and can't move`,
+      );
+    if (isFrozen)
+      throw new StateError(`relocate: code object '${CodeObject.#nameOf(object)}' is frozen; thaw lets it move again`);
   }
 
   static #describe(object: CodeObject, what: string): NativeDescription {

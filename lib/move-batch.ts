@@ -7,7 +7,7 @@
 import { stageMove, type CodeObject } from './code-object';
 import { show } from './check';
 import type { JitCore } from './core';
-import type { Placement } from './segments';
+import { readPlacement, type Placement, type ReadPlacement } from './segments';
 
 /** What a batch of moves did. */
 export interface MoveReport {
@@ -24,6 +24,8 @@ export interface MoveReport {
 export type Move = readonly [object: CodeObject, to: Placement];
 
 const moveLength = 4;
+/** An iterator of more moves than there are code objects never ends, or is wrong; with so few the errors are better. */
+const leastMoves = 1024;
 
 /** The batches of one Jit. */
 export class MoveBatch {
@@ -37,31 +39,28 @@ export class MoveBatch {
 
   /** Relocates all of `moves`. Throws what `CodeObject.relocate` throws; then nothing has changed. */
   relocate(moves: Iterable<Move>): MoveReport {
-    if (typeof (moves as Partial<Iterable<Move>> | null | undefined)?.[Symbol.iterator] !== 'function')
-      throw new TypeError(`relocate: the moves must be an iterable of pairs of CodeObject and Placement, not ${show(moves)}`);
-    // An iterator may run anything between two moves: it is emptied first.
-    const list: readonly Move[] = Array.isArray(moves) ? (moves as readonly Move[]) : Array.from(moves);
-    this.#reserve(list.length);
-    this.#stage(list);
+    const { objects, placements } = readMoves(moves, Math.max(this.#core.objects.limit, leastMoves)); // whose own code may do anything, and so call this
+    this.#core.requireLive('relocate');
+    this.#reserve(objects.length);
+    this.#stage(objects, placements);
     const report = this.#report;
-    this.#core.native.moveBatch(this.#buffer, list.length, report);
+    this.#core.native.moveBatch(this.#buffer, objects.length, report);
     const [moved = 0, bytes = 0, relocations = 0, nanoseconds = 0] = report;
     return { moved, bytes, relocations, nanoseconds };
   }
 
-  #stage(list: readonly Move[]): void {
+  #stage(objects: readonly unknown[], placements: readonly ReadPlacement[]): void {
     const core = this.#core;
     const buffer = this.#buffer;
     let space: unknown;
     let ranges;
-    for (let i = 0; i < list.length; i++) {
-      const move = requirePair(list[i]);
-      const at = move[1]; // by index: destructuring would run an iterator for each move
+    for (let i = 0; i < objects.length; i++) {
+      const at = placements[i] as ReadPlacement;
       if (ranges === undefined || at.space !== space) {
-        ranges = core.rangesFor(at);
+        ranges = core.rangesFor(at.space);
         space = at.space;
       }
-      stageMove(core, move[0], at, ranges, buffer, i * moveLength);
+      stageMove(core, objects[i], at, ranges, buffer, i * moveLength);
     }
   }
 
@@ -71,8 +70,22 @@ export class MoveBatch {
   }
 }
 
-function requirePair(move: Move | undefined): Move {
-  if (!Array.isArray(move) || typeof move[1] !== 'object' || (move[1] as unknown) === null)
-    throw new TypeError('relocate: a move must be a pair of CodeObject and Placement');
-  return move as Move;
+/** All that a user says, each read once and before anything is done. Throws TypeError, RangeError, and what the user's code throws. */
+function readMoves(moves: Iterable<Move>, most: number): { objects: unknown[]; placements: ReadPlacement[] } {
+  if (typeof (moves as Partial<Iterable<Move>> | null | undefined)?.[Symbol.iterator] !== 'function')
+    throw new TypeError(`relocate: the moves must be an iterable of pairs of CodeObject and Placement, not ${show(moves)}`);
+  const objects: unknown[] = [];
+  const placements: ReadPlacement[] = [];
+  const read = (move: unknown): void => {
+    if (objects.length === most) throw new RangeError(`relocate: there are more moves than code objects`);
+    if (!Array.isArray(move)) throw new TypeError('relocate: a move must be a pair of CodeObject and Placement');
+    const object: unknown = move[0]; // by index: destructuring would run an iterator for each move
+    const at: unknown = move[1];
+    if (typeof at !== 'object' || at === null) throw new TypeError('relocate: a move must be a pair of CodeObject and Placement');
+    objects.push(object);
+    placements.push(readPlacement(at));
+  };
+  if (!Array.isArray(moves)) for (const move of moves) read(move);
+  else for (let i = 0; i < (moves as readonly unknown[]).length; i++) read((moves as readonly unknown[])[i]);
+  return { objects, placements };
 }

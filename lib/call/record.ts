@@ -41,6 +41,19 @@ export class Callable extends Stamp {
     return callable.#kind;
   }
 
+  /** As its properties, whatever users have made of those. */
+  static objectOf(callable: Callable): CodeObject {
+    return callable.#object;
+  }
+
+  static symbolOf(callable: Callable): string {
+    return callable.#symbol;
+  }
+
+  static entryOf(callable: Callable): bigint {
+    return callable.#kind.core.native.entriesBase + entryStubBytes * BigInt(callable.#entry);
+  }
+
   get codeObject(): CodeObject {
     return this.#object;
   }
@@ -54,8 +67,11 @@ export class Callable extends Stamp {
   }
 
   get entry(): bigint {
-    return this.#kind.core.native.entriesBase + entryStubBytes * BigInt(this.#entry);
+    return Callable.entryOf(this);
   }
 }
+
+// A callable leads nobody to this class.
+Object.defineProperty(Callable.prototype, 'constructor', { value: Function, writable: true, configurable: true });
 
 Object.setPrototypeOf(Callable.prototype, Function.prototype);

@@ -12,13 +12,23 @@
  */
 import { EventEmitter } from 'node:events';
 import { integerBetween, oneOf, optionsObject, show } from '../check';
-import { alignmentOf, bytesOf, handleIn, moveTo, type CodeObject } from '../code-object';
+import {
+  alignmentOf,
+  bytesOf,
+  freeObject,
+  handleIn,
+  moveTo,
+  nameOf,
+  placementOf,
+  statusIn,
+  type CodeObject,
+} from '../code-object';
 import { coreOf, type JitCore } from '../core';
 import { StateError } from '../errors';
-import type { Jit } from '../jit';
+import { compileIn, type Jit } from '../jit';
 import type { Handle } from '../native';
-import { isByFunction, type CompileOptions, type PartsOptions } from '../options';
-import type { CompileResult } from '../compile-result';
+import type { CompileOptions, PartsOptions } from '../options';
+import { CompileResult, partsOf } from '../compile-result';
 import { placeTogether, type Offsets } from '../place-all';
 import { Room } from './room';
 import { pinsOf, type StackRoot } from '../stack-roots';
@@ -27,8 +37,11 @@ import type { FixedParts } from './fixed-parts';
 import { collectJsGarbage } from './garbage';
 import type { Generation } from './generation';
 import { makeGenerations } from './generations';
+import type { Placement } from '../segments';
+import { isOwned, releaseIn } from '../space/space';
 import { HandleList } from './handle-list';
 import { generationOf, Managed, placeOf } from './managed';
+import { dataOffsetOf, mendManaged } from './mend';
 import { collectorSizes, type CollectorOptions } from './policy';
 import type { Collection, CollectionKind, CollectorEvents } from './report';
 import { tierPolicy, type TierPolicy } from './tier-policy';
@@ -57,9 +70,13 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   #liveBytes = 0;
   #freed = 0;
   #freedBytes = 0;
-  #isCollecting = false;
+  /** Of collections that no user has asked for, until listeners hear of them. */
+  readonly #reports: Collection[] = [];
+  /** 0: none is under way; else how many changes had begun then. One that has been interrupted is over, as soon as that is noticed. */
+  #collectingAt = 0;
   #isDisposed = false;
   readonly #onFreed = (handle: Handle): void => this.#noteFreed(handle);
+  readonly #mend = (): void => this.#mendTables();
 
   /** Takes its spaces out of the arena. Throws TypeError, RangeError, SpaceFullError, StateError. */
   constructor(jit: Jit, options?: CollectorOptions) {
@@ -75,7 +92,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     this.#core = core;
     const generations = makeGenerations(core, collectorSizes(core, nurseryBytes, oldBytes));
     ({ nursery: this.#nursery, old: this.#old, parts: this.#parts } = generations);
-    this.#room = new Room(generations, (kind) => this.#collectAlone(kind));
+    this.#room = new Room(core, generations, (kind) => this.#collectAlone(kind));
     this.#evacuation = new Evacuation(core, this.#managed, this.#parts);
     this.#tiers = policy === undefined ? undefined : this.#makeTiers(policy);
     this.#stop = this.#listen();
@@ -90,12 +107,19 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   compile(source: string | Uint8Array, options?: CompileOptions): CodeObject;
   compile(source: string | Uint8Array, options?: CompileOptions | PartsOptions): CodeObject | CompileResult {
     this.#requireLive('compile');
-    if (isByFunction(options)) return this.#adoptParts(this.#jit.compile(source, options));
-    const object = (this.#tiers ?? this.#jit).compile(source, options);
+    const result = this.#inOne(() => {
+      const compiled = this.#tiers?.compile(source, options) ?? compileIn(this.#jit, source, options);
+      if (compiled instanceof CompileResult) return this.#adoptParts(compiled);
+      return this.#adoptOrFree(compiled);
+    });
+    return result;
+  }
+
+  #adoptOrFree(object: CodeObject): CodeObject {
     try {
-      return this.adopt(object);
+      return this.#adoptChecked(object);
     } catch (error) {
-      object.free();
+      freeObject(object);
       throw error;
     }
   }
@@ -106,31 +130,44 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
    */
   adopt(object: CodeObject): CodeObject {
     this.#requireLive('adopt');
+    return this.#inOne(() => this.#adoptChecked(object));
+  }
+
+  #adoptChecked(object: CodeObject): CodeObject {
     const handle = handleIn(this.#core, object, 'adopt');
-    if (object.retain === 'none')
-      throw new StateError(`adopt: code object '${object.name}' was compiled with retain: 'none' and can't move`);
+    if (statusIn(object).retain === 'none')
+      throw new StateError(`adopt: code object '${nameOf(object)}' was compiled with retain: 'none' and can't move`);
     if (this.#isManaged(handle)) return object;
     return this.#adopt(object, handle, this.#nursery);
   }
 
+  /** First room for it, which may take a collection; then nothing but native code runs, and through that its constructors. */
   #adopt(object: CodeObject, handle: Handle, into: Generation): CodeObject {
-    const before = object.state === 'placed' ? object.placement : undefined;
-    const parts = before === undefined ? this.#room.partsFor(object, handle) : undefined;
+    const before = statusIn(object).state === 'placed' ? placementOf(object) : undefined;
+    if (before === undefined) this.#room.makeForParts(object);
+    const bytes = bytesOf(object, 'code');
+    if (bytes > 0) this.#room.makeFor(object, bytes, alignmentOf(object, 'code'), into);
+    this.#core.ledger.change(() => this.#admitAndMove(object, handle, into, before));
+    return object;
+  }
+
+  #admitAndMove(object: CodeObject, handle: Handle, into: Generation, before: Placement | undefined): void {
+    const parts = before === undefined ? this.#parts.add(handle, object) : undefined;
     try {
       this.#admit(object, handle, into);
       moveTo(object, this.#managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1);
     } catch (error) {
       // Where a constructor throws, it is placed.
-      if (object.state !== 'placed' || before !== undefined) this.#expel(handle);
+      if (statusIn(object).state !== 'placed' || before !== undefined) this.#expel(handle);
       throw error;
     }
-    if (before !== undefined) before.space.release({ space: before.space, code: before.code }, object);
-    return object;
+    if (before !== undefined && !isOwned(before.space))
+      releaseIn(before.space, { space: before.space, code: before.code }, object);
   }
 
   /** They may refer to each other in circles, so they are placed together; where one has no room, once more after a collection. */
   #adoptParts(result: CompileResult): CompileResult {
-    const { objects } = result;
+    const objects = partsOf(result);
     const admitAll = (): Offsets[] =>
       objects.map((object) => {
         const handle = handleIn(this.#core, object, 'adopt');
@@ -139,8 +176,8 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
         return [this.#managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1];
       });
     const expelAll = (): void => objects.forEach((object) => this.#expel(handleIn(this.#core, object, 'adopt')));
-    const offsets = this.#room.together(admitAll, expelAll);
-    placeTogether(this.#core, objects, offsets, expelAll);
+    this.#room.makeTogether(admitAll, expelAll);
+    this.#core.ledger.change(() => placeTogether(this.#core, objects, admitAll(), expelAll));
     return result;
   }
 
@@ -165,9 +202,29 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     oneOf('kind', kind, ['minor', 'major']);
     if (this.#isCollecting) throw new StateError('collect: a collection is under way');
     const report = this.#collectOnce(kind);
-    this.#tiers?.afterCollection();
     this.emit('collection', report);
     return report;
+  }
+
+  /** Runs an operation that may collect. Listeners hear of that when it is complete, and what they throw is not its error but the process's. */
+  #inOne<T>(run: () => T): T {
+    try {
+      return run();
+    } finally {
+      this.#tellReports();
+    }
+  }
+
+  #tellReports(): void {
+    for (const report of this.#reports.splice(0)) {
+      try {
+        this.emit('collection', report);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   /** What on the stack forbids `object` to move now. */
@@ -228,6 +285,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   #listen(): Array<() => void> {
     const { objects, onFreed } = this.#core;
     onFreed.add(this.#onFreed);
+    this.#core.onTorn.add(this.#mend);
     return [
       objects.onDead((handle) => {
         if (!this.#isManaged(handle)) return false;
@@ -241,6 +299,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   #disposeSpaces(): void {
     if (this.#count > 0) return;
     this.#core.onFreed.delete(this.#onFreed);
+    this.#core.onTorn.delete(this.#mend);
     for (const part of [this.#nursery, this.#old, this.#parts]) part.dispose();
   }
 
@@ -248,11 +307,15 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     return (this.#managed.place[handle] ?? 0) !== 0;
   }
 
-  /** Takes room for it. From now on collections move it, which is before its constructors run. */
+  get #isCollecting(): boolean {
+    return this.#collectingAt !== 0;
+  }
+
+  /** Takes room for it, of which there is enough. From now on collections move it, which is before its constructors run. */
   #admit(object: CodeObject, handle: Handle, into: Generation): void {
     const bytes = bytesOf(object, 'code');
     const alignment = alignmentOf(object, 'code');
-    const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#room.for(object, bytes, alignment, into);
+    const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#room.take(object, bytes, alignment, into);
     const managed = this.#managed;
     managed.admit(handle);
     managed.offset[handle] = offset;
@@ -304,7 +367,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     const { objects } = this.#core;
     const scope = kind === 'minor' ? this.#listYoung() : HandleList.upTo(this.#managed.limit);
     for (const handle of scope) if (this.#isManaged(handle) && objects.isDead(handle)) this.#noteDead(handle);
-    this.collect(kind);
+    this.#reports.push(this.#collectOnce(kind));
     return true;
   }
 
@@ -319,12 +382,17 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   #collectOnce(kind: CollectionKind): Collection {
-    this.#isCollecting = true;
-    try {
-      return this.#collect(kind);
-    } finally {
-      this.#isCollecting = false;
-    }
+    const { ledger } = this.#core;
+    const report = ledger.change(() => {
+      this.#collectingAt = ledger.covered + 1;
+      try {
+        return this.#collect(kind);
+      } finally {
+        this.#collectingAt = 0;
+      }
+    });
+    this.#tiers?.afterCollection();
+    return report;
   }
 
   #collect(kind: CollectionKind): Collection {
@@ -344,6 +412,23 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     this.#freed = 0;
     this.#freedBytes = 0;
     return report;
+  }
+
+  /** A change was left in the middle: native code knows where everything is. */
+  #mendTables(): void {
+    if (this.#collectingAt > this.#core.ledger.covered) this.#collectingAt = 0;
+    mendManaged(this.#core, this.#managed, [this.#nursery, this.#old], (handle) => this.#tiers?.forget(handle));
+    const { place, bytes, isDead, limit } = this.#managed;
+    const all = HandleList.upTo(limit);
+    const managed = Array.from(all.filter((handle) => this.#isManaged(handle)));
+    this.#parts.mend((handle) => (this.#isManaged(handle) ? dataOffsetOf(this.#core, handle) : undefined));
+    for (const handle of managed) this.#managed.hasParts[handle] = this.#parts.get(handle) === undefined ? 0 : 1;
+    for (const generation of [this.#nursery, this.#old]) generation.mend(this.#managed, all);
+    this.#young.reset(managed.filter((handle) => generationOf(place[handle] ?? 0) === 0));
+    this.#dead.reset(managed.filter((handle) => isDead[handle] === 1));
+    this.#count = managed.length;
+    this.#liveBytes = managed.reduce((sum, handle) => sum + (bytes[handle] ?? 0), 0);
+    if (this.#isDisposed) this.#disposeSpaces();
   }
 
   #countPinned(kind: CollectionKind, pins: ReadonlySet<Handle>): number {
@@ -386,8 +471,10 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   #collectInZeal(): void {
-    if (this.#isCollecting) return;
-    this.collect('major');
+    this.#core.settle();
+    if (this.#isCollecting || this.#core.isDisposed) return;
+    this.#reports.push(this.#collectOnce('major'));
+    this.#tellReports();
     const { native } = this.#core;
     for (const { base, limit } of [this.#nursery.inactive, this.#old.inactive]) native.poison(base, limit);
     native.verify();

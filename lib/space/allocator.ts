@@ -28,6 +28,8 @@ export interface Allocator {
   allocate(sizeBytes: number, alignment: number): number | undefined;
   /** Gives back what `allocate` handed out for `sizeBytes`. Throws RangeError if any of it is not handed out. */
   release(offset: number, sizeBytes: number): void;
+  /** Begins again with exactly `used` handed out: ranges inside that don't overlap, in any order; whole granules count as used. */
+  mend(used: ReadonlyArray<{ readonly base: number; readonly limit: number }>): void;
   /** Throws an Error that names the invariant if the allocator has damaged itself. */
   checkIntegrity(): void;
 }

@@ -70,6 +70,19 @@ export class BumpAllocator implements Allocator {
     if (this.#usedBytes === 0) this.#top = 0;
   }
 
+  /** Begins again with exactly `used` handed out: ranges inside that don't overlap. */
+  mend(used: ReadonlyArray<{ readonly base: number; readonly limit: number }>): void {
+    this.#granules.clear(0, this.capacityBytes / granuleBytes);
+    this.#top = 0;
+    this.#usedBytes = 0;
+    for (const { base, limit } of used) {
+      const end = alignUp(limit, granuleBytes);
+      this.#granules.set(base / granuleBytes, end / granuleBytes);
+      this.#top = Math.max(this.#top, end);
+      this.#usedBytes += end - base;
+    }
+  }
+
   /** Releases everything at once. */
   reset(): void {
     this.#granules.clear(0, this.#top / granuleBytes);

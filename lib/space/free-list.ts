@@ -38,8 +38,8 @@ const bySize = (a: FreeBlock, b: FreeBlock): number => a.limit - a.base - (b.lim
 export class FreeListAllocator implements Allocator {
   /** Bytes in the range. */
   readonly capacityBytes: number;
-  readonly #byAddress = new SortedList<FreeBlock>(byAddress);
-  readonly #bySize = new SortedList<FreeBlock>(bySize);
+  #byAddress = new SortedList<FreeBlock>(byAddress);
+  #bySize = new SortedList<FreeBlock>(bySize);
   #freeBytes: number;
 
   /** `sizeBytes`: an integer up to 2 GiB; what does not fill a granule is left out. Throws RangeError. */
@@ -58,6 +58,15 @@ export class FreeListAllocator implements Allocator {
       allocator.#freeBytes += limit - base;
     }
     return allocator;
+  }
+
+  /** Begins again with exactly `used` handed out: ranges inside that don't overlap, in any order. */
+  mend(used: ReadonlyArray<Readonly<FreeBlock>>): void {
+    const free = gapsBetween(used, this.capacityBytes);
+    this.#byAddress = new SortedList<FreeBlock>(byAddress);
+    this.#bySize = new SortedList<FreeBlock>(bySize);
+    for (const block of free) this.#insert(block);
+    this.#freeBytes = free.reduce((sum, { base, limit }) => sum + limit - base, 0);
   }
 
   /** Bytes handed out, in whole granules. */
@@ -86,6 +95,12 @@ export class FreeListAllocator implements Allocator {
     this.#carve(block, offset, offset + bytes);
     this.#freeBytes -= bytes;
     return offset;
+  }
+
+  /** Whether `allocate` would find a block. */
+  fits(sizeBytes: number, alignment: number): boolean {
+    const bytes = wholeGranules(sizeBytes);
+    return (alignment <= granuleBytes ? this.#smallest(bytes) : this.#smallestAligned(bytes, alignment)) !== undefined;
   }
 
   /** See Allocator; a part of what was handed out may be released alone. */
@@ -181,4 +196,16 @@ export class FreeListAllocator implements Allocator {
     this.#byAddress.add(block);
     this.#bySize.add(block);
   }
+}
+
+/** What lies between whole granules of `used`, from 0 to `capacity`. */
+function gapsBetween(used: ReadonlyArray<Readonly<FreeBlock>>, capacity: number): FreeBlock[] {
+  const gaps: FreeBlock[] = [];
+  let base = 0;
+  for (const each of [...used].sort((a, b) => a.base - b.base)) {
+    if (base < each.base) gaps.push({ base, limit: each.base });
+    base = alignUp(each.limit, granuleBytes);
+  }
+  if (base < capacity) gaps.push({ base, limit: capacity });
+  return gaps;
 }
