@@ -21,7 +21,7 @@ import { refreshReferences } from './references';
 import { perSegment, type OffsetRange, type PerSegment, type SegmentName } from './segments';
 import { FreeListAllocator } from './space/free-list';
 import { Reservations } from './space/reservations';
-import { isCodeSpace, isOwned, numbersOf, type CodeSpace } from './space/space';
+import { disposeSpace, isCodeSpace, isOwned, numbersOf, type CodeSpace } from './space/space';
 
 const cores = new WeakMap<Jit, JitCore>();
 
@@ -56,6 +56,8 @@ export class JitCore {
   readonly onTorn = new Set<() => void>();
   /** What follows the end of the native half. */
   readonly onDisposed = new Set<() => void>();
+  /** Spaces that a collector takes while it is made. */
+  unfinished: CodeSpace[] = [];
   /** Handles that native code has just made, until JS has an object for each. */
   fresh: ReadonlyArray<Handle | readonly [Handle, ...unknown[]]> = [];
   /** Code objects that others have replaced. */
@@ -202,10 +204,9 @@ export class JitCore {
   /** Native code knows what lives and where; the records of reservations, who has what in which space. All else follows from these. */
   #mendTables(): void {
     const { native, objects, spaces } = this;
-    for (const each of this.fresh) {
-      const handle = typeof each === 'number' ? each : each[0];
-      if (!objects.has(handle) && native.isLive(handle)) native.free(handle);
-    }
+    // No user has got these. They may refer to each other in circles.
+    const fresh = Int32Array.from(this.fresh, (each) => (typeof each === 'number' ? each : each[0]));
+    if (fresh.length > 0) native.freeMany(fresh, fresh.length);
     this.fresh = [];
     const listed = objects.handles();
     const live = listed.filter((handle) => native.isLive(handle));
@@ -221,6 +222,7 @@ export class JitCore {
     }
     refreshReferences(this, live);
     for (const handle of listed) if (!native.isLive(handle)) this.#drop(handle);
+    for (const space of this.unfinished.splice(0)) disposeSpace(space);
     for (const mend of this.onTorn) mend();
   }
 

@@ -16,6 +16,7 @@ import { HostEntry } from './host-table';
 import { loadAddon, type CompileUrgency, type ErrorFactory, type Handle } from './native';
 
 import { nextId, type Entry } from './object-table';
+import { PendingCompiles, type Expected } from './pending-compiles';
 import { placeAll } from './place-all';
 import {
   compileRequest,
@@ -36,30 +37,12 @@ import {
   type SpaceOptions,
 } from './options';
 import { referencesOf, refreshReferences } from './references';
-import { perSegment, type PerSegment } from './segments';
+import type { JitStats } from './jit-stats';
+import { perSegment } from './segments';
 import { allocateIn, createSpace, type CodeSpace } from './space/space';
 import { CompileResult } from './compile-result';
 import { ZealousSpaces } from './space/zealous-spaces';
 import { pinsOf, stackRoots, type StackRoots } from './stack-roots';
-
-/** What a Jit holds. All sizes in bytes. */
-export interface JitStats {
-  /** Code objects that are not freed, and how many of them are placed. */
-  readonly objects: { readonly live: number; readonly placed: number };
-  /** Segments of placed code objects. */
-  readonly liveBytes: PerSegment<number>;
-  /** The arena's ranges: address space, not memory. */
-  readonly reservedBytes: PerSegment<number>;
-  readonly entryStubs: number;
-  /** Relocations kept for moving. */
-  readonly relocationBytes: number;
-  /** Records about code objects, native ones and reservations. */
-  readonly bookkeepingBytes: number;
-  /** Kernel mappings of the arena. */
-  readonly mappings: number;
-  /** Compiles that the cache has answered, and those that have generated code. undefined without a cache. */
-  readonly cache: { readonly hits: number; readonly misses: number } | undefined;
-}
 
 /** As `jit.compileAsync`, but the process does not wait for it, and names stand for what they do in `alike`. */
 export let compileInBackground: (
@@ -83,8 +66,7 @@ export class Jit {
   readonly #optLevel: OptLevel;
   /** Keeps alive what later compiles may link to. */
   readonly #defined = new Map<string, readonly Entry[]>();
-  /** Rejects the compiles that are under way; and what they are to be linked to. */
-  readonly #pending = new Map<(reason: Error) => void, readonly Entry[]>();
+  readonly #pending = new PendingCompiles();
   /** Names that are only declared. */
   readonly #declared = new Map<string, HostEntry>();
   #defaultSpace: CodeSpace | undefined;
@@ -317,7 +299,7 @@ export class Jit {
     const { native, objects } = this.#core;
     // What is redirected may be running, and then lives until nothing runs: with what it calls, of which nobody else may know now.
     const outdated = native.isRunning() ? objects.get(from) : undefined;
-    if (outdated !== undefined) queueMicrotask(() => void outdated);
+    if (outdated !== undefined) queueMicrotask(() => outdated);
     this.#core.ledger.change(() => refreshReferences(this.#core, native.redirect(from, symbol, to, toSymbol)));
   }
 
@@ -328,9 +310,7 @@ export class Jit {
 
   #forgetAll(): void {
     this.#defined.clear();
-    const reason = new StateError('compileAsync: the Jit is disposed');
-    for (const reject of this.#pending.keys()) reject(reason);
-    this.#pending.clear();
+    this.#pending.rejectAll(new StateError('compileAsync: the Jit is disposed'));
   }
 
   #reachSafepoint(): void {
@@ -384,23 +364,12 @@ export class Jit {
     return promise;
   }
 
-  #expectHandle({ id, name, modes, imported }: Identity & Pick<CompileRequest, 'imported'>): {
-    promise: Promise<CodeObject>;
-    done: (error: Error | undefined, handle: Handle) => void;
-  } {
-    let done!: (error: Error | undefined, handle: Handle) => void;
-    const promise = new Promise<CodeObject>((resolve, reject) => {
-      this.#pending.set(reject, imported);
-      done = (error, handle) => {
-        if (!this.#pending.delete(reject)) return; // disposed meanwhile, and so rejected
-        if (error === undefined) {
-          this.#core.dropStale(handle);
-          this.#core.settle();
-          settle(resolve, reject, () => this.#adopt(handle, { id, name, modes }));
-        } else reject(error);
-      };
+  #expectHandle({ id, name, modes, imported }: Identity & Pick<CompileRequest, 'imported'>): Expected<CodeObject> {
+    return this.#pending.expect(imported, (handle) => {
+      this.#core.dropStale(handle);
+      this.#core.settle();
+      return this.#adopt(handle, { id, name, modes });
     });
-    return { promise, done };
   }
 
   /** Makes the code object of the one fresh handle. */
@@ -424,11 +393,3 @@ function ends({ handle, host }: HostEntry): readonly [Handle, string] {
 }
 
 type Identity = Pick<CompileRequest, 'id' | 'name' | 'modes'>;
-
-function settle<T>(resolve: (value: T) => void, reject: (reason: unknown) => void, make: () => T): void {
-  try {
-    resolve(make());
-  } catch (error) {
-    reject(error);
-  }
-}

@@ -39,7 +39,7 @@ export class Ledger {
     return open;
   }
 
-  /** It is complete, or was refused with nothing changed. */
+  /** It is complete. */
   end(open: number): void {
     this.#words[0] = open;
   }
@@ -54,15 +54,17 @@ export class Ledger {
    * was; after any other, the next operation mends.
    */
   change<T>(run: () => T): T {
-    const open = this.begin();
+    const words = this.#words;
+    const open = words[0] ?? 0;
+    words[0] = open + 1;
     let result: T;
     try {
       result = run();
     } catch (error) {
-      if (error instanceof JitError) this.end(open);
+      if (error instanceof JitError) words[0] = open;
       throw error;
     }
-    this.end(open);
+    words[0] = open; // with nothing between, so that what was done is known to the caller
     return result;
   }
 }

@@ -54,8 +54,7 @@ export class MoveBatch {
     const buffer = this.#buffer;
     let space: unknown;
     let ranges;
-    for (let i = 0; i < objects.length; i++) {
-      const at = placements[i] as ReadPlacement;
+    for (const [i, at] of placements.entries()) {
       if (ranges === undefined || at.space !== space) {
         ranges = core.rangesFor(at.space);
         space = at.space;
@@ -85,7 +84,6 @@ function readMoves(moves: Iterable<Move>, most: number): { objects: unknown[]; p
     objects.push(object);
     placements.push(readPlacement(at));
   };
-  if (!Array.isArray(moves)) for (const move of moves) read(move);
-  else for (let i = 0; i < (moves as readonly unknown[]).length; i++) read((moves as readonly unknown[])[i]);
+  for (const move of moves) read(move);
   return { objects, placements };
 }

@@ -177,7 +177,7 @@ export function readOptions(options: CompileOptions | PartsOptions | undefined):
   const own = imports === undefined ? undefined : ({ ...optionsObject('imports', imports) } as CompileOptions['imports']);
   const read = { name, optLevel, imports: own, moves, retain, granularity: granularity ?? 'module' };
   oneOf('granularity', read.granularity, ['module', 'function']);
-  return read as CompileOptions | PartsOptions;
+  return read;
 }
 
 /** Throws TypeError, RangeError, StateError for an import that is freed. */

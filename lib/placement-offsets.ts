@@ -6,7 +6,9 @@
 import { hex, show } from './check';
 import { bytesOf, nameOf, type CodeObject } from './code-object';
 import { PlacementError } from './errors';
-import type { OffsetRange, PerSegment, SegmentName } from './segments';
+import type { JitCore } from './core';
+import type { Handle } from './native';
+import { makePlacement, segmentNames, type OffsetRange, type PerSegment, type Placement, type SegmentName } from './segments';
 
 /** An offset in a space's range as one in the arena's; -1 if there is no such segment. Throws PlacementError. */
 export function offsetOf(object: CodeObject, name: SegmentName, value: unknown, ranges: PerSegment<OffsetRange>): number {
@@ -33,6 +35,19 @@ export function isInt32(value: unknown): value is number {
 }
 
 /** An arena offset as an offset in `range`, or undefined if it lies outside. */
-export function relative({ base, limit }: OffsetRange, offset: number): number | undefined {
+function relative({ base, limit }: OffsetRange, offset: number): number | undefined {
   return offset >= base && offset < limit ? offset - base : undefined;
+}
+
+/** Where a placed code object is. */
+export function placementNow(core: JitCore, handle: Handle): Placement | undefined {
+  const { offsets, sizes } = core.native.describe(handle);
+  const first = Math.max(
+    sizes.findIndex((bytes) => bytes > 0),
+    0,
+  );
+  const found = core.spaceAt(segmentNames[first] ?? 'code', offsets[first] ?? 0);
+  if (found === undefined) return undefined;
+  const [code, constants, data] = segmentNames.map((name, i) => relative(found.ranges[name], offsets[i] ?? -1));
+  return makePlacement(found.space, code ?? 0, constants, data);
 }

@@ -90,7 +90,7 @@ export class Tiers {
   compile(source: string | Uint8Array, options: CompileOptions | PartsOptions | undefined): CodeObject | CompileResult {
     const read = readOptions(options);
     if (read.granularity === 'function') return compileIn(this.#jit, source, read);
-    const given = read as CompileOptions;
+    const given = read;
     if (given.optLevel !== undefined) return compileIn(this.#jit, source, given);
     const object = this.#compileLow(source, given);
     if (object !== undefined && bytesOf(object, 'code') === 0) return object; // nothing that could be faster

@@ -74,7 +74,12 @@ export class CodeSpace {
     const make = (core: JitCore, sizes: PerSegment<number>, policy: AllocationPolicy, owned: boolean): CodeSpace =>
       core.ledger.change(() => new CodeSpace(constructorKey, core, carve(core, sizes), policy, owned));
     createSpace = (core, sizes, policy) => make(core, sizes, policy, false);
-    createOwnedSpace = (core, sizes) => make(core, sizes, 'free-list', true);
+    createOwnedSpace = (core, sizes) =>
+      core.ledger.change(() => {
+        const space = make(core, sizes, 'free-list', true);
+        core.unfinished.push(space);
+        return space;
+      });
     isOwned = (space) => space.#isOwned;
     isCodeSpace = (value): value is CodeSpace => typeof value === 'object' && value !== null && #isOwned in value;
     numbersOf = (space) => segmentNames.map((name) => space.#numbers[name]);
