@@ -9,7 +9,7 @@ import type { CodeObjectParts, Status } from './code-object-facts';
 import type { JitCore } from './core';
 import type { Handle } from './native';
 import type { Entry } from './object-table';
-import type { OffsetRange, PerSegment, Placement, ReadPlacement, SegmentName } from './segments';
+import type { OffsetRange, PerSegment, Placement, SegmentName } from './segments';
 
 /** Makes a code object of a handle that has none, and enters it in the tables of its Jit. */
 export let createCodeObject: (parts: CodeObjectParts) => CodeObject;
@@ -30,11 +30,11 @@ export let nameOf: (object: CodeObject) => string;
 export let statusIn: (object: CodeObject) => Status;
 /** As `object.placement`. */
 export let placementOf: (object: CodeObject) => Placement | undefined;
-/** Checks a move of a batch and writes it as four numbers at `out[index]`. */
+/** Checks a move of a batch (object, space, code, constants, data from `values[at]` on) and writes it as four numbers at `out[index]`. */
 export let stageMove: (
   core: JitCore,
-  object: unknown,
-  at: ReadPlacement,
+  values: readonly unknown[],
+  at: number,
   ranges: PerSegment<OffsetRange>,
   out: Int32Array,
   index: number,

@@ -29,7 +29,7 @@ import { functionTypes, globalTypes, type FunctionType, type GlobalType } from '
 import { globalValue, notExported, readable, writable } from './globals';
 import type { Handle, NativeDescription } from './native';
 import { perSegment, readPlacement, type PerSegment, type Placement, type SegmentName } from './segments';
-import { freeObject, moveWithin, placeAt, requireMovable } from './life-cycle';
+import { freeObject, placeAt, requireMovable, requireUnplaced } from './life-cycle';
 import { isInt32, offsetOf, placementNow } from './placement-offsets';
 import { granuleBytes } from './space/allocator';
 
@@ -62,9 +62,13 @@ export class CodeObject {
       statusIn: (object) => object.#status,
       placementOf: (object) => CodeObject.#placementOf(object),
       // A batch has thousands of these: each private field is read once, and the usual case comes first.
-      stageMove: (core, object, { code, constants, data }, ranges, out, index) => {
+      stageMove: (core, values, at, ranges, out, index) => {
+        const object = values[at];
         if (!isObject(object) || !(#core in object) || object.#core !== core || !object.#status.isMovable)
           throw CodeObject.#refuseMove(core, object);
+        const code = values[at + 2];
+        const constants = values[at + 3];
+        const data = values[at + 4];
         const bytes = object.#codeBytes;
         const { base, limit } = ranges.code;
         const isInside = isInt32(code) && code >= 0 && base + code + bytes <= limit;
@@ -189,7 +193,7 @@ export class CodeObject {
    * it is placed already or freed; then nothing has changed. What constructors throw is thrown too; it is placed then.
    */
   place(at: Placement): this {
-    CodeObject.#requireAlive(this, 'place');
+    requireUnplaced(this);
     placeAt(this, readPlacement(at));
     return this;
   }
@@ -200,12 +204,18 @@ export class CodeObject {
    * compiled with `retain: 'none'`; then nothing has changed.
    */
   relocate(to: Placement): this {
-    CodeObject.#requireAlive(this, 'relocate');
-    requireMovable(this);
-    const at = readPlacement(to); // whose getters may do anything
-    CodeObject.#requireAlive(this, 'relocate');
-    requireMovable(this);
-    moveWithin(this, at, this.#core.rangesFor(at.space));
+    const core = this.#core;
+    CodeObject.#requireMovable(this);
+    if (!isObject(to)) readPlacement(to); // says so
+    const { space, code, constants, data } = to; // whose getters may do anything
+    if (core.ledger.isTorn || !this.#status.isMovable) CodeObject.#requireMovable(this);
+    const ranges = core.rangesFor(space);
+    core.native.move(
+      this.#handle,
+      offsetOf(this, 'code', code, ranges),
+      constants === undefined ? -1 : offsetOf(this, 'constants', constants, ranges),
+      data === undefined ? -1 : offsetOf(this, 'data', data, ranges),
+    );
     return this;
   }
 
@@ -319,6 +329,13 @@ export class CodeObject {
   static #requireAlive(object: CodeObject, what: string): void {
     object.#core.requireLive(what);
     if (object.#status.state === 'freed') throw new StateError(`${what}: code object '${CodeObject.#nameOf(object)}' is freed`);
+  }
+
+  static #requireMovable(object: CodeObject): void {
+    if (object.#core.ledger.isTorn || !object.#status.isMovable) {
+      CodeObject.#requireAlive(object, 'relocate');
+      requireMovable(object);
+    }
   }
 
   static #requirePlaced(object: CodeObject, what: string): void {

@@ -27,13 +27,18 @@ export function requireMovable(object: CodeObject): void {
   if (isFrozen) throw new StateError(`${subject} is frozen; thaw lets it move again`);
 }
 
-/** As `object.place(at)`. */
-export function placeAt(object: CodeObject, at: ReadPlacement): void {
+/** Throws StateError unless it can be placed. */
+export function requireUnplaced(object: CodeObject): void {
+  coreOfObject(object).requireLive('place');
   const { state } = statusIn(object);
-  const core = coreOfObject(object);
-  core.requireLive('place');
   if (state === 'freed') throw new StateError(`place: code object '${nameOf(object)}' is freed`);
   if (state === 'placed') throw new StateError(`place: code object '${nameOf(object)}' is already placed (use relocate)`);
+}
+
+/** As `object.place(at)`. */
+export function placeAt(object: CodeObject, at: ReadPlacement): void {
+  const core = coreOfObject(object);
+  requireUnplaced(object);
   const ranges = core.rangesFor(at.space);
   for (const name of segmentNames) requireOffset(object, name, at);
   moveWithin(object, at, ranges);
@@ -50,8 +55,8 @@ function requireOffset(object: CodeObject, name: SegmentName, at: ReadPlacement)
   throw new PlacementError(`place: code object '${nameOf(object)}' has ${bytes} bytes of ${name} and needs a ${name} offset`);
 }
 
-/** Places or relocates at offsets in the ranges of a space. */
-export function moveWithin(object: CodeObject, { code, constants, data }: ReadPlacement, ranges: PerSegment<OffsetRange>): void {
+/** Places at offsets in the ranges of a space. */
+function moveWithin(object: CodeObject, { code, constants, data }: ReadPlacement, ranges: PerSegment<OffsetRange>): void {
   moveTo(
     object,
     offsetOf(object, 'code', code, ranges),

@@ -4,7 +4,8 @@
  * In: a Placement's numbers. Out: offsets in the arena's ranges. Always true: a segment that is at such an offset lies in its space.
  */
 import { hex, show } from './check';
-import { bytesOf, nameOf, type CodeObject } from './code-object';
+import type { CodeObject } from './code-object';
+import { bytesOf, nameOf } from './code-object-friends';
 import { PlacementError } from './errors';
 import type { JitCore } from './core';
 import type { Handle } from './native';

@@ -20,8 +20,7 @@
  *       if (isPlaced(object) !== true) refuseState(call);
  *       if (arguments.length !== 2) refuseCount(call, arguments.length);
  *       if (typeof a0 !== 'number') refuseArgument(call, 0, a0);
- *       held.begin();
- *       const depth = held.length;
+ *       const depth = held.begin();
  *       try {
  *         const p1 = typeof a1 === 'bigint' ? a1 : a1 === null ? 0n : addressOf(call, 1, a1);
  *         I32[0] = a0;
@@ -33,7 +32,7 @@
  *     };
  *   };
  */
-import { isPlaced } from '../code-object';
+import { isPlaced } from '../code-object-friends';
 import type { Signature, ValueKind } from '../native';
 import { addressOf, refuseArgument, refuseCount, refuseState } from './arguments';
 import type { EntranceMaker, EntranceParts } from './kind';
@@ -63,7 +62,7 @@ function source({ parameters, result }: Signature, entryIndex: number): string {
     `if (isPlaced(object) !== true) refuseState(call);`,
     `if (arguments.length !== ${parameters.length}) refuseCount(call, arguments.length);`,
     ...parameters.map(check),
-    ...(parameters.includes('ptr') ? ['held.begin();', 'const depth = held.length;', 'try {'] : []),
+    ...(parameters.includes('ptr') ? ['const depth = held.begin();', 'try {'] : []),
     ...parameters.map((kind, i) => (kind === 'ptr' ? address(i) : '')),
     ...parameters.map(write),
     `I32[${entryIndex}] = entry;`,

@@ -29,12 +29,9 @@ function bytesNow(value: unknown): number {
   }
 }
 
-/** The stack of one Jit. */
+/** The stack of one Jit: what calls hold, the outer ones first. */
 export class Held {
-  /** How many there are. */
-  length = 0;
   readonly #values: unknown[] = [];
-  readonly #bytes: number[] = [];
   readonly #isRunning: () => boolean;
 
   /** `isRunning`: whether code waits for a host function. */
@@ -42,30 +39,38 @@ export class Held {
     this.#isRunning = isRunning;
   }
 
-  /** Before the first argument of a call is held. Where V8 has ended execution, no call has let go. */
-  begin(): void {
-    if (this.length > 0 && !this.#isRunning()) this.letGo(0);
+  /** How many there are. */
+  get length(): number {
+    return this.#values.length;
+  }
+
+  /** Where a call begins: how many others hold. Where V8 has ended execution, some never let go. */
+  begin(): number {
+    const values = this.#values;
+    if (values.length > 0 && !this.#isRunning()) values.length = 0;
+    return values.length;
   }
 
   add(value: unknown): void {
     this.#values.push(value);
-    this.#bytes.push(bytesNow(value));
-    this.length = this.#values.length;
   }
 
+  /** Where a call ends. */
   letGo(depth: number): void {
-    this.#values.length = Math.min(this.#values.length, depth);
-    this.#bytes.length = Math.min(this.#bytes.length, depth);
-    this.length = this.#values.length;
+    while (this.#values.length > depth) this.#values.pop();
   }
 
-  /** When a host function returns. Throws StateError if a buffer that waiting code has the address of is gone. */
-  check(): void {
-    for (let i = 0; i < this.length; i++) {
-      const before = this.#bytes[i] ?? 0;
+  /** Before a host function runs: how large they are. */
+  measure(): number[] | undefined {
+    return this.#values.length === 0 ? undefined : this.#values.map(bytesNow);
+  }
+
+  /** When it returns. Throws StateError if a buffer that waiting code has the address of is gone. */
+  check(before: readonly number[]): void {
+    for (const [i, bytes] of before.entries()) {
       const now = bytesNow(this.#values[i]);
-      if (now >= before) continue;
-      const what = now === 0 ? 'was detached' : `has shrunk from ${before} to ${now} bytes`;
+      if (now >= bytes) continue;
+      const what = now === 0 ? 'was detached' : `has shrunk from ${bytes} to ${now} bytes`;
       throw new StateError(`a buffer that running code has the address of ${what}: the code can't go on`);
     }
   }

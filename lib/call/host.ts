@@ -61,8 +61,9 @@ export class HostEntrances {
     const source = `'use strict';\nreturn function (host, callback) {\nreturn function enter() {
       ${parameters.map((kind, i) => `const a${i} = ${read(kind, i)};`).join(' ')}
       if (core.atHostCall !== undefined) core.atHostCall();
+      const before = held.measure();
       const r = callback(${parameters.map((_, i) => `a${i}`).join(', ')});
-      if (held.length !== 0) held.check();
+      if (before !== undefined) held.check(before);
       ${writes[result]}\n};\n};`;
     // eslint-disable-next-line @typescript-eslint/no-implied-eval -- built from the signature's kinds alone
     const make = new Function(...Object.keys(names), source) as (
@@ -99,8 +100,9 @@ function interpreted(core: JitCore, views: BlockViews, host: HostFacts): HostEnt
   return () => {
     const values = signature.parameters.map((kind, i) => readValue(views, kind, i));
     core.atHostCall?.();
+    const before = core.held.measure();
     const result = callback(...values);
-    core.held.check();
+    if (before !== undefined) core.held.check(before);
     writeResult(views, host, result);
   };
 }

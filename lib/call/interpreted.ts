@@ -4,7 +4,8 @@
  * In: a signature. Out: functions that convert their arguments one by one and hand them to the call thunk as Node-API values.
  * Always true: they accept, refuse and return what generated ones do.
  */
-import { isPlaced, type CodeObject } from '../code-object';
+import type { CodeObject } from '../code-object';
+import { isPlaced } from '../code-object-friends';
 import type { Signature, ValueKind } from '../native';
 import { addressOf, refuseArgument, refuseCount, refuseState } from './arguments';
 import { convertScalar } from './convert';
@@ -18,8 +19,7 @@ export function makeInterpreted({ native, held }: EntranceParts, { parameters }:
       if (counter !== undefined && --counter.left === 0) counter.reached();
       if (!isPlaced(object)) refuseState(call);
       if (values.length !== parameters.length) refuseCount(call, values.length);
-      held.begin();
-      const depth = held.length;
+      const depth = held.begin();
       try {
         return thunk(entry, ...convertAll(call, parameters, values));
       } finally {
