@@ -247,6 +247,7 @@ export function spaceSettings(
   const { codeBytes, constantBytes, dataBytes, allocator = 'free-list' } = optionsObject('options', options);
   const given = { code: codeBytes, constants: constantBytes, data: dataBytes };
   const names = { code: 'codeBytes', constants: 'constantBytes', data: 'dataBytes' };
+  core.requireLive('createSpace'); // getters may have done anything
   const half = halfOfArena(core);
   const sizes = perSegment((name) =>
     integerBetween(names[name], given[name] ?? Math.min(defaultSpaceBytes[name], half[name]), 0, maximumArenaBytes),

@@ -55,7 +55,10 @@ describe.each([
   });
 
   test('a WebAssembly memory that grows: StateError', () => {
-    interface Memory { readonly buffer: ArrayBuffer; grow(pages: number): number }
+    interface Memory {
+      readonly buffer: ArrayBuffer;
+      grow(pages: number): number;
+    }
     const { WebAssembly } = globalThis as unknown as { WebAssembly: { Memory: new (size: object) => Memory } };
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 4 });
     expect(errorOf(() => inMode(new Uint8Array(memory.buffer), () => memory.grow(1))).name).toBe('StateError');

@@ -69,8 +69,8 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     if (typeof zeal !== 'boolean') throw new TypeError(`zeal must be a boolean, not ${show(zeal)}`);
     const core = coreOf(jit);
     if (core === undefined) throw new TypeError(`a collector needs a Jit, not ${show(jit)}`);
-    core.requireLive('CopyingCollector');
     const policy = tier === undefined ? core.tiering.policy : tierPolicy(tier);
+    core.requireLive('CopyingCollector');
     this.#promoteAfter = integerBetween('promoteAfter', promoteAfter, 0, 255);
     this.#jit = jit;
     this.#core = core;
