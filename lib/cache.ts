@@ -5,7 +5,7 @@
  * the directory later, code is compiled as without a cache.
  */
 import { mkdirSync, statSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { integerBetween, nonEmptyString, optionsObject } from './check';
 
 /** Where compiled code is kept for the next time, in this process or another. */
@@ -37,10 +37,26 @@ export function cacheSettings(cache: string | CacheOptions | undefined): CacheSe
 
 function usableDirectory(directory: string): string {
   try {
-    if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
     return directory;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new RangeError(`cache.directory must be a directory, or a path where one can be made: ${reason}`, { cause });
   }
+}
+
+/** With its parents. One at a time: where a parent takes no directories (`/proc`), Node's `recursive` never comes to an end. */
+function makeDirectory(directory: string): void {
+  if (isDirectory(directory)) return;
+  const parent = dirname(directory);
+  if (parent !== directory) makeDirectory(parent);
+  try {
+    mkdirSync(directory);
+  } catch (error) {
+    if (!isDirectory(directory)) throw error; // else another process was faster
+  }
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

@@ -41,6 +41,21 @@ export function belongsTo(callable: Callable, core: JitCore): boolean {
   return CallableRecord.kindOf(callable as unknown as CallableRecord).core === core;
 }
 
+/** Its code object, symbol and entry stub's address, whatever users have made of its properties. */
+export function enteredObject(callable: Callable): CodeObject {
+  return CallableRecord.objectOf(callable as unknown as CallableRecord);
+}
+
+/** As `enteredObject`. */
+export function enteredSymbol(callable: Callable): string {
+  return CallableRecord.symbolOf(callable as unknown as CallableRecord);
+}
+
+/** As `enteredObject`. */
+export function enteredAddress(callable: Callable): bigint {
+  return CallableRecord.entryOf(callable as unknown as CallableRecord);
+}
+
 /** The callable for the function `symbol` of `object`, which has entry stub `entry` and a signature that JS can call. */
 export function makeCallable(core: JitCore, object: CodeObject, symbol: string, signature: number, entry: number): Callable {
   const kind = callKind(core, signature);

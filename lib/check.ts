@@ -4,7 +4,7 @@
  * In: a name and a value. Out: the value, with its type. Always true: the error names the option or argument,
  * the value, and what was expected; TypeError for a wrong type, RangeError for a wrong value.
  */
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 
 /** A value as messages show it: one short line. */
 export function show(value: unknown): string {
@@ -97,4 +97,23 @@ export function flag(name: string, value: unknown): boolean {
 /** Whether `value` can have properties that are private to a class. */
 export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
+}
+
+/** What the constructors of classes that users can't make objects of ask for. */
+export const constructorKey = Symbol('nomad-jit');
+
+/** Throws TypeError unless a constructor was called by its own class. */
+export function requireKey(key: symbol, name: string, maker: string): void {
+  if (key !== constructorKey) throw new TypeError(`${name} has no constructor for users: ${maker} makes one`);
+}
+
+const getterOf = (prototype: object, name: string): ((this: unknown) => unknown) =>
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with `call`
+  Object.getOwnPropertyDescriptor(prototype, name)?.get ?? (() => undefined);
+const bufferOf = getterOf(Object.getPrototypeOf(Uint8Array.prototype) as object, 'buffer');
+
+/** Returns `value`, a Uint8Array, as one that nobody else can write to while it is read. Throws TypeError. */
+export function ownBytes(name: string, value: unknown): Uint8Array {
+  if (!types.isUint8Array(value)) throw new TypeError(`${name} must be a Uint8Array, not ${show(value)}`);
+  return types.isSharedArrayBuffer(bufferOf.call(value)) ? new Uint8Array(value) : value;
 }

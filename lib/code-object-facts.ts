@@ -31,11 +31,14 @@ export interface CodeObjectParts {
 /** Sizes and alignments of a code object that has more than code of ordinary alignment. */
 export type Layout = PerSegment<{ readonly bytes: number; readonly alignment: number }>;
 
-/** Modes and state in one. Few different ones exist, and code objects share them. */
+/**
+ * Modes and state in one. `isEnding`: native code has been asked to free it, and runs its destructors or has done so; `isPlaced` is false then, so
+ * that its callables look twice. Few different ones exist, and code objects share them. */
 export interface Status extends MoveModes {
   readonly state: CodeObjectState;
   readonly isPlaced: boolean;
   readonly isFrozen: boolean;
+  readonly isEnding: boolean;
   readonly isMovable: boolean;
 }
 
@@ -51,16 +54,30 @@ export const noDetails: Details = Object.freeze({ name: undefined, layout: undef
 const statuses: Status[] = [];
 
 /** The shared Status of these modes and this state. */
-export function statusOf({ moves, retain }: MoveModes, state: CodeObjectState, isFrozen = false): Status {
+export function statusOf(
+  { moves, retain }: MoveModes,
+  state: CodeObjectState,
+  { isFrozen = false, isEnding = false }: { isFrozen?: boolean; isEnding?: boolean } = {},
+): Status {
   const found = statuses.find(
-    (each) => each.state === state && each.moves === moves && each.retain === retain && each.isFrozen === isFrozen,
+    (each) =>
+      each.state === state &&
+      each.moves === moves &&
+      each.retain === retain &&
+      each.isFrozen === isFrozen &&
+      each.isEnding === isEnding,
   );
   if (found !== undefined) return found;
-  const isPlaced = state === 'placed';
-  const isMovable = isPlaced && retain !== 'none' && !isFrozen;
-  const status: Status = Object.freeze({ moves, retain, state, isPlaced, isFrozen, isMovable });
+  const isPlaced = state === 'placed' && !isEnding;
+  const isMovable = state === 'placed' && retain !== 'none' && !isFrozen;
+  const status: Status = Object.freeze({ moves, retain, state, isPlaced, isFrozen, isEnding, isMovable });
   statuses.push(status);
   return status;
+}
+
+/** As `status`, but ending or not. */
+export function endingOf(status: Status, isEnding: boolean): Status {
+  return status.isEnding === isEnding ? status : statusOf(status, status.state, { isFrozen: status.isFrozen, isEnding });
 }
 
 /** Most code objects have only code that any allocator aligns well enough: bytes of it are all there is to know. */

@@ -10,7 +10,7 @@
  */
 import { makeCallable, type AnyFunction, type Callable } from './callable';
 import { callKind } from './call/kind';
-import { isObject, show } from './check';
+import { constructorKey, isObject, ownBytes, requireKey } from './check';
 import type { JitCore } from './core';
 import {
   detailsOf,
@@ -23,52 +23,18 @@ import {
   type Details,
   type Status,
 } from './code-object-facts';
+import { befriend } from './code-object-friends';
 import { PlacementError, SignatureError, StateError } from './errors';
-import { functionType, globalType, type FunctionType, type GlobalType } from './function-type';
+import { functionTypes, globalTypes, type FunctionType, type GlobalType } from './function-type';
 import { globalValue, notExported, readable, writable } from './globals';
 import type { Handle, NativeDescription } from './native';
-import type { Entry } from './object-table';
-import {
-  makePlacement,
-  perSegment,
-  segmentNames,
-  type OffsetRange,
-  type PerSegment,
-  type Placement,
-  type SegmentName,
-} from './segments';
-import { isInt32, offsetOf, relative } from './placement-offsets';
+import { perSegment, readPlacement, type PerSegment, type Placement, type SegmentName } from './segments';
+import { freeObject, placeAt, requireMovable, requireUnplaced } from './life-cycle';
+import { isInt32, offsetOf, placementNow } from './placement-offsets';
 import { granuleBytes } from './space/allocator';
 
-/** Makes a code object of a handle that has none, and enters it in the tables of its Jit. */
-export let createCodeObject: (parts: CodeObjectParts) => CodeObject;
-/** The handle, for the Jit of `core`. Throws TypeError, PlacementError (another Jit's) or StateError (freed); `what` was to be done. */
-export let handleIn: (core: JitCore, object: CodeObject, what: string) => Handle;
-/** What `state` says, asked at each call: a boolean is compared faster than a string. */
-export let isPlaced: (object: CodeObject) => boolean;
-/** Bytes of one segment. */
-export let bytesOf: (object: CodeObject, name: SegmentName) => number;
-/** Bytes to which one segment is aligned; at least the granule for code objects that have only code. */
-export let alignmentOf: (object: CodeObject, name: SegmentName) => number;
-/** Checks a move of a batch and writes it as four numbers at `out[index]`. */
-export let stageMove: (
-  core: JitCore,
-  object: CodeObject,
-  at: Placement,
-  ranges: PerSegment<OffsetRange>,
-  out: Int32Array,
-  index: number,
-) => void;
-/** Places or relocates at offsets in the arena's ranges, which have been taken; -1: stays, or has no such segment. Throws what `place` throws. */
-export let moveTo: (object: CodeObject, code: number, constants: number, data: number) => void;
-/** Notes that it is placed. */
-export let markPlaced: (object: CodeObject) => void;
-/** Notes what its code refers to now. */
-export let setReferences: (object: CodeObject, references: readonly Entry[]) => void;
-/** Gives a placed code object another native half: the same functions, placed too, in other code. */
-export let replaceHandle: (object: CodeObject, handle: Handle, references: readonly Entry[]) => void;
-/** Notes that the native half is gone. */
-export let markFreed: (object: CodeObject) => void;
+export * from './code-object-friends';
+export * from './life-cycle';
 
 /** Compiled code and its data: placed, relocated and freed as one. Made by `jit.compile`. */
 export class CodeObject {
@@ -80,55 +46,61 @@ export class CodeObject {
   #details: Details;
 
   static {
-    createCodeObject = (parts) => new CodeObject(parts);
-    isPlaced = (object) => object.#status.isPlaced;
-    handleIn = (core, object, what) => CodeObject.#handleIn(core, object, what);
-    bytesOf = (object, name) => CodeObject.#bytesOf(object, name);
-    alignmentOf = (object, name) => object.#details.layout?.[name].alignment ?? granuleBytes;
-    // A batch has thousands of these: each private field is read once, and the usual case comes first.
-    stageMove = (core, object, at, ranges, out, index) => {
-      if (!isObject(object) || !(#core in object) || object.#core !== core || !object.#status.isMovable)
-        CodeObject.#refuseMove(core, object);
-      const { code, constants, data } = at;
-      const bytes = object.#codeBytes;
-      const { base, limit } = ranges.code;
-      const isInside = isInt32(code) && code >= 0 && base + code + bytes <= limit;
-      out[index] = object.#handle;
-      out[index + 1] = isInside && bytes > 0 ? base + code : offsetOf(object, 'code', code, ranges);
-      out[index + 2] = constants === undefined ? -1 : offsetOf(object, 'constants', constants, ranges);
-      out[index + 3] = data === undefined ? -1 : offsetOf(object, 'data', data, ranges);
-    };
-    moveTo = (object, code, constants, data) => {
-      try {
-        object.#core.native.move(object.#handle, code, constants, data);
-        if (object.#status.state !== 'placed') object.#status = statusOf(object.#status, 'placed');
-      } catch (error) {
-        // It stays where it is if a constructor has thrown.
-        const { offsets } = CodeObject.#describe(object, 'place');
-        if (object.#status.state !== 'placed' && offsets.some((offset) => offset >= 0))
-          object.#status = statusOf(object.#status, 'placed');
-        throw error;
-      }
-    };
-    markPlaced = (object) => {
-      object.#status = statusOf(object.#status, 'placed');
-    };
-    setReferences = (object, references) => {
-      object.#details = { ...object.#details, references: Object.freeze([...references]) };
-    };
-    replaceHandle = (object, handle, references) => {
-      const shape = shapeOf(object.#core, handle);
-      object.#handle = handle;
-      object.#codeBytes = typeof shape === 'number' ? shape : shape.code.bytes;
-      object.#details = detailsOf(shape, object.#details.name, references);
-    };
-    markFreed = (object) => {
-      object.#status = statusOf(object.#status, 'freed');
-      if (object.#details !== noDetails) object.#details = { ...object.#details, references: noReferences };
-    };
+    befriend({
+      createCodeObject: (parts) => new CodeObject(constructorKey, parts),
+      isPlaced: (object) => object.#status.isPlaced,
+      handleIn: (core, object, what) => CodeObject.#handleIn(core, object, what),
+      bytesOf: (object, name) => CodeObject.#bytesOf(object, name),
+      alignmentOf: (object, name) => object.#details.layout?.[name].alignment ?? granuleBytes,
+      parameterName: (object, symbol, index) => {
+        if (object.#status.state === 'freed') return undefined;
+        const name = CodeObject.#exports(object, 'get').functions.get(symbol)?.parameterNames[index];
+        return name === '' ? undefined : name;
+      },
+      isCodeObject: (value): value is CodeObject => isObject(value) && #core in value,
+      nameOf: (object) => CodeObject.#nameOf(object),
+      statusIn: (object) => object.#status,
+      placementOf: (object) => CodeObject.#placementOf(object),
+      // A batch has thousands of these: each private field is read once, and the usual case comes first.
+      stageMove: (core, values, at, ranges, out, index) => {
+        const object = values[at];
+        if (!isObject(object) || !(#core in object) || object.#core !== core || !object.#status.isMovable)
+          throw CodeObject.#refuseMove(core, object);
+        const code = values[at + 2];
+        const constants = values[at + 3];
+        const data = values[at + 4];
+        const bytes = object.#codeBytes;
+        const { base, limit } = ranges.code;
+        const isInside = isInt32(code) && code >= 0 && base + code + bytes <= limit;
+        out[index] = object.#handle;
+        out[index + 1] = isInside && bytes > 0 ? base + code : offsetOf(object, 'code', code, ranges);
+        out[index + 2] = constants === undefined ? -1 : offsetOf(object, 'constants', constants, ranges);
+        out[index + 3] = data === undefined ? -1 : offsetOf(object, 'data', data, ranges);
+      },
+      setStatus: (object, status) => {
+        object.#status = status;
+      },
+      coreOfObject: (object) => object.#core,
+      handleOf: (object) => object.#handle,
+      setReferences: (object, references) => {
+        if (references.length === 0 && object.#details.references.length === 0) return;
+        object.#details = { ...object.#details, references: Object.freeze([...references]) };
+      },
+      replaceHandle: (object, handle, references) => {
+        const shape = shapeOf(object.#core, handle);
+        object.#handle = handle;
+        object.#codeBytes = typeof shape === 'number' ? shape : shape.code.bytes;
+        object.#details = detailsOf(shape, object.#details.name, references);
+      },
+      markFreed: (object) => {
+        if (object.#status.state !== 'freed') object.#status = statusOf(object.#status, 'freed');
+        if (object.#details !== noDetails) object.#details = { ...object.#details, references: noReferences };
+      },
+    });
   }
 
-  private constructor({ core, handle, id, name, modes, references }: CodeObjectParts) {
+  private constructor(key: symbol, { core, handle, id, name, modes, references }: CodeObjectParts) {
+    requireKey(key, 'CodeObject', 'jit.compile');
     const shape = shapeOf(core, handle);
     this.#core = core;
     this.#handle = handle;
@@ -136,6 +108,7 @@ export class CodeObject {
     this.#codeBytes = typeof shape === 'number' ? shape : shape.code.bytes;
     this.#status = statusOf(modes, 'unplaced');
     this.#details = detailsOf(shape, name, references);
+    core.dropStale(handle);
     core.objects.add(handle, this);
   }
 
@@ -146,10 +119,11 @@ export class CodeObject {
 
   /** The name given to `compile`, or else `object#` and the id. */
   get name(): string {
-    return this.#details.name ?? `object#${this.#id}`;
+    return CodeObject.#nameOf(this);
   }
 
   get state(): CodeObjectState {
+    this.#core.settle();
     return this.#status.state;
   }
 
@@ -194,37 +168,23 @@ export class CodeObject {
    * stayed behind in another space are left out.
    */
   get placement(): Placement | undefined {
-    if (this.#status.state !== 'placed') return undefined;
-    const { offsets, sizes } = this.#core.native.describe(this.#handle);
-    const first = Math.max(
-      sizes.findIndex((bytes) => bytes > 0),
-      0,
-    );
-    const found = this.#core.spaceAt(segmentNames[first] ?? 'code', offsets[first] ?? 0);
-    if (found === undefined) return undefined;
-    const [code, constants, data] = segmentNames.map((name, i) => relative(found.ranges[name], offsets[i] ?? -1));
-    return makePlacement(found.space, code ?? 0, constants, data);
+    this.#core.settle();
+    return CodeObject.#placementOf(this);
   }
 
   /** Exported functions by name. Throws StateError once freed. */
   get functions(): ReadonlyMap<string, FunctionType> {
-    const { functions } = CodeObject.#exports(this, 'functions');
-    const { native } = this.#core;
-    const entries = [...functions].map(
-      ([name, { signature, parameterNames }]) => [name, functionType(native.signature(signature), parameterNames)] as const,
-    );
-    return new Map(entries);
+    return functionTypes(this.#core.native, CodeObject.#exports(this, 'functions'));
   }
 
   /** Exported global variables by name. Throws StateError once freed. */
   get globals(): ReadonlyMap<string, GlobalType> {
-    return new Map(
-      [...CodeObject.#exports(this, 'globals').globals].map(([name, global]) => [name, globalType(global)] as const),
-    );
+    return globalTypes(CodeObject.#exports(this, 'globals'));
   }
 
   /** The code objects that its code refers to; they stay alive as long as it does. Empty once freed. */
   get references(): readonly CodeObject[] {
+    this.#core.settle();
     return Object.freeze(this.#details.references.filter((entry) => entry instanceof CodeObject));
   }
 
@@ -233,12 +193,8 @@ export class CodeObject {
    * it is placed already or freed; then nothing has changed. What constructors throw is thrown too; it is placed then.
    */
   place(at: Placement): this {
-    CodeObject.#requireAlive(this, 'place');
-    if (this.#status.state === 'placed')
-      throw new StateError(`place: code object '${this.name}' is already placed (use relocate)`);
-    const ranges = this.#core.rangesFor(at);
-    for (const name of segmentNames) CodeObject.#requireOffset(this, name, at);
-    CodeObject.#move(this, at, ranges);
+    requireUnplaced(this);
+    placeAt(this, readPlacement(at));
     return this;
   }
 
@@ -248,9 +204,18 @@ export class CodeObject {
    * compiled with `retain: 'none'`; then nothing has changed.
    */
   relocate(to: Placement): this {
-    CodeObject.#requireAlive(this, 'relocate');
+    const core = this.#core;
     CodeObject.#requireMovable(this);
-    CodeObject.#move(this, to, this.#core.rangesFor(to));
+    if (!isObject(to)) readPlacement(to); // says so
+    const { space, code, constants, data } = to; // whose getters may do anything
+    if (core.ledger.isTorn || !this.#status.isMovable) CodeObject.#requireMovable(this);
+    const ranges = core.rangesFor(space);
+    core.native.move(
+      this.#handle,
+      offsetOf(this, 'code', code, ranges),
+      constants === undefined ? -1 : offsetOf(this, 'constants', constants, ranges),
+      data === undefined ? -1 : offsetOf(this, 'data', data, ranges),
+    );
     return this;
   }
 
@@ -270,32 +235,31 @@ export class CodeObject {
    */
   freeze(): Buffer {
     CodeObject.#requireAlive(this, 'freeze');
+    const frozen = statusOf(this.#status, 'placed', { isFrozen: true });
     const saved = this.#core.native.freeze(this.#handle, this.#id);
-    this.#status = statusOf(this.#status, 'placed', true);
+    this.#status = frozen; // with nothing between
     return saved;
   }
 
   /** Makes it movable again. Throws StateError, with nothing changed, if it is not frozen or `saved` is not what its `freeze` returned; TypeError. */
   thaw(saved: Uint8Array): this {
     CodeObject.#requireAlive(this, 'thaw');
-    if (!(saved instanceof Uint8Array)) throw new TypeError(`thaw: saved must be a Uint8Array, not ${show(saved)}`);
-    this.#core.native.thaw(this.#handle, this.#id, saved);
-    this.#status = statusOf(this.#status, 'placed');
+    const own = ownBytes('thaw: saved', saved);
+    const thawed = statusOf(this.#status, 'placed');
+    this.#core.native.thaw(this.#handle, this.#id, own);
+    this.#status = thawed; // with nothing between
     return this;
   }
 
   /** Frees it and all that it has reserved in spaces. Throws StateError if live code refers to it, if it is running, or freed already. */
   free(): void {
     CodeObject.#requireAlive(this, 'free');
-    try {
-      this.#core.free(this.#handle);
-    } finally {
-      if (!this.#core.objects.has(this.#handle)) markFreed(this);
-    }
+    freeObject(this);
   }
 
   /** As `free`, but does nothing if it is freed already. */
   [Symbol.dispose](): void {
+    this.#core.settle();
     if (this.#status.state !== 'freed') this.free();
   }
 
@@ -306,7 +270,7 @@ export class CodeObject {
   get<F extends AnyFunction = AnyFunction>(name: string): Callable<F> {
     const { functions } = CodeObject.#exports(this, 'get');
     const found = functions.get(name);
-    if (found === undefined) throw notExported(this.name, 'function', name, functions.keys());
+    if (found === undefined) throw notExported(CodeObject.#nameOf(this), 'function', name, functions.keys());
     const { signature } = callKind(this.#core, found.signature);
     if (signature.refusal !== undefined)
       throw new SignatureError(`JS can't call '${name}' of type ${signature.text}: ${signature.refusal}`);
@@ -317,73 +281,67 @@ export class CodeObject {
   /** The value of a global, by its IR type, at its present address. Throws UnresolvedSymbolError, SignatureError, StateError. */
   readGlobal(name: string): number | bigint | boolean {
     CodeObject.#requirePlaced(this, 'readGlobal');
-    const global = readable(this.name, CodeObject.#exports(this, 'readGlobal').globals, name);
+    const global = readable(CodeObject.#nameOf(this), CodeObject.#exports(this, 'readGlobal').globals, name);
     return this.#core.native.readGlobal(this.#handle, global.name);
   }
 
   /** Sets a global that is no constant. Integers wrap. Throws UnresolvedSymbolError, SignatureError, TypeError, StateError. */
   writeGlobal(name: string, value: number | bigint | boolean | null | Callable): void {
     CodeObject.#requirePlaced(this, 'writeGlobal');
-    const global = writable(this.name, CodeObject.#exports(this, 'writeGlobal').globals, name);
+    const global = writable(CodeObject.#nameOf(this), CodeObject.#exports(this, 'writeGlobal').globals, name);
     this.#core.native.writeGlobal(this.#handle, global.name, globalValue(global, value));
   }
 
   /** The present address of a function or global; another after the next move. Throws UnresolvedSymbolError, StateError. */
   addressOf(symbol: string): bigint {
     CodeObject.#requirePlaced(this, 'addressOf');
-    if (typeof (symbol as unknown) !== 'string') throw notExported(this.name, 'symbol', symbol, []);
+    if (typeof (symbol as unknown) !== 'string') throw notExported(CodeObject.#nameOf(this), 'symbol', symbol, []);
     return this.#core.native.addressOf(this.#handle, symbol);
+  }
+
+  static #nameOf(object: CodeObject): string {
+    return object.#details.name ?? `object#${object.#id}`;
+  }
+
+  static #placementOf(object: CodeObject): Placement | undefined {
+    return object.#status.state === 'placed' ? placementNow(object.#core, object.#handle) : undefined;
   }
 
   static #handleIn(core: JitCore, object: CodeObject, what: string): Handle {
     if (!isObject(object) || !(#core in object)) throw new TypeError(`${what}: not a CodeObject`);
-    if (object.#core !== core) throw new PlacementError(`${what}: code object '${object.name}' belongs to another Jit`);
+    if (object.#core !== core)
+      throw new PlacementError(`${what}: code object '${CodeObject.#nameOf(object)}' belongs to another Jit`);
     if (object.#status.state === 'freed') CodeObject.#requireAlive(object, what);
     return object.#handle;
   }
 
-  /** Throws what `relocate` throws for a code object that can't move now. */
-  static #refuseMove(core: JitCore, object: CodeObject): void {
-    CodeObject.#handleIn(core, object, 'relocate');
-    CodeObject.#requireMovable(object);
+  /** Throws what `relocate` throws for a code object that can't move. */
+  static #refuseMove(core: JitCore, object: unknown): Error {
+    CodeObject.#handleIn(core, object as CodeObject, 'relocate');
+    requireMovable(object as CodeObject);
+    return new StateError(`relocate: code object '${CodeObject.#nameOf(object as CodeObject)}' can't move now`);
   }
 
   static #bytesOf(object: CodeObject, name: SegmentName): number {
     return name === 'code' ? object.#codeBytes : (object.#details.layout?.[name].bytes ?? 0);
   }
 
-  static #move(object: CodeObject, at: Placement, ranges: PerSegment<OffsetRange>): void {
-    const { code, constants, data } = at;
-    moveTo(
-      object,
-      offsetOf(object, 'code', code, ranges),
-      constants === undefined ? -1 : offsetOf(object, 'constants', constants, ranges),
-      data === undefined ? -1 : offsetOf(object, 'data', data, ranges),
-    );
-  }
-
-  static #requireOffset(object: CodeObject, name: SegmentName, at: Placement): void {
-    const bytes = CodeObject.#bytesOf(object, name);
-    if (bytes === 0 || at[name] !== undefined) return;
-    throw new PlacementError(`place: code object '${object.name}' has ${bytes} bytes of ${name} and needs a ${name} offset`);
-  }
-
   static #requireAlive(object: CodeObject, what: string): void {
     object.#core.requireLive(what);
-    if (object.#status.state === 'freed') throw new StateError(`${what}: code object '${object.name}' is freed`);
+    if (object.#status.state === 'freed') throw new StateError(`${what}: code object '${CodeObject.#nameOf(object)}' is freed`);
+  }
+
+  static #requireMovable(object: CodeObject): void {
+    if (object.#core.ledger.isTorn || !object.#status.isMovable) {
+      CodeObject.#requireAlive(object, 'relocate');
+      requireMovable(object);
+    }
   }
 
   static #requirePlaced(object: CodeObject, what: string): void {
     CodeObject.#requireAlive(object, what);
-    if (object.#status.state !== 'placed') throw new StateError(`${what}: code object '${object.name}' is not placed`);
-  }
-
-  static #requireMovable(object: CodeObject): void {
-    const { state, retain, isFrozen } = object.#status;
-    if (state !== 'placed') throw new StateError(`relocate: code object '${object.name}' is not placed (use place)`);
-    if (retain === 'none')
-      throw new StateError(`relocate: code object '${object.name}' was compiled with retain: 'none' and can't move`);
-    if (isFrozen) throw new StateError(`relocate: code object '${object.name}' is frozen; thaw lets it move again`);
+    if (object.#status.state !== 'placed')
+      throw new StateError(`${what}: code object '${CodeObject.#nameOf(object)}' is not placed`);
   }
 
   static #describe(object: CodeObject, what: string): NativeDescription {

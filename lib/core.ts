@@ -4,21 +4,24 @@
  * In: the native half. Out: its tables. Always true: a code object whose native half is freed has no reservation, and is in no table.
  */
 import { show } from './check';
-import type { CodeObject } from './code-object';
+import { CodeObject, markEnding, markFreed, settleObject } from './code-object';
 import { PlacementError, StateError } from './errors';
 import { ExportCache } from './function-type';
+import { Held } from './call/held';
 import { HostTable } from './host-table';
 import type { Jit } from './jit';
+import { Ledger } from './ledger';
 import { Outdated } from './outdated';
 import type { TierPolicy } from './collector/tier-policy';
 import type { CallCounter, CallKind } from './call/kind';
 import type { OptLevel } from './options';
 import type { Handle, NativeJit } from './native';
 import { ObjectTable } from './object-table';
-import { perSegment, type OffsetRange, type PerSegment, type Placement, type SegmentName } from './segments';
+import { refreshReferences } from './references';
+import { perSegment, type OffsetRange, type PerSegment, type SegmentName } from './segments';
 import { FreeListAllocator } from './space/free-list';
 import { Reservations } from './space/reservations';
-import type { CodeSpace } from './space/space';
+import { disposeSpace, isCodeSpace, isOwned, numbersOf, type CodeSpace } from './space/space';
 
 const cores = new WeakMap<Jit, JitCore>();
 
@@ -35,6 +38,8 @@ export function coreOf(jit: Jit): JitCore | undefined {
 /** One Jit's shared state. */
 export class JitCore {
   readonly native: NativeJit;
+  readonly ledger: Ledger;
+  readonly held: Held;
   readonly objects = new ObjectTable((handles) => this.freeMany(handles));
   readonly hosts: HostTable;
   readonly reservations = new Reservations();
@@ -47,6 +52,14 @@ export class JitCore {
   readonly arena: PerSegment<FreeListAllocator>;
   /** Who wants to know of every handle that is freed. */
   readonly onFreed = new Set<(handle: Handle) => void>();
+  /** What mends tables of others when a change was left in the middle. */
+  readonly onTorn = new Set<() => void>();
+  /** What follows the end of the native half. */
+  readonly onDisposed = new Set<() => void>();
+  /** Spaces that a collector takes while it is made. */
+  unfinished: CodeSpace[] = [];
+  /** Handles that native code has just made, until JS has an object for each. */
+  fresh: ReadonlyArray<Handle | readonly [Handle, ...unknown[]]> = [];
   /** Code objects that others have replaced. */
   readonly outdated = new Outdated(this);
   /** Of code objects whose calls by JS are counted; undefined while there has been none. */
@@ -61,6 +74,8 @@ export class JitCore {
 
   constructor(native: NativeJit) {
     this.native = native;
+    this.ledger = new Ledger(native.ledger);
+    this.held = new Held(() => native.isRunning());
     this.hosts = new HostTable(this);
     this.exports = new ExportCache(native);
     this.arena = perSegment((_, index) => new FreeListAllocator(native.rangeBytes[index] ?? 0));
@@ -70,19 +85,23 @@ export class JitCore {
     return this.#isDisposed;
   }
 
-  /** Throws StateError if the Jit is disposed; `what` was to be done. */
+  /** Every public operation begins with this: if one before it was left in the middle, all tables are made anew. */
+  settle(): void {
+    if (this.ledger.isTorn) this.#mend();
+  }
+
+  /** As `settle`. Throws StateError if the Jit is disposed; `what` was to be done. */
   requireLive(what: string): void {
+    if (this.ledger.isTorn) this.#mend();
     if (this.#isDisposed) throw new StateError(`${what}: the Jit is disposed`);
   }
 
-  /** The ranges of the space that `at` names. Throws TypeError, PlacementError (no space of this Jit) or StateError (disposed). */
-  rangesFor(at: Placement): PerSegment<OffsetRange> {
-    if (typeof at !== 'object' || (at as unknown) === null) throw new TypeError(`a placement must be an object, not ${show(at)}`);
-    const ranges = this.spaces.get(at.space);
-    if (ranges !== undefined) return ranges;
-    const space = at.space as CodeSpace | undefined;
-    if (space?.isDisposed === true) throw new StateError('placement: the space is disposed');
-    throw new PlacementError(`placement: \`space\` must be a CodeSpace of the same Jit, not ${show(space)}`);
+  /** The ranges of a space that a user names. Throws PlacementError (no space of this Jit) or StateError (disposed, or a collector's). */
+  rangesFor(space: unknown): PerSegment<OffsetRange> {
+    const ranges = this.spaces.get(space as CodeSpace);
+    if (ranges === undefined) throw noSpace(space);
+    if (isOwned(space as CodeSpace)) throw new StateError("placement: the space is a collector's own, which alone places there");
+    return ranges;
   }
 
   /** The space that has `offset` of one of the arena's ranges. */
@@ -93,21 +112,30 @@ export class JitCore {
     return undefined;
   }
 
-  /** Frees a code object natively, with all that it has reserved. Throws StateError with nothing changed, or what its destructors throw. */
-  free(handle: Handle): void {
-    try {
-      this.native.free(handle);
-    } finally {
-      if (!this.native.isLive(handle)) this.#forget(handle);
-    }
+  /** Native code has given `handle` to something new: what had it before is gone, if nobody has noted that. */
+  dropStale(handle: Handle): void {
+    if (!this.objects.has(handle)) return;
+    this.reservations.forget(handle);
+    this.#drop(handle);
+  }
+
+  /** Forgets what native code has freed. */
+  noteFreed(handle: Handle): void {
+    this.#forget(handle);
   }
 
   #forget(handle: Handle): void {
     this.reservations.releaseAll(handle);
+    this.#drop(handle);
+    for (const forget of this.onFreed) forget(handle);
+  }
+
+  #drop(handle: Handle): void {
+    const entry = this.objects.get(handle);
+    if (entry instanceof CodeObject) markFreed(entry);
     this.hosts.delete(handle);
     this.objects.delete(handle);
     this.outdated.noteFreed(handle);
-    for (const forget of this.onFreed) forget(handle);
   }
 
   /** Frees what is idle and what nobody else refers to; returns the rest. Destructors' exceptions are nobody's: they are dropped. */
@@ -116,12 +144,14 @@ export class JitCore {
     const list = outdated.length === 0 ? handles.slice() : new Int32Array([...handles, ...outdated]);
     if (list.length === 0) return [];
     const all = list.slice();
-    try {
-      this.native.freeMany(list, list.length);
-    } catch {
-      if (this.#isDisposed) return [];
-    }
-    return this.#forgetFreed(all, list, handles.length);
+    return this.ledger.change(() => {
+      try {
+        this.native.freeMany(list, list.length);
+      } catch {
+        if (this.#isDisposed) return [];
+      }
+      return this.#forgetFreed(all, list, handles.length);
+    });
   }
 
   /** `left` is `all` with -1 for each that is gone; returns those of the first `count` that are not. By index: a collection frees thousands. */
@@ -137,16 +167,63 @@ export class JitCore {
 
   /** Frees everything natively. Throws StateError, with nothing changed, while code is running; what destructors throw comes when all is freed. */
   dispose(): void {
+    this.settle();
     if (this.#isDisposed) return;
-    const { atHostCall } = this;
-    this.atHostCall = undefined; // destructors call host functions
-    try {
-      this.native.dispose();
-    } finally {
-      this.#isDisposed = !this.#isNativeLive();
-      if (this.#isDisposed) this.spaces.clear();
-      else this.atHostCall = atHostCall;
+    if (this.native.isRunning()) this.native.dispose(); // says so
+    this.ledger.change(() => {
+      this.atHostCall = undefined; // destructors call host functions
+      for (const object of this.#known()) markEnding(object);
+      try {
+        this.native.dispose();
+      } finally {
+        this.#noteDisposed();
+      }
+    });
+  }
+
+  #noteDisposed(): void {
+    this.#isDisposed = true;
+    for (const object of this.#known()) markFreed(object);
+    this.objects.clear();
+    this.spaces.clear();
+    for (const follow of this.onDisposed) follow();
+  }
+
+  /** Those that JS has not forgotten. */
+  #known(): CodeObject[] {
+    return this.objects.known().filter((entry) => entry instanceof CodeObject);
+  }
+
+  /** Interrupted itself, it is run again. */
+  #mend(): void {
+    if (this.#isNativeLive()) this.#mendTables();
+    else if (!this.#isDisposed || this.objects.known().length > 0) this.#noteDisposed();
+    this.ledger.mend();
+  }
+
+  /** Native code knows what lives and where; the records of reservations, who has what in which space. All else follows from these. */
+  #mendTables(): void {
+    const { native, objects, spaces } = this;
+    // No user has got these. They may refer to each other in circles.
+    const fresh = Int32Array.from(this.fresh, (each) => (typeof each === 'number' ? each : each[0]));
+    if (fresh.length > 0) native.freeMany(fresh, fresh.length);
+    this.fresh = [];
+    const listed = objects.handles();
+    const live = listed.filter((handle) => native.isLive(handle));
+    this.reservations.mend(
+      [...spaces.keys()].flatMap((space) => numbersOf(space)),
+      (handle) => native.isLive(handle),
+    );
+    for (const [name, allocator] of Object.entries(this.arena))
+      allocator.mend([...spaces.values()].map((ranges) => ranges[name as SegmentName]).filter(({ base, limit }) => base < limit));
+    for (const handle of live) {
+      const object = objects.get(handle);
+      if (object instanceof CodeObject) settleObject(object);
     }
+    refreshReferences(this, live);
+    for (const handle of listed) if (!native.isLive(handle)) this.#drop(handle);
+    for (const space of this.unfinished.splice(0)) disposeSpace(space);
+    for (const mend of this.onTorn) mend();
   }
 
   #isNativeLive(): boolean {
@@ -157,4 +234,9 @@ export class JitCore {
       return false;
     }
   }
+}
+
+function noSpace(space: unknown): Error {
+  if (isCodeSpace(space) && space.isDisposed) return new StateError('placement: the space is disposed');
+  return new PlacementError(`placement: \`space\` must be a CodeSpace of the same Jit, not ${show(space)}`);
 }

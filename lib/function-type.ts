@@ -39,7 +39,7 @@ export interface ExportedFunction {
 }
 
 /** The exports of one code object by name. */
-interface Exports {
+export interface Exports {
   readonly owner: number;
   readonly functions: ReadonlyMap<string, ExportedFunction>;
   readonly globals: ReadonlyMap<string, NativeGlobal>;
@@ -70,7 +70,7 @@ export class ExportCache {
 }
 
 /** The public type of an exported function. */
-export function functionType(signature: Signature, parameterNames: readonly string[]): FunctionType {
+function functionType(signature: Signature, parameterNames: readonly string[]): FunctionType {
   const parameters = signature.parameters.map((type, i) =>
     Object.freeze({ name: parameterNames[i] === '' ? undefined : parameterNames[i], type }),
   );
@@ -79,6 +79,19 @@ export function functionType(signature: Signature, parameterNames: readonly stri
 }
 
 /** The public type of an exported global. */
-export function globalType({ type, kind, constant, sizeBytes }: NativeGlobal): GlobalType {
+function globalType({ type, kind, constant, sizeBytes }: NativeGlobal): GlobalType {
   return Object.freeze({ text: type, kind, constant, sizeBytes });
+}
+
+/** The public types of all exported functions. */
+export function functionTypes(native: NativeJit, { functions }: Exports): ReadonlyMap<string, FunctionType> {
+  const entries = [...functions].map(
+    ([name, { signature, parameterNames }]) => [name, functionType(native.signature(signature), parameterNames)] as const,
+  );
+  return new Map(entries);
+}
+
+/** The public types of all exported globals. */
+export function globalTypes({ globals }: Exports): ReadonlyMap<string, GlobalType> {
+  return new Map([...globals].map(([name, global]) => [name, globalType(global)] as const));
 }

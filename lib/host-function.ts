@@ -4,7 +4,7 @@
  * In: a type in IR syntax and a JS function. Out: a HostFunction, to be given to any Jit under a name. Always true: its type is one whose
  * values cross between JS and code.
  */
-import { show } from './check';
+import { constructorKey, requireKey, show } from './check';
 import { SignatureError } from './errors';
 import { loadAddon, type Signature } from './native';
 
@@ -15,6 +15,18 @@ export type HostCallback = (...values: any[]) => unknown;
 /** Makes a host function of a signature that is known to be good. */
 export let makeHostFunction: (signature: Signature, callback: HostCallback) => HostFunction;
 
+/** What a Jit needs to know of one. */
+export interface HostFacts {
+  readonly signature: Signature;
+  readonly callback: HostCallback;
+  readonly name: string;
+}
+
+/** Whether `value` is a host function. */
+export let isHostFunction: (value: unknown) => value is HostFunction;
+/** What it is, whatever users have made of its properties. */
+export let factsOf: (host: HostFunction) => HostFacts;
+
 /** A JS function that code can call. Made by `hostFunction`. */
 export class HostFunction {
   readonly #signature: Signature;
@@ -22,10 +34,13 @@ export class HostFunction {
   readonly #name: string;
 
   static {
-    makeHostFunction = (signature, callback) => new HostFunction(signature, callback);
+    makeHostFunction = (signature, callback) => new HostFunction(constructorKey, signature, callback);
+    isHostFunction = (value): value is HostFunction => typeof value === 'object' && value !== null && #signature in value;
+    factsOf = (host) => ({ signature: host.#signature, callback: host.#callback, name: host.#name });
   }
 
-  private constructor(signature: Signature, callback: HostCallback) {
+  private constructor(key: symbol, signature: Signature, callback: HostCallback) {
+    requireKey(key, 'HostFunction', 'hostFunction');
     this.#signature = signature;
     this.#callback = callback;
     // As it is now: code links to it by this name, and a function's name is any value that its owner likes.
@@ -48,7 +63,7 @@ export class HostFunction {
     return this.#name;
   }
 
-  /** Its type as thunks see it. */
+  /** Its type as thunks see it: frozen. */
   get signature(): Signature {
     return this.#signature;
   }
@@ -68,7 +83,8 @@ export function hostFunction(type: string, callback: HostCallback): HostFunction
   if (typeof signature === 'string') throw new SignatureError(signature);
   if (signature.refusal !== undefined)
     throw new SignatureError(`no host function can be of type ${signature.text}: ${signature.refusal}`);
-  return makeHostFunction(signature, callback);
+  Object.freeze(signature.parameters);
+  return makeHostFunction(Object.freeze(signature), callback);
 }
 
 const deepestNesting = 100;

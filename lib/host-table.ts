@@ -6,7 +6,7 @@
  * code holds nothing of JS: a host function and code that refer to each other can die together.
  */
 import type { JitCore } from './core';
-import type { HostFunction } from './host-function';
+import { factsOf, type HostFunction } from './host-function';
 import { HostEntrances, type HostEntrance } from './call/host';
 import type { Handle } from './native';
 import { nextId, type Entry } from './object-table';
@@ -46,12 +46,19 @@ export class HostTable {
   entry(host: HostFunction): HostEntry {
     const known = this.#entries.get(host)?.deref();
     if (known !== undefined) return known;
-    const entrance = this.#entrances.make(host);
-    const handle = this.#core.native.addHost(host.name, host.type, entrance);
-    const entry = new HostEntry(handle, host, entrance);
-    this.#core.objects.add(handle, entry);
-    this.#entries.set(host, new WeakRef(entry));
-    return entry;
+    const facts = factsOf(host);
+    const entrance = this.#entrances.make(facts);
+    return this.#core.ledger.change(() => {
+      const core = this.#core;
+      const handle = core.native.addHost(facts.name, facts.signature.text, entrance);
+      core.fresh = [handle];
+      const entry = new HostEntry(handle, host, entrance);
+      core.dropStale(handle);
+      core.objects.add(handle, entry);
+      this.#entries.set(host, new WeakRef(entry));
+      core.fresh = [];
+      return entry;
+    });
   }
 
   /** Holds what the code object `handle` refers to until it is gone, and not only until JS has forgotten it. */

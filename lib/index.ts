@@ -29,7 +29,8 @@ export {
 } from './errors';
 export type { FunctionType, GlobalType, ParameterType } from './function-type';
 export { hostFunction, HostFunction, type HostCallback } from './host-function';
-export { Jit, type JitStats } from './jit';
+export { Jit } from './jit';
+export type { JitStats } from './jit-stats';
 export type { Move, MoveReport } from './move-batch';
 export type { ValueKind } from './native';
 export type {

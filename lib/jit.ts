@@ -4,18 +4,19 @@
  * In: IR and options. Out: code objects, spaces, reports. Always true: a failed call has changed nothing; after `dispose` every
  * method throws StateError, and every code object and callable of the Jit is freed.
  */
-import { isCallable, type AnyFunction, type Callable } from './callable';
-import { nonEmptyString, optionsObject, show } from './check';
-import { CodeObject, createCodeObject, handleIn, markFreed, setReferences } from './code-object';
+import { enteredAddress, enteredObject, enteredSymbol, isCallable, type AnyFunction, type Callable } from './callable';
+import { constructorKey, nonEmptyString, optionsObject, ownBytes, show } from './check';
+import { createCodeObject, freeObject, handleIn, placeObject, setReferences, type CodeObject } from './code-object';
 import { isZealous } from './collector/zeal';
 import { JitCore, setCore } from './core';
 import { makeError, StateError, UnsupportedError } from './errors';
 import { MoveBatch, type Move, type MoveReport } from './move-batch';
-import { hostFunction, type HostFunction } from './host-function';
+import { factsOf, hostFunction, type HostFunction } from './host-function';
 import { HostEntry } from './host-table';
 import { loadAddon, type CompileUrgency, type ErrorFactory, type Handle } from './native';
 
 import { nextId, type Entry } from './object-table';
+import { PendingCompiles, type Expected } from './pending-compiles';
 import { placeAll } from './place-all';
 import {
   compileRequest,
@@ -36,30 +37,12 @@ import {
   type SpaceOptions,
 } from './options';
 import { referencesOf, refreshReferences } from './references';
-import { perSegment, type PerSegment } from './segments';
-import { createSpace, type CodeSpace } from './space/space';
+import type { JitStats } from './jit-stats';
+import { perSegment } from './segments';
+import { allocateIn, createSpace, type CodeSpace } from './space/space';
 import { CompileResult } from './compile-result';
 import { ZealousSpaces } from './space/zealous-spaces';
 import { pinsOf, stackRoots, type StackRoots } from './stack-roots';
-
-/** What a Jit holds. All sizes in bytes. */
-export interface JitStats {
-  /** Code objects that are not freed, and how many of them are placed. */
-  readonly objects: { readonly live: number; readonly placed: number };
-  /** Segments of placed code objects. */
-  readonly liveBytes: PerSegment<number>;
-  /** The arena's ranges: address space, not memory. */
-  readonly reservedBytes: PerSegment<number>;
-  readonly entryStubs: number;
-  /** Relocations kept for moving. */
-  readonly relocationBytes: number;
-  /** Records about code objects, native ones and reservations. */
-  readonly bookkeepingBytes: number;
-  /** Kernel mappings of the arena. */
-  readonly mappings: number;
-  /** Compiles that the cache has answered, and those that have generated code. undefined without a cache. */
-  readonly cache: { readonly hits: number; readonly misses: number } | undefined;
-}
 
 /** As `jit.compileAsync`, but the process does not wait for it, and names stand for what they do in `alike`. */
 export let compileInBackground: (
@@ -69,15 +52,21 @@ export let compileInBackground: (
   alike: Handle,
 ) => Promise<CodeObject>;
 
+/** As `jit.compile`, whatever users have made of that. */
+export let compileIn: (
+  jit: Jit,
+  source: string | Uint8Array,
+  options: CompileOptions | PartsOptions | undefined,
+) => CodeObject | CompileResult;
+
 /** Compiles LLVM IR to code objects in an arena of its own. Belongs to the thread that made it. */
 export class Jit {
   readonly #core: JitCore;
   readonly #batch: MoveBatch;
   readonly #optLevel: OptLevel;
   /** Keeps alive what later compiles may link to. */
-  readonly #defined = new Map<string, Entry>();
-  /** Rejects the compiles that are under way; and what they are to be linked to. */
-  readonly #pending = new Map<(reason: Error) => void, readonly Entry[]>();
+  readonly #defined = new Map<string, readonly Entry[]>();
+  readonly #pending = new PendingCompiles();
   /** Names that are only declared. */
   readonly #declared = new Map<string, HostEntry>();
   #defaultSpace: CodeSpace | undefined;
@@ -85,6 +74,7 @@ export class Jit {
   #safepoint: HostFunction | undefined;
 
   static {
+    compileIn = (jit, source, options) => jit.#compile(source, options);
     compileInBackground = async (jit, source, options, alike) => jit.#compileAsync(source, options, 'background', alike);
   }
 
@@ -98,6 +88,7 @@ export class Jit {
     };
     this.#core = new JitCore(loadAddon().createJit(settings, factory));
     this.#core.tiering = { optLevel, compileThreads: settings.compileThreads, policy: tier };
+    Jit.#follow(this);
     setCore(this, this.#core);
     this.#batch = new MoveBatch(this.#core);
     this.#optLevel = optLevel;
@@ -116,11 +107,20 @@ export class Jit {
   compile(source: string | Uint8Array, options: PartsOptions): CompileResult;
   compile(source: string | Uint8Array, options?: CompileOptions): CodeObject;
   compile(source: string | Uint8Array, options?: CompileOptions | PartsOptions): CodeObject | CompileResult {
-    this.#core.requireLive('compile');
+    return this.#compile(source, options);
+  }
+
+  #compile(source: string | Uint8Array, options: CompileOptions | PartsOptions | undefined): CodeObject | CompileResult {
+    const core = this.#core;
+    core.requireLive('compile');
     const isParts = isByFunction(options);
-    const request = compileRequest(this.#core, source, options, this.#optLevel);
-    if (isParts) return this.#compileParts(request);
-    return this.#adopt(this.#core.native.compile(request.source, request.native), request);
+    const request = compileRequest(core, source, options, this.#optLevel);
+    return core.ledger.change(() => {
+      if (isParts) return this.#compileParts(request);
+      const handle = core.native.compile(request.source, request.native);
+      core.fresh = [handle];
+      return this.#adoptFresh(handle, request);
+    });
   }
 
   /**
@@ -137,18 +137,22 @@ export class Jit {
   load(source: string | Uint8Array, options?: CompileOptions): CodeObject;
   load(source: string | Uint8Array, options?: CompileOptions | PartsOptions): CodeObject | CompileResult {
     this.#core.requireLive('load');
-    if (isByFunction(options)) return this.compile(source, options).place(this.#ensureDefaultSpace());
-    const object = this.compile(source, options);
+    const compiled = this.#compile(source, options);
+    if (compiled instanceof CompileResult) return compiled.place(this.#ensureDefaultSpace());
     try {
-      return object.place(this.#ensureDefaultSpace().allocate(object));
+      placeObject(compiled, allocateIn(this.#ensureDefaultSpace(), compiled));
+      return compiled;
     } catch (error) {
-      object.free();
+      freeObject(compiled);
       throw error;
     }
   }
 
+  /** A user may have disposed it, since placements name it. */
   #ensureDefaultSpace(): CodeSpace {
-    return (this.#defaultSpace ??= createSpace(this.#core, halfOfArena(this.#core), 'free-list'));
+    if (this.#defaultSpace === undefined || this.#defaultSpace.isDisposed)
+      this.#defaultSpace = createSpace(this.#core, halfOfArena(this.#core), 'free-list');
+    return this.#defaultSpace;
   }
 
   /**
@@ -159,13 +163,17 @@ export class Jit {
    * UnresolvedSymbolError, SignatureError, SpaceFullError, StateError, TypeError, RangeError.
    */
   deserialize(buffer: Uint8Array, options?: DeserializeOptions): CodeObject {
-    this.#core.requireLive('deserialize');
-    if (!((buffer as unknown) instanceof Uint8Array)) throw new TypeError(`buffer must be a Uint8Array, not ${show(buffer)}`);
+    const core = this.#core;
+    core.requireLive('deserialize');
     const { name, imports } = optionsObject('options', options);
-    const request = compileRequest(this.#core, buffer, { name, imports }, this.#optLevel);
-    const own = buffer.buffer instanceof SharedArrayBuffer ? new Uint8Array(buffer) : buffer; // what has been checked must not change
-    const [handle, moves, retain] = this.#core.native.deserialize(own, request.native);
-    return this.#adopt(handle, { ...request, modes: modesOf({ moves, retain }) });
+    const request = compileRequest(core, '', { name, imports }, this.#optLevel);
+    const own = ownBytes('buffer', buffer); // what has been checked must not change
+    return core.ledger.change(() => {
+      const made = core.native.deserialize(own, request.native);
+      core.fresh = [made];
+      const [handle, moves, retain] = made;
+      return this.#adoptFresh(handle, { ...request, modes: modesOf({ moves, retain }) });
+    });
   }
 
   /** Makes a space. Throws SpaceFullError if the arena has no room for it, TypeError, RangeError, StateError. */
@@ -187,9 +195,11 @@ export class Jit {
     const definition = nativeImport(this.#core, 'definition', nonEmptyString('name', name), value);
     const entry = entryOf(this.#core, value);
     this.#settleDeclaration(name, value, entry);
+    const before = this.#defined.get(name) ?? [];
+    const after = entry === undefined ? [] : [entry];
+    this.#defined.set(name, [...before, ...after]); // if this goes no further, both live
     this.#core.native.define(definition);
-    if (entry === undefined) this.#defined.delete(name);
-    else this.#defined.set(name, entry);
+    this.#defined.set(name, after);
   }
 
   /**
@@ -216,7 +226,7 @@ export class Jit {
     this.#core.requireLive('redirect');
     const [source, target] = [from, to].map((callable) => {
       if (!isCallable(callable)) throw new TypeError(`redirect: not a Callable but ${show(callable)}`);
-      return [handleIn(this.#core, callable.codeObject, 'redirect'), callable.symbol] as const;
+      return [handleIn(this.#core, enteredObject(callable), 'redirect'), enteredSymbol(callable)] as const;
     });
     if (source !== undefined && target !== undefined) this.#redirect(source, target);
   }
@@ -264,11 +274,7 @@ export class Jit {
    * throws is thrown too, when everything is freed.
    */
   dispose(): void {
-    try {
-      this.#core.dispose();
-    } finally {
-      if (this.#core.isDisposed) this.#forgetAll();
-    }
+    this.#core.dispose();
   }
 
   /** As `dispose`. */
@@ -281,10 +287,10 @@ export class Jit {
     const declared = this.#declared.get(name);
     if (declared === undefined) return;
     if (typeof value === 'bigint') this.#core.native.redirectHost(declared.handle, value);
-    else if (entry instanceof HostEntry) this.#redirect([declared.handle, declared.host.name], [entry.handle, entry.host.name]);
+    else if (entry instanceof HostEntry) this.#redirect(ends(declared), ends(entry));
     else if (isCallable(value) && entry !== undefined) {
-      this.#redirect([declared.handle, declared.host.name], [handleIn(this.#core, value.codeObject, 'define'), value.symbol]);
-      this.#core.native.redirectHost(declared.handle, value.entry); // redirecting leaves calls inside its own code object alone
+      this.#redirect(ends(declared), [handleIn(this.#core, enteredObject(value), 'define'), enteredSymbol(value)]);
+      this.#core.native.redirectHost(declared.handle, enteredAddress(value)); // redirecting leaves calls inside its own code object alone
     }
     this.#declared.delete(name);
   }
@@ -293,16 +299,18 @@ export class Jit {
     const { native, objects } = this.#core;
     // What is redirected may be running, and then lives until nothing runs: with what it calls, of which nobody else may know now.
     const outdated = native.isRunning() ? objects.get(from) : undefined;
-    if (outdated !== undefined) queueMicrotask(() => outdated.references);
-    refreshReferences(this.#core, native.redirect(from, symbol, to, toSymbol));
+    if (outdated !== undefined) queueMicrotask(() => outdated);
+    this.#core.ledger.change(() => refreshReferences(this.#core, native.redirect(from, symbol, to, toSymbol)));
+  }
+
+  /** Not in the constructor, where it would share what the ErrorFactory holds: native code keeps that. */
+  static #follow(jit: Jit): void {
+    jit.#core.onDisposed.add(() => jit.#forgetAll());
   }
 
   #forgetAll(): void {
-    for (const entry of this.#core.objects.clear()) if (entry instanceof CodeObject) markFreed(entry);
     this.#defined.clear();
-    const reason = new StateError('compileAsync: the Jit is disposed');
-    for (const reject of this.#pending.keys()) reject(reason);
-    this.#pending.clear();
+    this.#pending.rejectAll(new StateError('compileAsync: the Jit is disposed'));
   }
 
   #reachSafepoint(): void {
@@ -318,7 +326,8 @@ export class Jit {
   #compileParts(request: CompileRequest): CompileResult {
     const { native } = this.#core;
     const owners = new Map<string, CodeObject>();
-    const parts = native.compileParts(request.source, request.native).map(([handle, name, exported], i) => {
+    const made = (this.#core.fresh = native.compileParts(request.source, request.native));
+    const parts = made.map(([handle, name, exported], i) => {
       const id = i === 0 ? request.id : nextId();
       const object = createCodeObject({ core: this.#core, handle, id, name, modes: request.modes, references: [] });
       for (const symbol of exported) owners.set(symbol, object);
@@ -331,7 +340,8 @@ export class Jit {
     }
     const place = (list: readonly CodeObject[], space: CodeSpace): void => placeAll(this.#core, list, space);
     const objects = parts.map(([, object]) => object) as [CodeObject, ...CodeObject[]]; // the rest of the module is always there
-    return new CompileResult(request.native.name, objects, owners, place);
+    this.#core.fresh = [];
+    return new CompileResult(constructorKey, request.native.name, objects, owners, place);
   }
 
   /** Code with destructors calls host functions last. */
@@ -354,23 +364,22 @@ export class Jit {
     return promise;
   }
 
-  #expectHandle({ id, name, modes, imported }: Identity & Pick<CompileRequest, 'imported'>): {
-    promise: Promise<CodeObject>;
-    done: (error: Error | undefined, handle: Handle) => void;
-  } {
-    let done!: (error: Error | undefined, handle: Handle) => void;
-    const promise = new Promise<CodeObject>((resolve, reject) => {
-      this.#pending.set(reject, imported);
-      done = (error, handle) => {
-        if (!this.#pending.delete(reject)) return; // disposed meanwhile, and so rejected
-        if (error === undefined) settle(resolve, reject, () => this.#adopt(handle, { id, name, modes }));
-        else reject(error);
-      };
+  #expectHandle({ id, name, modes, imported }: Identity & Pick<CompileRequest, 'imported'>): Expected<CodeObject> {
+    return this.#pending.expect(imported, (handle) => {
+      this.#core.dropStale(handle);
+      this.#core.settle();
+      return this.#adopt(handle, { id, name, modes });
     });
-    return { promise, done };
   }
 
-  /** Makes the code object of a fresh handle. */
+  /** Makes the code object of the one fresh handle. */
+  #adoptFresh(handle: Handle, identity: Identity): CodeObject {
+    const object = this.#adopt(handle, identity);
+    this.#core.fresh = [];
+    return object;
+  }
+
+  /** Makes the code object of a handle. */
   #adopt(handle: Handle, { id, name, modes }: Identity): CodeObject {
     const references = referencesOf(this.#core, handle);
     this.#holdHosts(handle, references);
@@ -378,12 +387,9 @@ export class Jit {
   }
 }
 
-type Identity = Pick<CompileRequest, 'id' | 'name' | 'modes'>;
-
-function settle<T>(resolve: (value: T) => void, reject: (reason: unknown) => void, make: () => T): void {
-  try {
-    resolve(make());
-  } catch (error) {
-    reject(error);
-  }
+/** A host function as what calls lead from, or to. */
+function ends({ handle, host }: HostEntry): readonly [Handle, string] {
+  return [handle, factsOf(host).name];
 }
+
+type Identity = Pick<CompileRequest, 'id' | 'name' | 'modes'>;

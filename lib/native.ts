@@ -166,6 +166,8 @@ export interface NativeJit {
   readGlobal(object: Handle, name: string): number | bigint | boolean;
   writeGlobal(object: Handle, name: string, value: number | bigint | boolean): void;
 
+  /** Two Int32s: see ledger.ts. */
+  ledger: ArrayBuffer;
   /** The argument block; see callable.ts for its layout. Never hand it to users: detaching it would be fatal. */
   block: ArrayBuffer;
   /** Bytes of `block` for parameters: parameter i is at byte 8 * i. The result is at byte 0 too. */

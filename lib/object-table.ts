@@ -47,6 +47,11 @@ export class ObjectTable {
     return this.#objects[handle]?.deref();
   }
 
+  /** Handles are below. */
+  get limit(): number {
+    return this.#objects.length;
+  }
+
   has(handle: Handle): boolean {
     return this.#objects[handle] !== undefined;
   }
@@ -57,12 +62,20 @@ export class ObjectTable {
     if (this.#dead.length > 0) this.#scheduleFreeing();
   }
 
-  /** Forgets all; returns those that JS still knows. */
-  clear(): Entry[] {
-    const known = this.#objects.map((reference) => reference?.deref()).filter((object) => object !== undefined);
+  /** Those that JS has not forgotten. */
+  known(): Entry[] {
+    return this.#objects.map((reference) => reference?.deref()).filter((object) => object !== undefined);
+  }
+
+  /** All that have an entry. */
+  handles(): Handle[] {
+    return this.#objects.flatMap((reference, handle) => (reference === undefined ? [] : [handle]));
+  }
+
+  /** Forgets all. */
+  clear(): void {
     this.#objects.length = 0;
     this.#dead = [];
-    return known;
   }
 
   /** Whoever returns true for a dead handle frees it. Returns a function that ends that. */

@@ -5,14 +5,15 @@
  * TypeError or RangeError that names it and its value, before anything has happened.
  */
 import { availableParallelism } from 'node:os';
+import { types } from 'node:util';
 import { cacheSettings, type CacheOptions, type CacheSettings } from './cache';
-import { belongsTo, isCallable, type Callable } from './callable';
+import { belongsTo, enteredObject, enteredSymbol, isCallable, type Callable } from './callable';
 import { address, flag, integerBetween, nonEmptyString, oneOf, optionsObject, show } from './check';
 import { handleIn } from './code-object';
 import type { MoveModes } from './code-object-facts';
 import { tierPolicy, type TierOptions, type TierPolicy } from './collector/tier-policy';
 import type { JitCore } from './core';
-import { HostFunction } from './host-function';
+import { factsOf, isHostFunction, type HostFunction } from './host-function';
 import { noHandle, type NativeCompileOptions, type NativeImport } from './native';
 import { nextId, type Entry } from './object-table';
 import { perSegment, type PerSegment } from './segments';
@@ -162,12 +163,21 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
 
 function processSymbols(symbols: unknown): ProcessSymbols {
   if (!Array.isArray(symbols)) return oneOf('symbols', symbols, ['process', 'none'] as const);
-  return symbols.map((name: unknown, i) => nonEmptyString(`symbols[${i}]`, name));
+  return Array.from(symbols, (name: unknown, i) => nonEmptyString(`symbols[${i}]`, name)); // holes too
 }
 
 /** Whether functions are to become code objects of their own. Throws TypeError, RangeError. */
 export function isByFunction(options: CompileOptions | PartsOptions | undefined): options is PartsOptions {
   return oneOf('granularity', optionsObject('options', options).granularity ?? 'module', ['module', 'function']) === 'function';
+}
+
+/** Options of a compile as they are read, once: getters don't run again. Throws TypeError. */
+export function readOptions(options: CompileOptions | PartsOptions | undefined): CompileOptions | PartsOptions {
+  const { name, optLevel, imports, moves, retain, granularity } = optionsObject('options', options);
+  const own = imports === undefined ? undefined : ({ ...optionsObject('imports', imports) } as CompileOptions['imports']);
+  const read = { name, optLevel, imports: own, moves, retain, granularity: granularity ?? 'module' };
+  oneOf('granularity', read.granularity, ['module', 'function']);
+  return read;
 }
 
 /** Throws TypeError, RangeError, StateError for an import that is freed. */
@@ -178,16 +188,18 @@ export function compileRequest(
   optLevel: OptLevel,
   alike = noHandle,
 ): CompileRequest {
-  const given = optionsObject('options', options);
-  const name = given.name === undefined ? undefined : nonEmptyString('name', given.name);
-  const modes = modesOf(given);
-  const imports = Object.entries(optionsObject('imports', given.imports)) as Array<[string, Importable]>;
+  // All is read before anything is checked or made: getters may do anything.
+  const { name: givenName, moves, retain, imports: givenImports, optLevel: level } = optionsObject('options', options);
+  const imports = Object.entries(optionsObject('imports', givenImports)) as Array<[string, Importable]>;
+  core.requireLive('compile');
+  const name = givenName === undefined ? undefined : nonEmptyString('name', givenName);
+  const modes = modesOf({ moves, retain });
   const id = nextId();
   return {
     ...{ source: sourceOf(source), id, name, modes },
     native: {
       name: name ?? `object#${id}`,
-      optLevel: oneOf('optLevel', given.optLevel ?? optLevel, optLevels),
+      optLevel: oneOf('optLevel', level ?? optLevel, optLevels),
       ...modes,
       imports: imports.map(([symbol, value]) => nativeImport(core, 'import', symbol, value)),
       alike,
@@ -197,7 +209,7 @@ export function compileRequest(
 }
 
 function sourceOf(source: unknown): string | Uint8Array {
-  if (typeof source === 'string' || source instanceof Uint8Array) return source;
+  if (typeof source === 'string' || types.isUint8Array(source)) return source;
   throw new TypeError(`source must be a string of IR text or a Uint8Array of bitcode, not ${show(source)}`);
 }
 
@@ -210,18 +222,18 @@ export function modesOf(options: Pick<CompileOptions, 'moves' | 'retain'>): Move
 
 /** What has to live as long as something is linked to `value`; nothing for an address. */
 export function entryOf(core: JitCore, value: Importable): Entry | undefined {
-  if (value instanceof HostFunction) return core.hosts.entry(value);
-  return isCallable(value) ? value.codeObject : undefined;
+  if (isHostFunction(value)) return core.hosts.entry(value);
+  return isCallable(value) ? enteredObject(value) : undefined;
 }
 
 /** What `name` stands for, for native code; `what` is 'import' or 'define'. Throws TypeError, RangeError, PlacementError or StateError. */
 export function nativeImport(core: JitCore, what: string, name: string, value: unknown): NativeImport {
   const subject = `${what} '${nonEmptyString(`the name of an ${what}`, name)}'`;
   if (typeof value === 'bigint') return [name, 'address', address(subject, value)];
-  if (value instanceof HostFunction) return [name, 'function', core.hosts.entry(value).handle, value.name];
+  if (isHostFunction(value)) return [name, 'function', core.hosts.entry(value).handle, factsOf(value).name];
   if (!isCallable(value)) throw new TypeError(`${subject} must be a Callable, a HostFunction or a bigint, not ${show(value)}`);
   if (!belongsTo(value, core)) throw new TypeError(`${subject} must be a Callable of the same Jit, not of another`);
-  return [name, 'function', handleIn(core, value.codeObject, subject), value.symbol];
+  return [name, 'function', handleIn(core, enteredObject(value), subject), enteredSymbol(value)];
 }
 
 /**
@@ -235,6 +247,7 @@ export function spaceSettings(
   const { codeBytes, constantBytes, dataBytes, allocator = 'free-list' } = optionsObject('options', options);
   const given = { code: codeBytes, constants: constantBytes, data: dataBytes };
   const names = { code: 'codeBytes', constants: 'constantBytes', data: 'dataBytes' };
+  core.requireLive('createSpace'); // getters may have done anything
   const half = halfOfArena(core);
   const sizes = perSegment((name) =>
     integerBetween(names[name], given[name] ?? Math.min(defaultSpaceBytes[name], half[name]), 0, maximumArenaBytes),

@@ -6,8 +6,8 @@
 import { handleIn, markPlaced, type CodeObject } from './code-object';
 import type { JitCore } from './core';
 import { offsetOf } from './placement-offsets';
-import type { Placement, SegmentName } from './segments';
-import type { CodeSpace } from './space/space';
+import type { OffsetRange, PerSegment, Placement, SegmentName } from './segments';
+import { allocateIn, releaseIn, type CodeSpace } from './space/space';
 
 const moveLength = 4;
 
@@ -24,32 +24,36 @@ export function placeTogether(
   const moves = new Int32Array(objects.length * moveLength);
   for (const [i, object] of objects.entries())
     moves.set([handleIn(core, object, 'place'), ...(offsets[i] ?? [-1, -1, -1])], i * moveLength);
-  try {
-    core.native.placeBatch(moves, objects.length);
-  } catch (error) {
-    if (!isAnyPlaced(core, moves)) undo();
-    else objects.forEach(markPlaced);
-    throw error;
-  }
-  objects.forEach(markPlaced);
+  core.ledger.change(() => {
+    try {
+      core.native.placeBatch(moves, objects.length);
+    } catch (error) {
+      if (!isAnyPlaced(core, moves)) undo();
+      else objects.forEach(markPlaced);
+      throw error;
+    }
+    objects.forEach(markPlaced);
+  });
 }
 
 /** Places them in `space`. Throws SpaceFullError, PlacementError, StateError; what constructors throw is thrown too: then all are placed. */
 export function placeAll(core: JitCore, objects: readonly CodeObject[], space: CodeSpace): void {
+  const ranges = core.rangesFor(space);
   const reserved: Array<readonly [CodeObject, Placement]> = [];
-  const undo = (): void => reserved.forEach(([object, at]) => space.release(at, object));
-  try {
-    for (const object of objects) reserved.push([object, space.allocate(object)]);
-  } catch (error) {
-    undo();
-    throw error;
-  }
-  const offsets = reserved.map(([object, at]) => offsetsOf(core, object, at));
-  placeTogether(core, objects, offsets, undo);
+  const undo = (): void => reserved.forEach(([object, at]) => releaseIn(space, at, object));
+  core.ledger.change(() => {
+    try {
+      for (const object of objects) reserved.push([object, allocateIn(space, object)]);
+    } catch (error) {
+      undo();
+      throw error;
+    }
+    const offsets = reserved.map(([object, at]) => offsetsOf(object, at, ranges));
+    placeTogether(core, objects, offsets, undo);
+  });
 }
 
-function offsetsOf(core: JitCore, object: CodeObject, at: Placement): Offsets {
-  const ranges = core.rangesFor(at);
+function offsetsOf(object: CodeObject, at: Placement, ranges: PerSegment<OffsetRange>): Offsets {
   const offset = (name: SegmentName): number => (at[name] === undefined ? -1 : offsetOf(object, name, at[name], ranges));
   return [offset('code'), offset('constants'), offset('data')];
 }

@@ -3,6 +3,7 @@
  *
  * In: nothing. Out: names and types that the rest shares. Always true: wherever native code has three numbers, they are in this order.
  */
+import { show } from './check';
 import type { CodeSpace } from './space/space';
 
 /** The kinds of segment in the order of native code. */
@@ -30,6 +31,21 @@ export interface Placement {
   readonly code: number;
   readonly constants?: number | undefined;
   readonly data?: number | undefined;
+}
+
+/** A Placement as it was read, once: nothing of it is checked but that it is an object. */
+export interface ReadPlacement {
+  readonly space: unknown;
+  readonly code: unknown;
+  readonly constants?: unknown;
+  readonly data?: unknown;
+}
+
+/** Reads what a user gives for a Placement: from here on nothing of it runs. Throws TypeError, and what its getters throw. */
+export function readPlacement(at: unknown): ReadPlacement {
+  if (typeof at !== 'object' || at === null) throw new TypeError(`a placement must be an object, not ${show(at)}`);
+  const { space, code, constants, data } = at as ReadPlacement;
+  return { space, code, constants, data };
 }
 
 /** Makes one value for each kind of segment. */

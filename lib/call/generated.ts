@@ -20,7 +20,7 @@
  *       if (isPlaced(object) !== true) refuseState(call);
  *       if (arguments.length !== 2) refuseCount(call, arguments.length);
  *       if (typeof a0 !== 'number') refuseArgument(call, 0, a0);
- *       const depth = held.length;
+ *       const depth = held.begin();
  *       try {
  *         const p1 = typeof a1 === 'bigint' ? a1 : a1 === null ? 0n : addressOf(call, 1, a1);
  *         I32[0] = a0;
@@ -28,17 +28,17 @@
  *         I32[258] = entry;
  *         thunk();
  *         return I32[0];
- *       } finally { if (held.length !== depth) letGo(depth); }
+ *       } finally { if (held.length !== depth) held.letGo(depth); }
  *     };
  *   };
  */
-import { isPlaced } from '../code-object';
-import type { NativeJit, Signature, ValueKind } from '../native';
-import { addressOf, held, letGo, refuseArgument, refuseCount, refuseState } from './arguments';
-import type { EntranceMaker } from './kind';
+import { isPlaced } from '../code-object-friends';
+import type { Signature, ValueKind } from '../native';
+import { addressOf, refuseArgument, refuseCount, refuseState } from './arguments';
+import type { EntranceMaker, EntranceParts } from './kind';
 
 /** Makes entrances through the thunk in style 'block'. */
-export function makeGenerated(native: NativeJit, signature: Signature, index: number): EntranceMaker {
+export function makeGenerated({ native, held }: EntranceParts, signature: Signature, index: number): EntranceMaker {
   const names = {
     I32: new Int32Array(native.block),
     F64: new Float64Array(native.block),
@@ -46,7 +46,7 @@ export function makeGenerated(native: NativeJit, signature: Signature, index: nu
     U64: new BigUint64Array(native.block),
     thunk: native.thunk(index, 'block'),
     ...{ isSafeInteger: Number.isSafeInteger, floor: Math.floor },
-    ...{ isPlaced, held, letGo, addressOf, refuseState, refuseCount, refuseArgument },
+    ...{ isPlaced, held, addressOf, refuseState, refuseCount, refuseArgument },
   };
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- built from the signature's kinds alone
   const make = new Function(...Object.keys(names), source(signature, native.blockEntryOffset / 4)) as (
@@ -62,13 +62,13 @@ function source({ parameters, result }: Signature, entryIndex: number): string {
     `if (isPlaced(object) !== true) refuseState(call);`,
     `if (arguments.length !== ${parameters.length}) refuseCount(call, arguments.length);`,
     ...parameters.map(check),
-    ...(parameters.includes('ptr') ? ['const depth = held.length;', 'try {'] : []),
+    ...(parameters.includes('ptr') ? ['const depth = held.begin();', 'try {'] : []),
     ...parameters.map((kind, i) => (kind === 'ptr' ? address(i) : '')),
     ...parameters.map(write),
     `I32[${entryIndex}] = entry;`,
     'thunk();',
     results[result],
-    ...(parameters.includes('ptr') ? ['} finally { if (held.length !== depth) letGo(depth); }'] : []),
+    ...(parameters.includes('ptr') ? ['} finally { if (held.length !== depth) held.letGo(depth); }'] : []),
   ];
   const body = lines.filter((line) => line !== '').join('\n');
   const plain = `function call(${names.join(', ')}) {\n${body}\n}`;

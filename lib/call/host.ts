@@ -1,12 +1,12 @@
 /**
  * What code really calls: JS functions without parameters that read the argument block, call the host function, and write its result.
  *
- * In: a HostFunction. Out: such a function. Always true: the parameters are read before, and the result is written after, user code runs,
+ * In: what a HostFunction is. Out: such a function. Always true: the parameters are read before, and the result is written after, user code runs,
  * so one block serves nested calls. Generated where V8 may compile strings, interpreted elsewhere; both accept and refuse the same.
  */
 import { show } from '../check';
 import type { JitCore } from '../core';
-import type { HostFunction } from '../host-function';
+import type { HostFacts } from '../host-function';
 import type { ValueKind } from '../native';
 import { entryOf } from './arguments';
 import { convertScalar } from './convert';
@@ -28,7 +28,7 @@ interface BlockViews {
 export class HostEntrances {
   readonly #core: JitCore;
   readonly #views: BlockViews;
-  readonly #makers = new Map<string, (host: HostFunction, callback: unknown) => HostEntrance>();
+  readonly #makers = new Map<string, (host: HostFacts, callback: unknown) => HostEntrance>();
 
   constructor(core: JitCore) {
     const { block } = core.native;
@@ -41,24 +41,34 @@ export class HostEntrances {
     };
   }
 
-  make(host: HostFunction): HostEntrance {
+  make(host: HostFacts): HostEntrance {
     if (!isCodegenAllowed()) return interpreted(this.#core, this.#views, host);
-    let maker = this.#makers.get(host.type);
-    if (maker === undefined) this.#makers.set(host.type, (maker = this.#generate(host)));
+    let maker = this.#makers.get(host.signature.text);
+    if (maker === undefined) this.#makers.set(host.signature.text, (maker = this.#generate(host)));
     return maker(host, host.callback);
   }
 
-  #generate({ signature: { parameters, result } }: HostFunction): (host: HostFunction, callback: unknown) => HostEntrance {
-    const names = { ...this.#views, core: this.#core, isSafeInteger: Number.isSafeInteger, BigInt, refuseResult, resultAddress };
+  #generate({ signature: { parameters, result } }: HostFacts): (host: HostFacts, callback: unknown) => HostEntrance {
+    const names = {
+      ...this.#views,
+      core: this.#core,
+      held: this.#core.held,
+      isSafeInteger: Number.isSafeInteger,
+      BigInt,
+      refuseResult,
+      resultAddress,
+    };
     const source = `'use strict';\nreturn function (host, callback) {\nreturn function enter() {
       ${parameters.map((kind, i) => `const a${i} = ${read(kind, i)};`).join(' ')}
       if (core.atHostCall !== undefined) core.atHostCall();
+      const before = held.measure();
       const r = callback(${parameters.map((_, i) => `a${i}`).join(', ')});
+      if (before !== undefined) held.check(before);
       ${writes[result]}\n};\n};`;
     // eslint-disable-next-line @typescript-eslint/no-implied-eval -- built from the signature's kinds alone
     const make = new Function(...Object.keys(names), source) as (
       ...values: unknown[]
-    ) => (host: HostFunction, callback: unknown) => HostEntrance;
+    ) => (host: HostFacts, callback: unknown) => HostEntrance;
     return make(...Object.values(names));
   }
 }
@@ -85,12 +95,15 @@ const writes: Readonly<Record<ValueKind, string>> = {
   ptr: `U64[0] = typeof r === 'bigint' ? r : r === null ? 0n : resultAddress(host, r);`,
 };
 
-function interpreted(core: JitCore, views: BlockViews, host: HostFunction): HostEntrance {
+function interpreted(core: JitCore, views: BlockViews, host: HostFacts): HostEntrance {
   const { signature, callback } = host;
   return () => {
     const values = signature.parameters.map((kind, i) => readValue(views, kind, i));
     core.atHostCall?.();
-    writeResult(views, host, callback(...values));
+    const before = core.held.measure();
+    const result = callback(...values);
+    if (before !== undefined) core.held.check(before);
+    writeResult(views, host, result);
   };
 }
 
@@ -101,7 +114,7 @@ function readValue({ I32, F64, I64, U64 }: BlockViews, kind: ValueKind, i: numbe
   return kind === 'i1' ? I32[2 * i] !== 0 : I32[2 * i];
 }
 
-function writeResult({ I32, F64, I64, U64 }: BlockViews, host: HostFunction, value: unknown): void {
+function writeResult({ I32, F64, I64, U64 }: BlockViews, host: HostFacts, value: unknown): void {
   const kind = host.signature.result;
   if (kind === 'void') return;
   if (kind === 'ptr') {
@@ -120,13 +133,13 @@ const expectations: Readonly<Record<ValueKind, string>> = {
   ptr: 'a bigint, null or a Callable',
 };
 
-function refuseResult({ name, type, signature }: HostFunction, value: unknown): never {
+function refuseResult({ name, signature }: HostFacts, value: unknown): never {
   throw new TypeError(
-    `${name}: the result of a host function of type ${type} must be ${expectations[signature.result]}, not ${show(value)}`,
+    `${name}: the result of a host function of type ${signature.text} must be ${expectations[signature.result]}, not ${show(value)}`,
   );
 }
 
 /** A buffer has an address for the time of a call only, and this one ends now. */
-function resultAddress(host: HostFunction, value: unknown): bigint {
+function resultAddress(host: HostFacts, value: unknown): bigint {
   return Callable.isCallable(value) ? entryOf(value) : refuseResult(host, value);
 }

@@ -19,6 +19,9 @@ export interface CallCounter {
   readonly reached: () => void;
 }
 
+/** What an entrance needs of its Jit. */
+export type EntranceParts = Pick<JitCore, 'native' | 'held'>;
+
 /** Makes the entrance to the function of `object` that has entry stub `entry`; with a counter another one, so that others don't pay for it. */
 export type EntranceMaker = (object: CodeObject, entry: number, counter: CallCounter | undefined) => Entrance;
 
@@ -56,7 +59,7 @@ function makeKind(core: JitCore, index: number): CallKind {
   const signature = core.native.signature(index);
   const fitsBlock = signature.parameters.length * 8 <= core.native.blockParameterBytes;
   const make = fitsBlock && isCodegenAllowed() ? makeGenerated : makeInterpreted;
-  const makeEntrance = signature.refusal === undefined ? make(core.native, signature, index) : refused;
+  const makeEntrance = signature.refusal === undefined ? make(core, signature, index) : refused;
   return { core, signature, makeEntrance };
 }
 

@@ -39,6 +39,20 @@ export class Callable extends Stamp {
     return callable.#kind;
   }
 
+  /** As its properties, whatever users have made of those. */
+  static objectOf(callable: Callable): CodeObject {
+    return callable.#object;
+  }
+
+  static symbolOf(callable: Callable): string {
+    return callable.#symbol;
+  }
+
+  static entryOf(callable: Callable): bigint {
+    const { entriesBase, entryStubBytes } = callable.#kind.core.native;
+    return entriesBase + BigInt(entryStubBytes * callable.#entry);
+  }
+
   get codeObject(): CodeObject {
     return this.#object;
   }
@@ -52,9 +66,11 @@ export class Callable extends Stamp {
   }
 
   get entry(): bigint {
-    const { entriesBase, entryStubBytes } = this.#kind.core.native;
-    return entriesBase + BigInt(entryStubBytes * this.#entry);
+    return Callable.entryOf(this);
   }
 }
+
+// A callable leads nobody to this class.
+Object.defineProperty(Callable.prototype, 'constructor', { value: Function, writable: true, configurable: true });
 
 Object.setPrototypeOf(Callable.prototype, Function.prototype);

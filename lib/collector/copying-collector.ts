@@ -12,25 +12,26 @@
  */
 import { EventEmitter } from 'node:events';
 import { integerBetween, oneOf, optionsObject, show } from '../check';
-import { alignmentOf, bytesOf, handleIn, moveTo, type CodeObject } from '../code-object';
+import { freeObject, handleIn, nameOf, statusIn, type CodeObject } from '../code-object';
 import { coreOf, type JitCore } from '../core';
 import { StateError } from '../errors';
-import type { Jit } from '../jit';
+import { compileIn, type Jit } from '../jit';
 import type { Handle } from '../native';
-import { isByFunction, type CompileOptions, type PartsOptions } from '../options';
-import type { CompileResult } from '../compile-result';
-import { placeTogether, type Offsets } from '../place-all';
+import type { CompileOptions, PartsOptions } from '../options';
+import { CompileResult, partsOf } from '../compile-result';
 import { Room } from './room';
 import { pinsOf, type StackRoot } from '../stack-roots';
+import { Admission } from './admission';
 import { Evacuation } from './evacuation';
 import type { FixedParts } from './fixed-parts';
 import { collectJsGarbage } from './garbage';
 import type { Generation } from './generation';
 import { makeGenerations } from './generations';
 import { HandleList } from './handle-list';
-import { generationOf, Managed, placeOf } from './managed';
+import { generationOf } from './managed';
 import { collectorSizes, type CollectorOptions } from './policy';
 import type { Collection, CollectionKind, CollectorEvents } from './report';
+import { Reports } from './reports';
 import { tierPolicy, type TierPolicy } from './tier-policy';
 import type { TierStats } from './tier-report';
 import { Tiers } from './tiers';
@@ -40,8 +41,7 @@ import { isZealous, Zeal } from './zeal';
 export class CopyingCollector extends EventEmitter<CollectorEvents> {
   readonly #jit: Jit;
   readonly #core: JitCore;
-  readonly #managed = new Managed();
-  readonly #young = new HandleList();
+  readonly #admission: Admission;
   readonly #nursery: Generation;
   readonly #old: Generation;
   readonly #parts: FixedParts;
@@ -52,14 +52,15 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   readonly #zeal: Zeal | undefined;
   readonly #tiers: Tiers | undefined;
   readonly #stop: Array<() => void>;
-  readonly #dead = new HandleList();
-  #count = 0;
-  #liveBytes = 0;
   #freed = 0;
   #freedBytes = 0;
-  #isCollecting = false;
+  /** Of collections that no user has asked for, until listeners hear of them. */
+  readonly #reports = new Reports((report) => this.emit('collection', report));
+  /** 0: none is under way; else how many changes had begun then. One that has been interrupted is over, as soon as that is noticed. */
+  #collectingAt = 0;
   #isDisposed = false;
   readonly #onFreed = (handle: Handle): void => this.#noteFreed(handle);
+  readonly #mend = (): void => this.#mendTables();
 
   /** Takes its spaces out of the arena. Throws TypeError, RangeError, SpaceFullError, StateError. */
   constructor(jit: Jit, options?: CollectorOptions) {
@@ -68,18 +69,23 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     if (typeof zeal !== 'boolean') throw new TypeError(`zeal must be a boolean, not ${show(zeal)}`);
     const core = coreOf(jit);
     if (core === undefined) throw new TypeError(`a collector needs a Jit, not ${show(jit)}`);
-    core.requireLive('CopyingCollector');
     const policy = tier === undefined ? core.tiering.policy : tierPolicy(tier);
+    core.requireLive('CopyingCollector');
     this.#promoteAfter = integerBetween('promoteAfter', promoteAfter, 0, 255);
     this.#jit = jit;
     this.#core = core;
-    const generations = makeGenerations(core, collectorSizes(core, nurseryBytes, oldBytes));
+    const sizes = collectorSizes(core, nurseryBytes, oldBytes);
+    const open = core.ledger.begin();
+    const generations = makeGenerations(core, sizes);
     ({ nursery: this.#nursery, old: this.#old, parts: this.#parts } = generations);
-    this.#room = new Room(generations, (kind) => this.#collectAlone(kind));
-    this.#evacuation = new Evacuation(core, this.#managed, this.#parts);
+    this.#room = new Room(core, generations, (kind) => this.#collectAlone(kind));
+    this.#admission = new Admission(core, generations, this.#room);
+    this.#evacuation = new Evacuation(core, this.#admission.managed, this.#parts);
     this.#tiers = policy === undefined ? undefined : this.#makeTiers(policy);
     this.#stop = this.#listen();
     this.#zeal = zeal ? new Zeal(core, () => this.#collectInZeal()) : undefined;
+    core.unfinished = [];
+    core.ledger.end(open);
   }
 
   /**
@@ -90,12 +96,19 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   compile(source: string | Uint8Array, options?: CompileOptions): CodeObject;
   compile(source: string | Uint8Array, options?: CompileOptions | PartsOptions): CodeObject | CompileResult {
     this.#requireLive('compile');
-    if (isByFunction(options)) return this.#adoptParts(this.#jit.compile(source, options));
-    const object = (this.#tiers ?? this.#jit).compile(source, options);
+    const result = this.#reports.after(() => {
+      const compiled = this.#tiers?.compile(source, options) ?? compileIn(this.#jit, source, options);
+      if (compiled instanceof CompileResult) return (this.#admission.adoptTogether(partsOf(compiled)), compiled);
+      return this.#adoptOrFree(compiled);
+    });
+    return result;
+  }
+
+  #adoptOrFree(object: CodeObject): CodeObject {
     try {
-      return this.adopt(object);
+      return this.#adoptChecked(object);
     } catch (error) {
-      object.free();
+      freeObject(object);
       throw error;
     }
   }
@@ -106,42 +119,15 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
    */
   adopt(object: CodeObject): CodeObject {
     this.#requireLive('adopt');
+    return this.#reports.after(() => this.#adoptChecked(object));
+  }
+
+  #adoptChecked(object: CodeObject): CodeObject {
     const handle = handleIn(this.#core, object, 'adopt');
-    if (object.retain === 'none')
-      throw new StateError(`adopt: code object '${object.name}' was compiled with retain: 'none' and can't move`);
-    if (this.#isManaged(handle)) return object;
-    return this.#adopt(object, handle, this.#nursery);
-  }
-
-  #adopt(object: CodeObject, handle: Handle, into: Generation): CodeObject {
-    const before = object.state === 'placed' ? object.placement : undefined;
-    const parts = before === undefined ? this.#room.partsFor(object, handle) : undefined;
-    try {
-      this.#admit(object, handle, into);
-      moveTo(object, this.#managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1);
-    } catch (error) {
-      // Where a constructor throws, it is placed.
-      if (object.state !== 'placed' || before !== undefined) this.#expel(handle);
-      throw error;
-    }
-    if (before !== undefined) before.space.release({ space: before.space, code: before.code }, object);
+    if (statusIn(object).retain === 'none')
+      throw new StateError(`adopt: code object '${nameOf(object)}' was compiled with retain: 'none' and can't move`);
+    if (!this.#admission.isManaged(handle)) this.#admission.adopt(object, handle, this.#nursery);
     return object;
-  }
-
-  /** They may refer to each other in circles, so they are placed together; where one has no room, once more after a collection. */
-  #adoptParts(result: CompileResult): CompileResult {
-    const { objects } = result;
-    const admitAll = (): Offsets[] =>
-      objects.map((object) => {
-        const handle = handleIn(this.#core, object, 'adopt');
-        const parts = this.#parts.add(handle, object);
-        this.#admit(object, handle, this.#nursery);
-        return [this.#managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1];
-      });
-    const expelAll = (): void => objects.forEach((object) => this.#expel(handleIn(this.#core, object, 'adopt')));
-    const offsets = this.#room.together(admitAll, expelAll);
-    placeTogether(this.#core, objects, offsets, expelAll);
-    return result;
   }
 
   /** Keeps a code object alive, as a reference from JS does. */
@@ -165,7 +151,6 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     oneOf('kind', kind, ['minor', 'major']);
     if (this.#isCollecting) throw new StateError('collect: a collection is under way');
     const report = this.#collectOnce(kind);
-    this.#tiers?.afterCollection();
     this.emit('collection', report);
     return report;
   }
@@ -195,15 +180,10 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
    * Does nothing the second time.
    */
   dispose(): void {
+    this.#core.settle();
     if (this.#isDisposed) return;
-    this.#isDisposed = true;
-    this.#zeal?.stop();
-    this.#tiers?.stop();
-    this.#roots.clear();
-    for (const stop of this.#stop.splice(0)) stop();
-    if (this.#core.isDisposed) return;
-    this.#core.objects.forgetDead([...this.#listDead()]);
-    this.#disposeSpaces();
+    if (this.#core.isDisposed) this.#isDisposed = true;
+    else this.#core.ledger.change(() => this.#end());
   }
 
   /** As `dispose`. */
@@ -213,8 +193,8 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
 
   #makeTiers(policy: TierPolicy): Tiers {
     return new Tiers(this.#jit, this.#core, policy, {
-      isOld: (handle) => this.#isManaged(handle) && generationOf(this.#managed.place[handle] ?? 0) === 1,
-      placeOld: (object) => void this.#adopt(object, handleIn(this.#core, object, 'tier'), this.#old),
+      isOld: (handle) => this.#admission.isOld(handle),
+      placeOld: (object) => this.#admission.adopt(object, handleIn(this.#core, object, 'tier'), this.#old),
       tiered: (event) => this.emit('tiered', event),
       failed: (event) => this.emit('tier-error', event),
     });
@@ -228,69 +208,49 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   #listen(): Array<() => void> {
     const { objects, onFreed } = this.#core;
     onFreed.add(this.#onFreed);
+    this.#core.onTorn.add(this.#mend);
     return [
       objects.onDead((handle) => {
-        if (!this.#isManaged(handle)) return false;
-        this.#noteDead(handle);
+        if (!this.#admission.isManaged(handle)) return false;
+        this.#admission.noteDead(handle);
         return true;
       }),
     ];
   }
 
+  /** May be done again. */
+  #end(): void {
+    this.#isDisposed = true;
+    this.#zeal?.stop();
+    this.#tiers?.stop();
+    this.#roots.clear();
+    for (const stop of this.#stop) stop();
+    this.#core.objects.forgetDead([...this.#admission.listDead()]);
+    this.#disposeSpaces();
+  }
+
   /** Once nothing is in them. */
   #disposeSpaces(): void {
-    if (this.#count > 0) return;
-    this.#core.onFreed.delete(this.#onFreed);
+    if (this.#admission.count > 0) return;
     for (const part of [this.#nursery, this.#old, this.#parts]) part.dispose();
+    this.#core.onFreed.delete(this.#onFreed);
+    this.#core.onTorn.delete(this.#mend);
   }
 
-  #isManaged(handle: Handle): boolean {
-    return (this.#managed.place[handle] ?? 0) !== 0;
+  /** A change was left in the middle. */
+  #mendTables(): void {
+    if (this.#collectingAt > this.#core.ledger.covered) this.#collectingAt = 0;
+    this.#admission.mend((handle) => this.#tiers?.forget(handle));
+    if (this.#isDisposed) this.#end();
   }
 
-  /** Takes room for it. From now on collections move it, which is before its constructors run. */
-  #admit(object: CodeObject, handle: Handle, into: Generation): void {
-    const bytes = bytesOf(object, 'code');
-    const alignment = alignmentOf(object, 'code');
-    const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#room.for(object, bytes, alignment, into);
-    const managed = this.#managed;
-    managed.admit(handle);
-    managed.offset[handle] = offset;
-    managed.bytes[handle] = bytes;
-    managed.alignment[handle] = alignment;
-    managed.age[handle] = 0;
-    managed.isDead[handle] = 0;
-    managed.hasParts[handle] = this.#parts.get(handle) === undefined ? 0 : 1;
-    managed.place[handle] = generation.activePlace;
-    if (generation === this.#nursery) this.#young.add(handle);
-    this.#count++;
-    this.#liveBytes += bytes;
-  }
-
-  /** Undoes what `adopt` has done so far. */
-  #expel(handle: Handle): void {
-    this.#parts.delete(handle);
-    this.#forget(handle);
-  }
-
-  /** Gives back all that a managed code object has here; returns its bytes, or undefined if it is not managed. */
-  #forget(handle: Handle): number | undefined {
-    const managed = this.#managed;
-    const place = managed.place[handle] ?? 0;
-    if (place === 0) return undefined;
-    const bytes = managed.bytes[handle] ?? 0;
-    if (place === this.#old.activePlace && bytes > 0) this.#old.release(managed.offset[handle] ?? 0, bytes);
-    if (managed.hasParts[handle] === 1) this.#parts.delete(handle);
-    managed.place[handle] = 0;
-    managed.isDead[handle] = 0;
-    this.#count--;
-    this.#liveBytes -= bytes;
-    return bytes;
+  get #isCollecting(): boolean {
+    return this.#collectingAt !== 0;
   }
 
   #noteFreed(handle: Handle): void {
     this.#tiers?.forget(handle);
-    const bytes = this.#forget(handle);
+    const bytes = this.#admission.forget(handle);
     if (bytes === undefined) return;
     this.#freed++;
     this.#freedBytes += bytes;
@@ -302,43 +262,38 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     if (this.#isCollecting) return false;
     collectJsGarbage();
     const { objects } = this.#core;
-    const scope = kind === 'minor' ? this.#listYoung() : HandleList.upTo(this.#managed.limit);
-    for (const handle of scope) if (this.#isManaged(handle) && objects.isDead(handle)) this.#noteDead(handle);
-    this.collect(kind);
+    const scope = kind === 'minor' ? this.#admission.listYoung() : HandleList.upTo(this.#admission.managed.limit);
+    for (const handle of scope) if (this.#admission.isManaged(handle) && objects.isDead(handle)) this.#admission.noteDead(handle);
+    this.#reports.add(this.#collectOnce(kind));
     return true;
   }
 
-  #noteDead(handle: Handle): void {
-    this.#managed.isDead[handle] = 1;
-    this.#dead.add(handle);
-  }
-
-  /** Others were freed, and their handles may have new owners. Valid until the next call. */
-  #listDead(): Int32Array {
-    return this.#dead.keep(this.#managed.isDead, 1, 1);
-  }
-
   #collectOnce(kind: CollectionKind): Collection {
-    this.#isCollecting = true;
-    try {
-      return this.#collect(kind);
-    } finally {
-      this.#isCollecting = false;
-    }
+    const { ledger } = this.#core;
+    const report = ledger.change(() => {
+      this.#collectingAt = ledger.covered + 1;
+      try {
+        return this.#collect(kind);
+      } finally {
+        this.#collectingAt = 0;
+      }
+    });
+    this.#tiers?.afterCollection();
+    return report;
   }
 
   #collect(kind: CollectionKind): Collection {
     const start = performance.now();
     const fragmentationBefore = this.#old.fragmentation;
     if (kind === 'major') this.#old.prepareFlip();
-    this.#core.objects.freeClaimed(this.#listDead());
+    this.#core.objects.freeClaimed(this.#admission.listDead());
     const pins = new Set(this.#core.native.pins());
     const { moved, promoted, bytes, relocations } = this.#evacuate(kind, pins);
     const pinned = this.#countPinned(kind, pins);
     const report: Collection = {
       ...{ kind, moved, promoted, freed: this.#freed, pinned, movedBytes: bytes, freedBytes: this.#freedBytes, relocations },
       pauseMilliseconds: performance.now() - start,
-      ...{ liveObjects: this.#count, liveBytes: this.#liveBytes, fragmentationBefore },
+      ...{ liveObjects: this.#admission.count, liveBytes: this.#admission.liveBytes, fragmentationBefore },
       fragmentationAfter: this.#old.fragmentation,
     };
     this.#freed = 0;
@@ -347,22 +302,17 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   #countPinned(kind: CollectionKind, pins: ReadonlySet<Handle>): number {
-    const { place, bytes } = this.#managed;
+    const { place, bytes } = this.#admission.managed;
     const isInScope = (handle: Handle): boolean => kind === 'major' || generationOf(place[handle] ?? 0) === 0;
-    return [...pins].filter((handle) => this.#isManaged(handle) && bytes[handle] !== 0 && isInScope(handle)).length;
-  }
-
-  /** Valid until the next call. */
-  #listYoung(): Int32Array {
-    return this.#young.keep(this.#managed.place, placeOf(0, 0), placeOf(0, 1));
+    return [...pins].filter((handle) => this.#admission.isManaged(handle) && bytes[handle] !== 0 && isInScope(handle)).length;
   }
 
   #evacuate(kind: CollectionKind, pins: ReadonlySet<Handle>): ReturnType<Evacuation['run']> {
-    const managed = this.#managed;
+    const managed = this.#admission.managed;
     const nursery = this.#nursery;
     const old = this.#old;
-    const young = this.#listYoung();
-    this.#evacuation.begin(this.#count);
+    const young = this.#admission.listYoung();
+    this.#evacuation.begin(this.#admission.count);
     if (kind === 'major') {
       const all = HandleList.upTo(managed.limit);
       old.flip(managed, all);
@@ -386,8 +336,10 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   #collectInZeal(): void {
-    if (this.#isCollecting) return;
-    this.collect('major');
+    this.#core.settle();
+    if (this.#isCollecting || this.#core.isDisposed) return;
+    this.#reports.add(this.#collectOnce('major'));
+    this.#reports.tell();
     const { native } = this.#core;
     for (const { base, limit } of [this.#nursery.inactive, this.#old.inactive]) native.poison(base, limit);
     native.verify();

@@ -3,13 +3,13 @@
  *
  * In: handles. Out: offsets in the arena's ranges. Always true: a code object without such segments has no entry here.
  */
-import { alignmentOf, bytesOf, type CodeObject } from '../code-object';
+import { alignmentOf, bytesOf, nameOf, statusIn, type CodeObject } from '../code-object';
 import type { JitCore } from '../core';
 import { SpaceFullError } from '../errors';
 import type { Handle } from '../native';
 import type { PerSegment } from '../segments';
 import { FreeListAllocator } from '../space/free-list';
-import { createSpace, type CodeSpace } from '../space/space';
+import { createOwnedSpace, disposeSpace, type CodeSpace } from '../space/space';
 
 /** One code object's. Offsets are -1 where there is no such segment. */
 export interface Parts {
@@ -31,7 +31,7 @@ export class FixedParts {
   readonly #allocators: Readonly<Record<Name, FreeListAllocator>>;
 
   constructor(core: JitCore, sizes: PerSegment<number>) {
-    this.#space = createSpace(core, { ...sizes, code: 0 }, 'free-list');
+    this.#space = createOwnedSpace(core, { ...sizes, code: 0 });
     const ranges = core.spaces.get(this.#space);
     this.#bases = { constants: ranges?.constants.base ?? 0, data: ranges?.data.base ?? 0 };
     this.#allocators = { constants: new FreeListAllocator(sizes.constants), data: new FreeListAllocator(sizes.data) };
@@ -54,10 +54,18 @@ export class FixedParts {
       data,
       dataBytes,
       dataAlignment: alignmentOf(object, 'data'),
-      movesData: object.moves === 'all',
+      movesData: statusIn(object).moves === 'all',
     };
     this.#parts.set(handle, parts);
     return parts;
+  }
+
+  /** Throws what `add` would throw. */
+  test(object: CodeObject): void {
+    for (const name of ['constants', 'data'] as const) {
+      const bytes = bytesOf(object, name);
+      if (bytes > 0 && !this.#allocators[name].fits(bytes, alignmentOf(object, name))) throw this.#full(object, name, bytes);
+    }
   }
 
   /** A second place for data that move, or -1 if there is none: they stay then. */
@@ -71,6 +79,27 @@ export class FixedParts {
     this.#release('data', offset, dataBytes);
   }
 
+  /** A change was left in the middle: `dataOf` says where the data of those are that are still managed; all else is free. */
+  mend(dataOf: (handle: Handle) => number | undefined): void {
+    const used: Record<Name, Array<{ base: number; limit: number }>> = { constants: [], data: [] };
+    const note = (name: Name, offset: number, bytes: number): void => {
+      const base = offset - this.#bases[name];
+      if (bytes > 0) used[name].push({ base, limit: base + bytes });
+    };
+    for (const [handle, parts] of this.#parts) {
+      const data = dataOf(handle);
+      if (data === undefined) {
+        this.#parts.delete(handle);
+        continue;
+      }
+      parts.data = data;
+      note('constants', parts.constants, parts.constantBytes);
+      note('data', data, parts.dataBytes);
+    }
+    this.#allocators.constants.mend(used.constants);
+    this.#allocators.data.mend(used.data);
+  }
+
   delete(handle: Handle): void {
     const parts = this.#parts.get(handle);
     if (parts === undefined) return;
@@ -80,7 +109,7 @@ export class FixedParts {
   }
 
   dispose(): void {
-    this.#space.dispose();
+    disposeSpace(this.#space);
   }
 
   #takeOrUndo(object: CodeObject, bytes: number, undo: () => void): number {
@@ -96,9 +125,13 @@ export class FixedParts {
     if (bytes === 0) return -1;
     const offset = this.#allocators[name].allocate(bytes, alignmentOf(object, name));
     if (offset !== undefined) return this.#bases[name] + offset;
+    throw this.#full(object, name, bytes);
+  }
+
+  #full(object: CodeObject, name: Name, bytes: number): SpaceFullError {
     const { largestFreeBytes } = this.#allocators[name];
-    throw new SpaceFullError(
-      `the collector has no room for the ${name} of code object '${object.name}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
+    return new SpaceFullError(
+      `the collector has no room for the ${name} of code object '${nameOf(object)}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
       { requestedBytes: bytes, largestFreeBytes },
     );
   }

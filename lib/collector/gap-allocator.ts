@@ -51,6 +51,11 @@ export class GapAllocator {
     return offset;
   }
 
+  /** Whether `allocate` would find one. */
+  fits(bytes: number, alignment: number): boolean {
+    return alignUp(this.#next, Math.max(alignment, granuleBytes)) + bytes <= this.#limit || this.#hasGapFor(bytes, alignment);
+  }
+
   #search(bytes: number, alignment: number): number | undefined {
     while (this.#gap < this.#gaps.length) {
       const offset = alignment <= granuleBytes ? this.#next : alignUp(this.#next, alignment);

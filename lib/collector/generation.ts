@@ -9,7 +9,7 @@
 import type { JitCore } from '../core';
 import { alignUp, granuleBytes } from '../space/allocator';
 import { FreeListAllocator } from '../space/free-list';
-import { createSpace, type CodeSpace } from '../space/space';
+import { createOwnedSpace, disposeSpace, type CodeSpace } from '../space/space';
 import { GapAllocator, type Extent } from './gap-allocator';
 import { placeOf, type GenerationIndex, type Managed, type Place } from './managed';
 
@@ -36,14 +36,14 @@ export class Generation {
     this.index = index;
     this.bytes = bytes;
     const half = (): Half => {
-      const space = createSpace(core, { code: bytes, constants: 0, data: 0 }, 'free-list');
-      return { space, base: core.spaces.get(space)?.code.base ?? 0, gaps: new GapAllocator(space.sizes.code) };
+      const space = createOwnedSpace(core, { code: bytes, constants: 0, data: 0 });
+      return { space, base: core.spaces.get(space)?.code.base ?? 0, gaps: new GapAllocator(bytes) };
     };
     const first = half();
     try {
       this.#halves = [first, half()];
     } catch (error) {
-      first.space.dispose();
+      disposeSpace(first.space);
       throw error;
     }
     if (index === 1) this.#freeList = new FreeListAllocator(bytes);
@@ -67,6 +67,24 @@ export class Generation {
         ? gaps.allocate(bytes, alignment)
         : this.#freeList.allocate(bytes, Math.max(alignment, granuleBytes));
     return offset === undefined ? undefined : base + offset;
+  }
+
+  /** Whether `allocate` would find one. */
+  fits(bytes: number, alignment: number): boolean {
+    return (this.#freeList ?? this.#halves[this.#active].gaps).fits(bytes, Math.max(alignment, granuleBytes));
+  }
+
+  /** The place of the half that has an offset, or undefined. */
+  placeAt(offset: number): Place | undefined {
+    const half = this.#halves.findIndex(({ base }) => offset >= base && offset < base + this.bytes);
+    return half < 0 ? undefined : placeOf(this.index, half);
+  }
+
+  /** A change was left in the middle: what `managed` says of `handles` is used, and all else is free. */
+  mend(managed: Managed, handles: Int32Array): void {
+    const { gaps, base } = this.#halves[this.#active];
+    gaps.reset(obstacles(managed, handles, this.activePlace, base));
+    if (this.index === 1) this.settle();
   }
 
   /** Gives back what `allocate` gave, if it can be had again before the next evacuation. */
@@ -116,7 +134,7 @@ export class Generation {
   }
 
   dispose(): void {
-    for (const { space } of this.#halves) space.dispose();
+    for (const { space } of this.#halves) disposeSpace(space);
   }
 }
 

@@ -16,6 +16,13 @@ export class HandleList {
     return handles;
   }
 
+  /** Begins again with these. */
+  reset(handles: readonly Handle[]): void {
+    this.#length = 0;
+    this.#isListed = new Uint8Array(256);
+    for (const handle of handles) this.add(handle);
+  }
+
   add(handle: Handle): void {
     if (this.#isListed[handle] === 1) return;
     if (handle >= this.#isListed.length) this.#isListed = copied(new Uint8Array(2 * handle), this.#isListed);

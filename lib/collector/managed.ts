@@ -46,12 +46,8 @@ export class Managed {
       copy.set(old);
       return copy;
     };
-    this.offset = grow(Int32Array, this.offset);
-    this.bytes = grow(Int32Array, this.bytes);
-    this.alignment = grow(Int32Array, this.alignment);
-    this.place = grow(Uint8Array, this.place);
-    this.age = grow(Uint8Array, this.age);
-    this.hasParts = grow(Uint8Array, this.hasParts);
-    this.isDead = grow(Uint8Array, this.isDead);
+    const [offset, bytes, alignment] = [this.offset, this.bytes, this.alignment].map((old) => grow(Int32Array, old));
+    const [place, age, hasParts, isDead] = [this.place, this.age, this.hasParts, this.isDead].map((old) => grow(Uint8Array, old));
+    Object.assign(this, { offset, bytes, alignment, place, age, hasParts, isDead }); // all at once
   }
 }

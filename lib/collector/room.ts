@@ -3,10 +3,10 @@
  *
  * In: sizes. Out: offsets in the arena's ranges. Always true: a collection is run only if without it there is no room, and the smaller one first.
  */
-import type { CodeObject } from '../code-object';
+import { nameOf, type CodeObject } from '../code-object';
+import type { JitCore } from '../core';
 import { SpaceFullError } from '../errors';
-import type { Handle } from '../native';
-import type { FixedParts, Parts } from './fixed-parts';
+import type { FixedParts } from './fixed-parts';
 import type { Generation } from './generation';
 import type { CollectionKind } from './report';
 
@@ -18,71 +18,85 @@ export class Room {
   readonly #nursery: Generation;
   readonly #old: Generation;
   readonly #parts: FixedParts;
+  readonly #core: JitCore;
   readonly #collectNow: Collect;
-  #mayCollect = true;
 
-  constructor({ nursery, old, parts }: { nursery: Generation; old: Generation; parts: FixedParts }, collect: Collect) {
+  constructor(
+    core: JitCore,
+    { nursery, old, parts }: { nursery: Generation; old: Generation; parts: FixedParts },
+    collect: Collect,
+  ) {
+    this.#core = core;
     this.#nursery = nursery;
     this.#old = old;
     this.#parts = parts;
     this.#collectNow = collect;
   }
 
-  /** Room for constants and data; after a major collection, if there is none before. */
-  partsFor(object: CodeObject, handle: Handle): Parts | undefined {
+  /** Sees to it that there is room for constants and data: after a major collection, if there is none before. Throws SpaceFullError. */
+  makeForParts(object: CodeObject): void {
+    const tryOnce = (): void => this.#core.ledger.change(() => this.#parts.test(object));
     try {
-      return this.#parts.add(handle, object);
+      tryOnce();
     } catch (error) {
-      if (!this.#collect('major')) throw error;
-      return this.#parts.add(handle, object);
+      if (!(error instanceof SpaceFullError) || !this.#collect('major')) throw error;
+      tryOnce();
     }
   }
 
-  /** Room for new code: where it is to go, else in the old generation; first as they are, then after a minor and after a major collection. */
-  for(object: CodeObject, bytes: number, alignment: number, into: Generation): [Generation, number] {
+  /** Sees to it that `take` will find room: as it is, or after a minor and after a major collection. Throws SpaceFullError. */
+  makeFor(object: CodeObject, bytes: number, alignment: number, into: Generation): void {
+    const fits = (generation: Generation): boolean => generation.fits(bytes, alignment);
     const isYoung = into === this.#nursery && bytes <= this.#nursery.bytes / 2;
-    const found =
-      roomIn(into, bytes, alignment) ??
-      (isYoung && this.#collect('minor') ? roomIn(into, bytes, alignment) : undefined) ??
-      roomIn(this.#old, bytes, alignment) ??
-      (this.#collect('major') ? roomIn(into, bytes, alignment) : undefined) ??
-      roomIn(this.#old, bytes, alignment);
+    const hasRoom =
+      fits(into) ||
+      (isYoung && this.#collect('minor') && fits(into)) ||
+      fits(this.#old) ||
+      (this.#collect('major') && fits(into)) ||
+      fits(this.#old);
+    if (!hasRoom) throw this.#full(object, bytes);
+  }
+
+  /** Room for new code: where it is to go, else in the old generation. Throws SpaceFullError; `makeFor` leaves no reason for that. */
+  take(object: CodeObject, bytes: number, alignment: number, into: Generation): [Generation, number] {
+    const found = roomIn(into, bytes, alignment) ?? roomIn(this.#old, bytes, alignment);
     if (found !== undefined) return found;
+    throw this.#full(object, bytes);
+  }
+
+  #full(object: CodeObject, bytes: number): SpaceFullError {
     const { largestFreeBytes } = this.#old.free;
-    throw new SpaceFullError(
-      `the collector has no room for code object '${object.name}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
+    return new SpaceFullError(
+      `the collector has no room for code object '${nameOf(object)}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
       { requestedBytes: bytes, largestFreeBytes },
     );
   }
 
-  /** Takes room for several at once: no collection between them, which would move what is not placed yet, but one before a second try. */
-  together<T>(take: () => T, undo: () => void): T {
+  /** As `makeFor` for several at once: `take` and `undo` are tried, once more after a collection. */
+  makeTogether(take: () => void, undo: () => void): void {
+    const tryOnce = (): void => this.#core.ledger.change(() => takeAndUndo(take, undo));
     try {
-      return this.#withoutCollecting(take, undo);
+      tryOnce();
     } catch (error) {
       if (!(error instanceof SpaceFullError) || !this.#collect('major')) throw error;
-      return this.#withoutCollecting(take, undo);
-    }
-  }
-
-  #withoutCollecting<T>(take: () => T, undo: () => void): T {
-    this.#mayCollect = false;
-    try {
-      return take();
-    } catch (error) {
-      undo();
-      throw error;
-    } finally {
-      this.#mayCollect = true;
+      tryOnce();
     }
   }
 
   #collect(kind: CollectionKind): boolean {
-    return this.#mayCollect && this.#collectNow(kind);
+    return this.#collectNow(kind);
   }
 }
 
 function roomIn(generation: Generation, bytes: number, alignment: number): [Generation, number] | undefined {
   const offset = generation.allocate(bytes, alignment);
   return offset === undefined ? undefined : [generation, offset];
+}
+
+function takeAndUndo(take: () => void, undo: () => void): void {
+  try {
+    take();
+  } finally {
+    undo();
+  }
 }

@@ -4,13 +4,13 @@
  * In: a code object, and a fresh one compiled from the same source. Out: the first one with the native half of the second. Always true: after an
  * error both are what they were.
  */
-import { handleIn, markFreed, replaceHandle, type CodeObject } from '../code-object';
+import { handleIn, markFreed, replaceHandle, statusIn, type CodeObject } from '../code-object';
 import type { JitCore } from '../core';
 import { referencesOf, refreshReferences } from '../references';
 
 /** Whether native code can exchange it without losing state. */
 export function isReplaceable(core: JitCore, object: CodeObject): boolean {
-  return !object.isFrozen && core.native.obstacle(handleIn(core, object, 'tier')) === undefined;
+  return !statusIn(object).isFrozen && core.native.obstacle(handleIn(core, object, 'tier')) === undefined;
 }
 
 /** `faster` is freed to all appearances; what it was is `object` now. Throws StateError. */

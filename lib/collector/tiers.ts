@@ -14,15 +14,15 @@
  * Hot is what JS calls often, counted by callables of such code objects alone, or what waits on the stack at collections. Calls of code by code
  * are not counted: each callee would have to do that. But what they keep alive is promoted.
  */
-import { isCallable } from '../callable';
-import { bytesOf, handleIn, type CodeObject } from '../code-object';
+import { enteredObject, isCallable } from '../callable';
+import { bytesOf, freeObject, handleIn, nameOf, statusIn, type CodeObject } from '../code-object';
+import type { CompileResult } from '../compile-result';
 import type { CallCounter } from '../call/kind';
-import { optionsObject } from '../check';
 import type { JitCore } from '../core';
 import { UnresolvedSymbolError } from '../errors';
-import { compileInBackground, type Jit } from '../jit';
+import { compileIn, compileInBackground, type Jit } from '../jit';
 import type { Handle } from '../native';
-import type { CompileOptions, OptLevel } from '../options';
+import { readOptions, type CompileOptions, type OptLevel, type PartsOptions } from '../options';
 import type { TierPolicy } from './tier-policy';
 import type { Tiered, TierFailure, TierStats } from './tier-report';
 import { pack, unpack, type PackedSource } from './tier-source';
@@ -86,24 +86,26 @@ export class Tiers {
     return { candidates: this.#candidates.size, compiling, tiered: this.#tiered, failed: this.#failed, sourceBytes, outdated };
   }
 
-  /** As `jit.compile`, at the lower level if it can be exchanged later. A level that the user asks for is respected. */
-  compile(source: string | Uint8Array, options: CompileOptions | undefined): CodeObject {
-    const given = optionsObject('options', options);
-    if (given.optLevel !== undefined) return this.#jit.compile(source, given);
+  /** As `jit.compile`, at the lower level if it can be exchanged later. A level that the user asks for is respected, and parts are not exchanged. */
+  compile(source: string | Uint8Array, options: CompileOptions | PartsOptions | undefined): CodeObject | CompileResult {
+    const read = readOptions(options);
+    if (read.granularity === 'function') return compileIn(this.#jit, source, read);
+    const given = read;
+    if (given.optLevel !== undefined) return compileIn(this.#jit, source, given);
     const object = this.#compileLow(source, given);
     if (object !== undefined && bytesOf(object, 'code') === 0) return object; // nothing that could be faster
     if (object !== undefined && isReplaceable(this.#core, object)) {
       this.#watch(handleIn(this.#core, object, 'compile'), object, pack(source), given);
       return object;
     }
-    object?.free();
-    return this.#jit.compile(source, { ...given, optLevel: this.#upper });
+    if (object !== undefined) freeObject(object);
+    return compileIn(this.#jit, source, { ...given, optLevel: this.#upper });
   }
 
   /** undefined: it refers to what nobody defines, perhaps where it is never run, which the upper level may find out. */
   #compileLow(source: string | Uint8Array, options: CompileOptions): CodeObject | undefined {
     try {
-      return this.#jit.compile(source, { ...options, optLevel: lower });
+      return compileIn(this.#jit, source, { ...options, optLevel: lower }) as CodeObject;
     } catch (error) {
       if (error instanceof UnresolvedSymbolError) return undefined;
       throw error;
@@ -145,7 +147,7 @@ export class Tiers {
     this.#candidates.set(handle, candidate);
     const used = new Set(this.#core.native.keepNames(handle));
     const unused = Object.entries(imports ?? {}).filter(([name]) => !used.has(name)); // perhaps the optimiser's
-    this.#options.set(object, { ...options, name: object.name, imports: Object.fromEntries(unused) });
+    this.#options.set(object, { ...options, name: nameOf(object), imports: Object.fromEntries(unused) });
     const counter: CallCounter = { left: this.#policy.hotCalls, reached: () => this.#enqueue(candidate) };
     (this.#core.callCounters ??= new WeakMap()).set(object, counter);
   }
@@ -185,7 +187,7 @@ export class Tiers {
     const { source } = candidate;
     const object = candidate.object.deref();
     const options = object === undefined ? undefined : this.#options.get(object);
-    if (object?.state !== 'placed' || source === undefined || options === undefined) {
+    if (!isPlacedNow(object) || source === undefined || options === undefined) {
       this.#end(candidate, false);
       return;
     }
@@ -214,7 +216,7 @@ export class Tiers {
   #takeOver({ object: reference }: Candidate, faster: CodeObject, start: number): boolean {
     const isWanted = (): boolean => {
       const object = reference.deref();
-      return !this.#isStopped && object?.state === 'placed' && isReplaceable(this.#core, object);
+      return !this.#isStopped && isPlacedNow(object) && isReplaceable(this.#core, object);
     };
     const object = isWanted() ? reference.deref() : undefined;
     try {
@@ -223,7 +225,7 @@ export class Tiers {
       if (!isWanted()) return false;
       replaceObject(this.#core, object, faster);
     } finally {
-      if (faster.state !== 'freed' && !this.#core.isDisposed) faster.free();
+      if (statusIn(faster).state !== 'freed' && !this.#core.isDisposed) freeObject(faster);
     }
     this.#tiered++;
     const event: Tiered = { object, from: lower, to: this.#upper, milliseconds: performance.now() - start };
@@ -234,7 +236,7 @@ export class Tiers {
 
   #report({ object: reference }: Candidate, error: unknown): void {
     const object = reference.deref();
-    if (this.#isStopped || this.#core.isDisposed || object?.state !== 'placed') return;
+    if (this.#isStopped || this.#core.isDisposed || !isPlacedNow(object)) return;
     this.#failed++;
     if (error instanceof Error) queueMicrotask(() => this.#host.failed({ object, error }));
   }
@@ -264,5 +266,11 @@ function endOf(candidate: Candidate): Promise<boolean> {
 /** What was imported and not used may have been freed since. */
 function withoutFreed(imports: CompileOptions['imports']): CompileOptions['imports'] {
   const entries = Object.entries(imports ?? {});
-  return Object.fromEntries(entries.filter(([, value]) => !isCallable(value) || value.codeObject.state !== 'freed'));
+  return Object.fromEntries(
+    entries.filter(([, value]) => !isCallable(value) || statusIn(enteredObject(value)).state !== 'freed'),
+  );
+}
+
+function isPlacedNow(object: CodeObject | undefined): object is CodeObject {
+  return object !== undefined && statusIn(object).state === 'placed';
 }

@@ -15,6 +15,12 @@ export const granuleBytes = 16;
 /** The largest range: offsets in an arena are below 2 GiB. */
 export const maximumCapacityBytes = 2 ** 31;
 
+/** Bytes from base to limit (excluded). */
+export interface Extent {
+  readonly base: number;
+  readonly limit: number;
+}
+
 /** Hands out offsets in the range [0, capacityBytes). All numbers are bytes. */
 export interface Allocator {
   readonly capacityBytes: number;
@@ -28,6 +34,8 @@ export interface Allocator {
   allocate(sizeBytes: number, alignment: number): number | undefined;
   /** Gives back what `allocate` handed out for `sizeBytes`. Throws RangeError if any of it is not handed out. */
   release(offset: number, sizeBytes: number): void;
+  /** Begins again with exactly `used` handed out: ranges inside that don't overlap, in any order; whole granules count as used. Throws RangeError. */
+  mend(used: readonly Extent[]): void;
   /** Throws an Error that names the invariant if the allocator has damaged itself. */
   checkIntegrity(): void;
 }
@@ -57,6 +65,19 @@ export function checkCapacity(sizeBytes: number): number {
     throw new RangeError(`an allocator's size must be an integer from 0 to ${maximumCapacityBytes}, not ${sizeBytes}`);
   }
   return sizeBytes - (sizeBytes % granuleBytes);
+}
+
+/** Ranges in the order of their addresses, as whole granules. Throws RangeError if one lies outside or two overlap. */
+export function checkExtents(used: readonly Extent[], capacityBytes: number): Extent[] {
+  const sorted = used.map(({ base, limit }) => ({ base, limit: alignUp(limit, granuleBytes) })).sort((a, b) => a.base - b.base);
+  let end = 0;
+  for (const { base, limit } of sorted) {
+    const isRight =
+      Number.isSafeInteger(base) && base % granuleBytes === 0 && base >= end && limit > base && limit <= capacityBytes;
+    if (!isRight) throw new RangeError(`${base} to ${limit} is no range from ${end} to ${capacityBytes}`);
+    end = limit;
+  }
+  return sorted;
 }
 
 /** The error for releasing what is not handed out. */

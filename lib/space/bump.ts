@@ -12,10 +12,12 @@ import {
   assertInvariant,
   checkAlignment,
   checkCapacity,
+  checkExtents,
   granuleBytes,
   notAllocated,
   wholeGranules,
   type Allocator,
+  type Extent,
 } from './allocator';
 
 /** An Allocator that hands out ascending offsets and starts again at 0 when everything has been released. */
@@ -25,6 +27,8 @@ export class BumpAllocator implements Allocator {
   readonly #granules: BitMap;
   #top = 0;
   #usedBytes = 0;
+  /** While a call changes the bit map: which granules, and whether they were handed out before. */
+  #pending: { readonly first: number; readonly limit: number; readonly isUsed: boolean } | undefined;
 
   /** `sizeBytes`: an integer up to 2 GiB; what does not fill a granule is left out. Throws RangeError. */
   constructor(sizeBytes: number) {
@@ -49,29 +53,59 @@ export class BumpAllocator implements Allocator {
 
   /** See Allocator. */
   allocate(sizeBytes: number, alignment: number): number | undefined {
+    this.#settle();
     const bytes = wholeGranules(sizeBytes);
     checkAlignment(alignment);
     const offset = alignUp(this.#top, Math.max(alignment, granuleBytes));
     if (offset + bytes > this.capacityBytes) return undefined;
+    this.#pending = { first: offset / granuleBytes, limit: (offset + bytes) / granuleBytes, isUsed: false };
     this.#granules.set(offset / granuleBytes, (offset + bytes) / granuleBytes);
     this.#top = offset + bytes;
     this.#usedBytes += bytes;
+    this.#pending = undefined;
     return offset;
   }
 
   /** See Allocator; a part of what was handed out may be released alone. */
   release(offset: number, sizeBytes: number): void {
+    this.#settle();
     const bytes = wholeGranules(sizeBytes);
     const isInside = Number.isSafeInteger(offset) && offset >= 0 && offset % granuleBytes === 0 && offset + bytes <= this.#top;
     if (!isInside || !this.#granules.has(offset / granuleBytes, (offset + bytes) / granuleBytes))
       throw notAllocated(offset, sizeBytes);
+    this.#pending = { first: offset / granuleBytes, limit: (offset + bytes) / granuleBytes, isUsed: true };
     this.#granules.clear(offset / granuleBytes, (offset + bytes) / granuleBytes);
     this.#usedBytes -= bytes;
     if (this.#usedBytes === 0) this.#top = 0;
+    this.#pending = undefined;
+  }
+
+  /** Begins again with exactly `used` handed out: ranges inside that don't overlap. */
+  mend(used: readonly Extent[]): void {
+    const extents = checkExtents(used, this.capacityBytes);
+    this.#pending = undefined;
+    this.#granules.clear(0, this.capacityBytes / granuleBytes);
+    this.#top = 0;
+    this.#usedBytes = 0;
+    for (const { base, limit } of extents) {
+      this.#granules.set(base / granuleBytes, limit / granuleBytes);
+      this.#top = limit;
+      this.#usedBytes += limit - base;
+    }
+  }
+
+  /** A full stack, or V8's end of execution, has left a call in the middle: it has changed nothing then (A4). */
+  #settle(): void {
+    if (this.#pending === undefined) return;
+    const { first, limit, isUsed } = this.#pending;
+    if (isUsed) this.#granules.set(first, limit);
+    else this.#granules.clear(first, limit);
+    this.#pending = undefined;
   }
 
   /** Releases everything at once. */
   reset(): void {
+    this.#settle();
     this.#granules.clear(0, this.#top / granuleBytes);
     this.#top = 0;
     this.#usedBytes = 0;
@@ -79,6 +113,7 @@ export class BumpAllocator implements Allocator {
 
   /** Checks B1 to B3. */
   checkIntegrity(): void {
+    this.#settle();
     assertInvariant(
       'B1',
       this.#top <= this.capacityBytes && this.#granules.count(this.#top / granuleBytes, this.capacityBytes / granuleBytes) === 0,

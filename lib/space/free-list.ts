@@ -15,10 +15,12 @@ import {
   assertInvariant,
   checkAlignment,
   checkCapacity,
+  checkExtents,
   granuleBytes,
   notAllocated,
   wholeGranules,
   type Allocator,
+  type Extent,
 } from './allocator';
 import { SortedList } from './sorted-list';
 
@@ -38,9 +40,11 @@ const bySize = (a: FreeBlock, b: FreeBlock): number => a.limit - a.base - (b.lim
 export class FreeListAllocator implements Allocator {
   /** Bytes in the range. */
   readonly capacityBytes: number;
-  readonly #byAddress = new SortedList<FreeBlock>(byAddress);
-  readonly #bySize = new SortedList<FreeBlock>(bySize);
+  #byAddress = new SortedList<FreeBlock>(byAddress);
+  #bySize = new SortedList<FreeBlock>(bySize);
   #freeBytes: number;
+  /** While a call changes the lists: what it is about, whether that was free before, and what was free beside it. */
+  #pending: (Extent & { readonly isFree: boolean; readonly beside: readonly Extent[] }) | undefined;
 
   /** `sizeBytes`: an integer up to 2 GiB; what does not fill a granule is left out. Throws RangeError. */
   constructor(sizeBytes: number) {
@@ -60,36 +64,75 @@ export class FreeListAllocator implements Allocator {
     return allocator;
   }
 
+  /** Begins again with exactly `used` handed out: ranges inside that don't overlap, in any order. */
+  mend(used: readonly Extent[]): void {
+    this.#fill(gapsBetween(checkExtents(used, this.capacityBytes), this.capacityBytes));
+  }
+
+  #fill(free: readonly FreeBlock[]): void {
+    this.#byAddress = new SortedList<FreeBlock>(byAddress);
+    this.#bySize = new SortedList<FreeBlock>(bySize);
+    for (const block of free) this.#insert(block);
+    this.#freeBytes = free.reduce((sum, { base, limit }) => sum + limit - base, 0);
+    this.#pending = undefined;
+  }
+
+  /** A full stack, or V8's end of execution, has left a call in the middle: it has changed nothing then (A4). */
+  #settle(): void {
+    if (this.#pending === undefined) return;
+    const { base, limit, isFree, beside } = this.#pending;
+    const known = [...this.#byAddress, ...this.#bySize, ...beside];
+    const outside = known.flatMap((each) => [
+      { base: each.base, limit: Math.min(each.limit, base) },
+      { base: Math.max(each.base, limit), limit: each.limit },
+    ]);
+    this.#fill(united(isFree ? [...outside, { base, limit }] : outside));
+  }
+
   /** Bytes handed out, in whole granules. */
   get usedBytes(): number {
+    this.#settle();
     return this.capacityBytes - this.#freeBytes;
   }
 
   /** Bytes in free blocks. */
   get freeBytes(): number {
+    this.#settle();
     return this.#freeBytes;
   }
 
   /** Bytes in the largest free block. */
   get largestFreeBytes(): number {
+    this.#settle();
     const largest = this.#bySize.last;
     return largest === undefined ? 0 : largest.limit - largest.base;
   }
 
   /** See Allocator. */
   allocate(sizeBytes: number, alignment: number): number | undefined {
+    this.#settle();
     const bytes = wholeGranules(sizeBytes);
     checkAlignment(alignment);
     const block = alignment <= granuleBytes ? this.#smallest(bytes) : this.#smallestAligned(bytes, alignment);
     if (block === undefined) return undefined;
     const offset = alignUp(block.base, alignment);
+    this.#pending = { base: block.base, limit: block.limit, isFree: true, beside: [] };
     this.#carve(block, offset, offset + bytes);
     this.#freeBytes -= bytes;
+    this.#pending = undefined;
     return offset;
+  }
+
+  /** Whether `allocate` would find a block. */
+  fits(sizeBytes: number, alignment: number): boolean {
+    this.#settle();
+    const bytes = wholeGranules(sizeBytes);
+    return (alignment <= granuleBytes ? this.#smallest(bytes) : this.#smallestAligned(bytes, alignment)) !== undefined;
   }
 
   /** See Allocator; a part of what was handed out may be released alone. */
   release(offset: number, sizeBytes: number): void {
+    this.#settle();
     const bytes = wholeGranules(sizeBytes);
     const limit = offset + bytes;
     if (!Number.isSafeInteger(offset) || offset % granuleBytes !== 0) throw notAllocated(offset, sizeBytes);
@@ -98,12 +141,16 @@ export class FreeListAllocator implements Allocator {
     const after = this.#byAddress.ceiling(probe);
     const isUsed = offset >= (before?.limit ?? 0) && limit <= (after?.base ?? this.capacityBytes);
     if (!isUsed) throw notAllocated(offset, sizeBytes);
-    this.#coalesce(before, probe, after);
+    const beside = [before, after].flatMap((block) => (block === undefined ? [] : [{ ...block }]));
+    this.#pending = { base: offset, limit, isFree: false, beside };
+    this.#coalesce(before, { base: offset, limit }, after);
     this.#freeBytes += bytes;
+    this.#pending = undefined;
   }
 
   /** Checks F1 to F4. */
   checkIntegrity(): void {
+    this.#settle();
     let previousLimit = -1;
     let sum = 0;
     for (const { base, limit } of this.#byAddress) {
@@ -181,4 +228,27 @@ export class FreeListAllocator implements Allocator {
     this.#byAddress.add(block);
     this.#bySize.add(block);
   }
+}
+
+/** What lies between ascending ranges, from 0 to `capacity`. */
+function gapsBetween(used: readonly Extent[], capacity: number): FreeBlock[] {
+  const gaps: FreeBlock[] = [];
+  let base = 0;
+  for (const each of used) {
+    if (base < each.base) gaps.push({ base, limit: each.base });
+    base = each.limit;
+  }
+  if (base < capacity) gaps.push({ base, limit: capacity });
+  return gaps;
+}
+
+/** The same bytes as blocks that ascend and don't touch; empty ones are left out. */
+function united(blocks: readonly Extent[]): FreeBlock[] {
+  const result: FreeBlock[] = [];
+  for (const { base, limit } of blocks.filter((each) => each.base < each.limit).sort((a, b) => a.base - b.base)) {
+    const last = result.at(-1);
+    if (last === undefined || base > last.limit) result.push({ base, limit });
+    else last.limit = Math.max(last.limit, limit);
+  }
+  return result;
 }

@@ -13,6 +13,12 @@ import type { Allocator } from './allocator';
 
 const recordLength = 4;
 
+/** Bytes from base to limit (excluded). */
+interface Extent {
+  readonly base: number;
+  readonly limit: number;
+}
+
 /** The reservations of one Jit. */
 export class Reservations {
   readonly #allocators: Array<Allocator | undefined> = [];
@@ -74,6 +80,11 @@ export class Reservations {
     }
   }
 
+  /** Drops what `object` has; `mend` gives it back. */
+  forget(object: Handle): void {
+    if (object < this.#heads.length) this.#heads[object] = 0;
+  }
+
   /** Releases everything that `object` has. */
   releaseAll(object: Handle): void {
     let record = this.#heads[object] ?? 0;
@@ -84,6 +95,32 @@ export class Reservations {
       this.#releaseRecord(record);
       record = next;
     }
+  }
+
+  /**
+   * After a change was left in the middle: what the lists of live code objects lead to is reserved, and nothing else. Only allocators with these
+   * `numbers` are still somebody's.
+   */
+  mend(numbers: readonly number[], isLive: (object: Handle) => boolean): void {
+    const used = new Map(numbers.map((number) => [number, [] as Extent[]]));
+    const listed = new Set<number>();
+    for (let object = 0; object < this.#heads.length; object++) {
+      if (this.#heads[object] !== 0 && !isLive(object)) this.#heads[object] = 0;
+      for (let record = this.#heads[object] ?? 0; record !== 0; record = this.#next(record)) {
+        const [allocator = 0, base = 0, bytes = 0] = this.#records.subarray(record * recordLength);
+        used.get(allocator)?.push({ base, limit: base + bytes });
+        listed.add(record);
+      }
+    }
+    this.#firstFree = 0;
+    for (let record = this.#recordLimit - 1; record > 0; record--) if (!listed.has(record)) this.#vacate(record);
+    for (const [number, extents] of used) this.#allocators[number]?.mend(extents);
+    for (let number = 0; number < this.#allocators.length; number++) if (!used.has(number)) this.#allocators[number] = undefined;
+  }
+
+  #vacate(record: number): void {
+    this.#records[record * recordLength + 3] = this.#firstFree;
+    this.#firstFree = record;
   }
 
   #next(record: number): number {
@@ -109,8 +146,7 @@ export class Reservations {
   #releaseRecord(record: number): void {
     const at = record * recordLength;
     const [allocator = 0, offset = 0, bytes = 0] = [this.#records[at], this.#records[at + 1], this.#records[at + 2]];
-    this.#records[at + 3] = this.#firstFree;
-    this.#firstFree = record;
+    this.#vacate(record);
     this.#allocators[allocator]?.release(offset, bytes);
   }
 }

@@ -11,6 +11,7 @@ import { SpaceFullError } from '../errors';
 import type { Move, MoveBatch } from '../move-batch';
 import type { Placement } from '../segments';
 import { wholeGranules } from './allocator';
+import { allocateIn, releaseIn, reservedIn } from './space';
 
 /** Moves what is in the free-list spaces of one Jit. */
 export class ZealousSpaces {
@@ -29,12 +30,12 @@ export class ZealousSpaces {
     const { native, spaces } = this.#core;
     for (const { object, from } of this.#quarantine.splice(0)) {
       const left = object.deref(); // a dead one's places are given back when it is freed
-      if (left !== undefined && !from.space.isDisposed) from.space.release(from, left);
+      if (left !== undefined && spaces.has(from.space)) releaseIn(from.space, from, left);
     }
     const pins = new Set(native.pins());
     const moves: Move[] = [];
     for (const space of spaces.keys())
-      for (const [object, from] of space.reserved(pins)) {
+      for (const [object, from] of reservedIn(space, pins)) {
         const to = allocate(object, from);
         if (to === undefined) continue;
         moves.push([object, to]);
@@ -51,7 +52,7 @@ export class ZealousSpaces {
 
 function allocate(object: CodeObject, { space }: Placement): Placement | undefined {
   try {
-    return { space, code: space.allocate(object).code };
+    return { space, code: allocateIn(space, object).code };
   } catch (error) {
     if (error instanceof SpaceFullError) return undefined;
     throw error;

@@ -1,5 +1,8 @@
 #include "wrap/call.h"
 
+#include <exception>
+#include <new>
+
 using namespace nomad;
 using namespace nomad::wrap;
 
@@ -41,6 +44,16 @@ napi_value callFactory(const Js &js, const Jit &jit, const CodedError &error) {
 }
 
 } // namespace
+
+Result nomad::wrap::guarded(Result (*function)(Call &), Call &call) {
+  try {
+    return function(call);
+  } catch (const std::bad_alloc &) {
+    return fail(ErrorCode::Arena, "the system has no memory for this");
+  } catch (const std::exception &exception) {
+    return fail(ErrorCode::State, llvm::Twine("the request can't be carried out: ") + exception.what());
+  }
+}
 
 napi_value nomad::wrap::makeError(const Js &js, const Jit &jit, llvm::Error error) {
   napi_value made = nullptr;

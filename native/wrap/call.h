@@ -31,6 +31,22 @@ private:
 
 using Result = llvm::Expected<napi_value>;
 
+/// While native code runs that may call user code: what lib/ledger.ts has open now waits for it, and is not interrupted.
+class Covering {
+public:
+  explicit Covering(Jit &jit) : ledger_(jit.ledger), before_(ledger_->covered) { ledger_->covered = ledger_->open; }
+  ~Covering() { ledger_->covered = before_; }
+  Covering(const Covering &) = delete;
+  Covering &operator=(const Covering &) = delete;
+
+private:
+  Ledger *ledger_;
+  std::int32_t before_;
+};
+
+/// Runs `function`; what the standard library throws becomes an error.
+Result guarded(Result (*function)(Call &), Call &call);
+
 /// Throws what the Jit's ErrorFactory makes of an error.
 void throwError(const Js &js, const Jit &jit, llvm::Error error);
 /// The same without throwing.
@@ -40,7 +56,10 @@ napi_value makeError(const Js &js, const Jit &jit, llvm::Error error);
 template <Result (*function)(Call &)>
 napi_value entryPoint(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  Result result = call.jit().engine ? function(call) : Result(fail(ErrorCode::State, "the Jit is disposed"));
+  if (call.js.hasFailed)
+    return nullptr; // the environment ends
+  Covering covering(call.jit());
+  Result result = call.jit().engine ? guarded(function, call) : Result(fail(ErrorCode::State, "the Jit is disposed"));
   if (result)
     return *result;
   throwError(call.js, call.jit(), result.takeError());

@@ -15,8 +15,13 @@ namespace nomad::wrap {
 
 struct Js {
   napi_env env;
+  /// Whether a call has failed: then what was read since may be 0, "" or null, and nobody may act on it.
+  mutable bool hasFailed = false;
 
-  bool check(napi_status status) const { return status == napi_ok; }
+  bool check(napi_status status) const {
+    hasFailed |= status != napi_ok;
+    return status == napi_ok;
+  }
 
   napi_value undefined() const;
   napi_value boolean(bool value) const;

@@ -53,6 +53,8 @@ void releaseJit(Jit &jit) {
     napi_delete_reference(jit.env, std::exchange(jit.errorFactory, nullptr));
   if (jit.block)
     napi_delete_reference(jit.env, std::exchange(jit.block, nullptr));
+  if (jit.ledgerBuffer)
+    napi_delete_reference(jit.env, std::exchange(jit.ledgerBuffer, nullptr));
 }
 
 // The object is collected, or its environment ends.
@@ -118,6 +120,16 @@ void addBlock(const Js &js, napi_value target, Jit &jit) {
   js.set(target, "blockEntryOffset", js.number(static_cast<double>(Engine::blockParameterBytes)));
 }
 
+void addLedger(const Js &js, napi_value target, Jit &jit) {
+  void *data = nullptr;
+  napi_value buffer = nullptr;
+  if (!js.check(napi_create_arraybuffer(js.env, sizeof(Ledger), &data, &buffer)))
+    return;
+  js.check(napi_create_reference(js.env, buffer, 1, &jit.ledgerBuffer));
+  jit.ledger = new (data) Ledger;
+  js.set(target, "ledger", buffer);
+}
+
 void addRanges(const Js &js, napi_value target, const Engine &engine) {
   napi_value bases = js.array(segmentKinds.size());
   std::array<Size, 3> bytes{};
@@ -134,6 +146,7 @@ void addRanges(const Js &js, napi_value target, const Engine &engine) {
 napi_value makeJitObject(const Js &js, Jit &jit) {
   napi_value target = js.object();
   addBlock(js, target, jit);
+  addLedger(js, target, jit);
   jit.engine->setHost(&jit.host);
   addRanges(js, target, *jit.engine);
   addCompile(js, target, jit);
@@ -147,8 +160,21 @@ napi_value makeJitObject(const Js &js, Jit &jit) {
   return target;
 }
 
+// null if it can't be made; then there is an error to be thrown, or the environment ends.
+napi_value makeJit(const Js &js, Jit &jit, EngineOptions options) {
+  auto engine = Engine::create(std::move(options));
+  if (!engine) {
+    throwError(js, jit, engine.takeError());
+    return nullptr;
+  }
+  jit.engine = std::move(*engine);
+  napi_value target = makeJitObject(js, jit);
+  return js.hasFailed ? nullptr : target;
+}
+
 } // namespace
 
+// Of an environment that ends (worker.terminate) nothing can be read, and nobody waits for a result: null, with whatever is pending.
 napi_value nomad::wrap::createJit(napi_env env, napi_callback_info info) {
   Js js{env};
   size_t count = 2;
@@ -158,15 +184,13 @@ napi_value nomad::wrap::createJit(napi_env env, napi_callback_info info) {
   jit->env = env;
   jit->compileThreads = js.uint32(js.get(arguments[0], "compileThreads"));
   js.check(napi_create_reference(env, arguments[1], 1, &jit->errorFactory));
-  auto engine = Engine::create(readOptions(js, arguments[0]));
-  if (!engine) {
-    throwError(js, *jit, engine.takeError());
+  EngineOptions options = readOptions(js, arguments[0]);
+  napi_value target = js.hasFailed ? nullptr : makeJit(js, *jit, std::move(options));
+  Environment *environment = environmentOf(env);
+  if (!target || !environment || !js.check(napi_add_finalizer(env, target, jit.get(), finalizeJit, nullptr, nullptr))) {
     releaseJit(*jit);
     return nullptr;
   }
-  jit->engine = std::move(*engine);
-  napi_value target = makeJitObject(js, *jit);
-  environmentOf(env)->jits.insert(jit);
-  js.check(napi_add_finalizer(env, target, jit.get(), finalizeJit, nullptr, nullptr));
+  environment->jits.insert(jit);
   return target;
 }

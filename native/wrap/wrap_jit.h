@@ -10,6 +10,12 @@
 
 namespace nomad::wrap {
 
+/// Shared with lib/ledger.ts: how many changes have begun and not ended, and how many of those wait for native code.
+struct Ledger {
+  std::int32_t open = 0;
+  std::int32_t covered = 0;
+};
+
 /// What those functions are bound to. Lives until the object is collected or its environment ends, whichever is first (I15).
 struct Jit {
   napi_env env;
@@ -17,6 +23,8 @@ struct Jit {
   napi_ref errorFactory = nullptr;
   napi_ref block = nullptr; // keeps the argument block
   void *blockData = nullptr;
+  napi_ref ledgerBuffer = nullptr; // keeps the ledger
+  Ledger *ledger = nullptr;
   JsHost host{*this};
   unsigned compileThreads = 1;
   std::unique_ptr<AsyncCompiler> asyncCompiler; // null before the first compileAsync, and after dispose

@@ -24,12 +24,23 @@ Result move(Call &call) {
   return nullptr; // undefined
 }
 
+// The first `count` requests in an Int32Array that lib/ has written; none if it has not so many.
+std::optional<ArrayRef<MoveRequest>> requestsIn(Call &call, napi_value array, size_t count) {
+  constexpr size_t numbers = sizeof(MoveRequest) / sizeof(std::int32_t);
+  auto moves = call.js.bytes(array);
+  if (!moves || moves->size / numbers < count)
+    return std::nullopt;
+  return ArrayRef<MoveRequest>(static_cast<const MoveRequest *>(moves->data), count);
+}
+
+Error wrongCount() { return fail(ErrorCode::State, "more moves than were written"); }
+
 Result moveBatch(Call &call) {
-  auto moves = call.js.bytes(call.argument(0));
+  auto batch = requestsIn(call, call.argument(0), call.uint32(1));
   auto report = call.js.bytes(call.argument(2));
-  if (!moves || !report)
-    return nullptr;
-  ArrayRef<MoveRequest> requests(static_cast<const MoveRequest *>(moves->data), call.uint32(1));
+  if (!batch || !report || report->size < 4)
+    return wrongCount();
+  ArrayRef<MoveRequest> requests = *batch;
   auto start = std::chrono::steady_clock::now();
   auto done = call.engine().relocate(requests);
   if (!done)
@@ -44,10 +55,10 @@ Result moveBatch(Call &call) {
 
 // placeBatch(moves, count): as moveBatch, for the first placement of code objects that may refer to each other.
 Result placeBatch(Call &call) {
-  auto moves = call.js.bytes(call.argument(0));
-  if (!moves)
-    return nullptr;
-  auto done = call.engine().place(ArrayRef(static_cast<const MoveRequest *>(moves->data), call.uint32(1)));
+  auto batch = requestsIn(call, call.argument(0), call.uint32(1));
+  if (!batch)
+    return wrongCount();
+  auto done = call.engine().place(*batch);
   if (!done)
     return done.takeError();
   return nullptr;
@@ -68,8 +79,8 @@ Result release(Call &call) {
 // The first `count` handles; those that are freed become -1.
 Result freeMany(Call &call) {
   auto handles = call.js.bytes(call.argument(0));
-  if (!handles)
-    return nullptr;
+  if (!handles || handles->size < call.uint32(1))
+    return fail(ErrorCode::State, "more handles than were written");
   MutableArrayRef<Handle> list(static_cast<Handle *>(handles->data), call.uint32(1));
   SmallVector<std::pair<Handle, HostIndex>> hosts;
   for (Handle handle : list)

@@ -1,0 +1,166 @@
+/**
+ * Which code objects a collector manages.
+ *
+ * In: code objects. Out: their entries in the collector's tables. Always true: what is managed has room in a generation, and beside it for its
+ * constants and data; the counts are those of the table.
+ */
+import { alignmentOf, bytesOf, handleIn, moveTo, placementOf, statusIn, type CodeObject } from '../code-object';
+import type { JitCore } from '../core';
+import type { Handle } from '../native';
+import { placeTogether, type Offsets } from '../place-all';
+import type { Placement } from '../segments';
+import { isOwned, releaseIn } from '../space/space';
+import type { FixedParts } from './fixed-parts';
+import type { Generation } from './generation';
+import { HandleList } from './handle-list';
+import { generationOf, Managed, placeOf } from './managed';
+import { dataOffsetOf, mendManaged } from './mend';
+import type { Room } from './room';
+
+/** Those of one collector. */
+export class Admission {
+  readonly managed = new Managed();
+  readonly #core: JitCore;
+  readonly #nursery: Generation;
+  readonly #old: Generation;
+  readonly #parts: FixedParts;
+  readonly #room: Room;
+  readonly #young = new HandleList();
+  readonly #dead = new HandleList();
+  #count = 0;
+  #liveBytes = 0;
+
+  constructor(core: JitCore, { nursery, old, parts }: { nursery: Generation; old: Generation; parts: FixedParts }, room: Room) {
+    this.#core = core;
+    this.#nursery = nursery;
+    this.#old = old;
+    this.#parts = parts;
+    this.#room = room;
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Bytes of their code. */
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  isManaged(handle: Handle): boolean {
+    return (this.managed.place[handle] ?? 0) !== 0;
+  }
+
+  /** Whether it is in the old generation. */
+  isOld(handle: Handle): boolean {
+    return this.isManaged(handle) && generationOf(this.managed.place[handle] ?? 0) === 1;
+  }
+
+  noteDead(handle: Handle): void {
+    this.managed.isDead[handle] = 1;
+    this.#dead.add(handle);
+  }
+
+  /** Others were freed, and their handles may have new owners. Valid until the next call. */
+  listDead(): Int32Array {
+    return this.#dead.keep(this.managed.isDead, 1, 1);
+  }
+
+  /** First room for it, which may take a collection; then nothing but native code runs, and through that its constructors. */
+  adopt(object: CodeObject, handle: Handle, into: Generation): void {
+    const before = statusIn(object).state === 'placed' ? placementOf(object) : undefined;
+    if (before === undefined) this.#room.makeForParts(object);
+    const bytes = bytesOf(object, 'code');
+    if (bytes > 0) this.#room.makeFor(object, bytes, alignmentOf(object, 'code'), into);
+    this.#core.ledger.change(() => this.#admitAndMove(object, handle, into, before));
+  }
+
+  #admitAndMove(object: CodeObject, handle: Handle, into: Generation, before: Placement | undefined): void {
+    const parts = before === undefined ? this.#parts.add(handle, object) : undefined;
+    try {
+      this.#admit(object, handle, into);
+      moveTo(object, this.managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1);
+    } catch (error) {
+      // Where a constructor throws, it is placed.
+      if (statusIn(object).state !== 'placed' || before !== undefined) this.#expel(handle);
+      throw error;
+    }
+    if (before !== undefined && !isOwned(before.space))
+      releaseIn(before.space, { space: before.space, code: before.code }, object);
+  }
+
+  /** They may refer to each other in circles, so they are placed together; where one has no room, once more after a collection. */
+  adoptTogether(objects: readonly CodeObject[]): void {
+    const admitAll = (): Offsets[] =>
+      objects.map((object) => {
+        const handle = handleIn(this.#core, object, 'adopt');
+        const parts = this.#parts.add(handle, object);
+        this.#admit(object, handle, this.#nursery);
+        return [this.managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1];
+      });
+    const expelAll = (): void => objects.forEach((object) => this.#expel(handleIn(this.#core, object, 'adopt')));
+    this.#room.makeTogether(admitAll, expelAll);
+    this.#core.ledger.change(() => placeTogether(this.#core, objects, admitAll(), expelAll));
+  }
+
+  /** Valid until the next call. */
+  listYoung(): Int32Array {
+    return this.#young.keep(this.managed.place, placeOf(0, 0), placeOf(0, 1));
+  }
+
+  /** Takes room for it, of which there is enough. From now on collections move it, which is before its constructors run. */
+  #admit(object: CodeObject, handle: Handle, into: Generation): void {
+    const bytes = bytesOf(object, 'code');
+    const alignment = alignmentOf(object, 'code');
+    const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#room.take(object, bytes, alignment, into);
+    const managed = this.managed;
+    managed.admit(handle);
+    managed.offset[handle] = offset;
+    managed.bytes[handle] = bytes;
+    managed.alignment[handle] = alignment;
+    managed.age[handle] = 0;
+    managed.isDead[handle] = 0;
+    managed.hasParts[handle] = this.#parts.get(handle) === undefined ? 0 : 1;
+    managed.place[handle] = generation.activePlace;
+    if (generation === this.#nursery) this.#young.add(handle);
+    this.#count++;
+    this.#liveBytes += bytes;
+  }
+
+  /** Undoes what `adopt` has done so far. */
+  #expel(handle: Handle): void {
+    this.#parts.delete(handle);
+    this.forget(handle);
+  }
+
+  /** Gives back all that a managed code object has here; returns its bytes, or undefined if it is not managed. */
+  forget(handle: Handle): number | undefined {
+    const managed = this.managed;
+    const place = managed.place[handle] ?? 0;
+    if (place === 0) return undefined;
+    const bytes = managed.bytes[handle] ?? 0;
+    if (place === this.#old.activePlace && bytes > 0) this.#old.release(managed.offset[handle] ?? 0, bytes);
+    if (managed.hasParts[handle] === 1) this.#parts.delete(handle);
+    managed.place[handle] = 0;
+    managed.isDead[handle] = 0;
+    this.#count--;
+    this.#liveBytes -= bytes;
+    return bytes;
+  }
+
+  /** A change was left in the middle: native code knows where everything is. `forget` hears of those that are not managed any more. */
+  mend(forget: (handle: Handle) => void): void {
+    mendManaged(this.#core, this.managed, [this.#nursery, this.#old], forget);
+    const { place, bytes, isDead, limit } = this.managed;
+    const all = HandleList.upTo(limit);
+    const managed = Array.from(all.filter((handle) => this.isManaged(handle)));
+    this.#parts.mend((handle) => (this.isManaged(handle) ? dataOffsetOf(this.#core, handle) : undefined));
+    for (const handle of managed) this.managed.hasParts[handle] = this.#parts.get(handle) === undefined ? 0 : 1;
+    for (const generation of [this.#nursery, this.#old]) generation.mend(this.managed, all);
+    this.#young.reset(managed.filter((handle) => generationOf(place[handle] ?? 0) === 0));
+    this.#dead.reset(managed.filter((handle) => isDead[handle] === 1));
+    this.#count = managed.length;
+    this.#liveBytes = managed.reduce((sum, handle) => sum + (bytes[handle] ?? 0), 0);
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * I17: a full JS stack (RangeError) and execution that is ended from outside (`vm` timeouts), at any depth inside any call, leave state whole.
+ */
+import { createContext, runInContext } from 'node:vm';
+import { BumpAllocator, FreeListAllocator } from 'nomad-jit';
+import { collectGarbage, errorOf } from './support/jits';
+import { expectWhole, makeWorld, operations, placed, strayBytes, type Operation, type World } from './support/interrupted';
+import { returning } from './support/programs';
+import { randomIntegers, seed } from './support/random';
+
+/** Functions whose frames have different sizes, so that the stack ends at every few bytes inside of what they call. */
+const manyPads = Array.from({ length: 16 }, (_, n) => {
+  const names = Array.from({ length: n }, (__, i) => `v${i}`);
+  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- frames can't be had otherwise
+  return new Function('run', `${names.map((name) => `let ${name} = run;`).join('')} run(); return [${names.join()}];`) as (
+    run: () => void,
+  ) => void;
+});
+
+const pads = manyPads.filter((_, n) => n % 4 === 0);
+
+const deep = (depth: number, run: () => void): void => (depth === 0 ? run() : deep(depth - 1, run));
+
+function deepest(): number {
+  let depth = 0;
+  for (let step = 2 ** 16; step >= 1; step /= 2) {
+    try {
+      deep(depth + step, () => undefined);
+      depth += step;
+    } catch {
+      // too deep
+    }
+  }
+  return depth;
+}
+
+/** Runs the operation at the end of the stack; whether that was too short. */
+function overflows(depth: number, pad: (run: () => void) => void, run: () => void): boolean {
+  try {
+    deep(depth, () => pad(run));
+    return false;
+  } catch (error) {
+    if ((error as Error).name !== 'RangeError') throw error; // Node's own code has another realm's
+    return true;
+  }
+}
+
+function once(world: World, { run, discard }: Operation, prepared: never): void {
+  const result = run(world, prepared) as never;
+  discard?.(result);
+}
+
+/** Once more, unless it has been done. */
+function again(world: World, each: Operation, prepared: never): void {
+  try {
+    once(world, each, prepared);
+  } catch (error) {
+    if (!['StateError', 'PlacementError'].includes((error as Error).name)) throw error;
+  }
+}
+
+const free = (world: World): void => {
+  for (const space of world.spaces) for (const object of space.objects()) object.free();
+};
+
+test.each(Object.entries(operations))('a full stack anywhere in: %s', async (_, each) => {
+  const world = makeWorld();
+  let count = 0;
+  for (let i = 0; i < 3; i++) once(world, each, each.prepare(world) as never);
+  for (const pad of pads) {
+    const limit = deepest();
+    for (let depth = limit - 12; depth <= limit; depth++) {
+      const prepared = each.prepare(world) as never;
+      if (!overflows(depth, pad, () => once(world, each, prepared))) continue;
+      count++;
+      again(world, each, prepared);
+      expectWhole(world);
+    }
+  }
+  expect(count).toBeGreaterThan(0);
+  await collectGarbage();
+  for (let i = 0; i < 2; i++) {
+    world.jit.stats();
+    expectWhole(world);
+    await collectGarbage();
+  }
+  expect(strayBytes(world)).toBe(0);
+  world.jit.dispose();
+});
+
+test.each([
+  ['FreeListAllocator', FreeListAllocator],
+  ['BumpAllocator', BumpAllocator],
+])(`a full stack anywhere in: %s (SEED=${seed})`, (_, AllocatorClass) => {
+  const allocator = new AllocatorClass(2 ** 16);
+  const random = randomIntegers();
+  const model = new Map<number, number>(); // what is handed out: offset and bytes
+  const used = (): number => [...model.values()].reduce((sum, bytes) => sum + bytes, 0);
+  let count = 0;
+  for (const pad of pads) {
+    const limit = deepest();
+    for (let depth = limit - 14; depth <= limit; depth++) {
+      for (let i = 0; i < 10; i++) {
+        const bytes = 16 * (1 + random(20));
+        const [offset = -1] = [...model.keys()].slice(random(Math.max(1, model.size)));
+        let got: number | undefined;
+        if (offset >= 0 && random(2) === 0) {
+          if (overflows(depth, pad, () => allocator.release(offset, model.get(offset) ?? 0))) count++;
+          else model.delete(offset);
+        } else if (overflows(depth, pad, () => void (got = allocator.allocate(bytes, 16)))) count++;
+        else if (got !== undefined) model.set(got, bytes);
+        expect([allocator.usedBytes, allocator.usedBytes + allocator.freeBytes]).toEqual([used(), 2 ** 16]);
+      }
+      allocator.checkIntegrity();
+      for (const [offset, bytes] of model) allocator.release(offset, bytes);
+      model.clear();
+      expect(allocator.largestFreeBytes).toBe(2 ** 16);
+    }
+  }
+  expect(count).toBeGreaterThan(0);
+});
+
+test('a full stack anywhere in: dispose', () => {
+  const limit = deepest();
+  let count = 0;
+  for (let depth = limit - 12; depth <= limit; depth++) {
+    const world = makeWorld();
+    const object = placed(world, 'plain');
+    const call = object.get('add');
+    if (overflows(depth, pads[depth % 4]!, () => world.jit.dispose())) count++;
+    // Either all is there, or nothing.
+    if (object.state === 'placed') expect(call(1, 2)).toBe(3);
+    else expect(errorOf(() => call(1, 2)).name).toBe('StateError');
+    world.jit.dispose();
+    expect([object.state, errorOf(() => call(1, 2)).name]).toEqual(['freed', 'StateError']);
+  }
+  expect(count).toBeGreaterThan(0);
+});
+
+test('what a full stack left of a code object acts on nobody else', () => {
+  const world = makeWorld();
+  const limit = deepest();
+  for (const pad of pads)
+    for (let depth = limit - 20; depth <= limit; depth++) {
+      const ghost = placed(world, 'plain');
+      const call = ghost.get('add');
+      if (!overflows(depth, pad, () => ghost.free())) continue;
+      const heir = world.jit.load(returning('f', depth), { optLevel: 0 });
+      if (ghost.state === 'freed') expect(errorOf(() => call(1, 2)).name).toBe('StateError');
+      else ghost.free();
+      expect([heir.state, heir.get('f')()]).toEqual(['placed', depth]);
+      heir.free();
+    }
+  expectWhole(world);
+  free(world);
+  world.jit.dispose();
+});
+
+test('a callable whose code object was freed with a full stack is refused before anything else is asked of the Jit', () => {
+  const world = makeWorld();
+  const limit = deepest();
+  for (const pad of manyPads)
+    for (let depth = limit - 30; depth <= limit; depth++) {
+      const ghost = placed(world, 'segments', 1);
+      const call = ghost.get('square');
+      if (!overflows(depth, pad, () => ghost.free())) continue;
+      try {
+        expect(call(3)).toBe(9);
+      } catch (error) {
+        expect((error as Error).name).toBe('StateError');
+      }
+    }
+  world.jit.dispose();
+});
+
+const loops: Record<string, (world: World) => void> = {
+  'place, call, relocate, free': (world) => {
+    const object = placed(world);
+    const from = object.placement!;
+    object.relocate(world.spaces[0].allocate(object));
+    world.spaces[0].release(from, object);
+    object.free();
+  },
+  'collect minor': ({ collector }) => void collector.collect('minor'),
+  'collect major': ({ collector }) => void collector.collect('major'),
+  adopt: (world) => void world.collector.adopt(placed(world)),
+  'freeze, thaw': (world) => {
+    const object = placed(world);
+    object.thaw(object.freeze());
+    object.free();
+  },
+  compile: ({ collector }) => void collector.compile(returning('f', 1), { optLevel: 0 }),
+  'free with destructors': (world) => placed(world, 'ending').free(),
+};
+
+test.each(Object.entries(loops))('execution ended from outside anywhere in: %s', async (_, loop) => {
+  const world = makeWorld();
+  const kept = Array.from({ length: 20 }, () => world.collector.adopt(placed(world, 'plain')));
+  const context = createContext({ loop: () => loop(world) });
+  for (let i = 0; i < 15; i++) {
+    const error = errorOf(() => runInContext('for (;;) loop()', context, { timeout: 1 + (i % 4) })) as Error & {
+      code: string;
+    };
+    expect(error.code).toBe('ERR_SCRIPT_EXECUTION_TIMEOUT');
+    expectWhole(world); // in the same job
+    expect(kept.map((object): unknown => object.get('add')(2, 3))).toEqual(kept.map(() => 5));
+    await collectGarbage(2);
+  }
+  await collectGarbage();
+  expectWhole(world);
+  await collectGarbage();
+  expect([strayBytes(world), world.collector.collect().liveObjects]).toEqual([0, kept.length]);
+  world.jit.dispose();
+});
