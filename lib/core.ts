@@ -12,7 +12,7 @@ import type { Jit } from './jit';
 import { Outdated } from './outdated';
 import type { TierPolicy } from './collector/tier-policy';
 import type { CallCounter, CallKind } from './call/kind';
-import type { OptLevel } from './options';
+import type { Confinement, OptLevel } from './options';
 import type { Handle, NativeJit } from './native';
 import { ObjectTable } from './object-table';
 import { perSegment, type OffsetRange, type PerSegment, type Placement, type SegmentName } from './segments';
@@ -55,6 +55,8 @@ export class JitCore {
   tiering: { readonly optLevel: OptLevel; readonly compileThreads: number; readonly policy: TierPolicy | undefined } = {
     ...{ optLevel: 2, compileThreads: 1, policy: undefined },
   };
+  /** Where code is generated, and within which limits, unless a compile says otherwise. */
+  confinement: Confinement = { isolated: false, limitMilliseconds: 0, limitBytes: 0 };
   /** What runs before every host function, in zeal. */
   atHostCall: (() => void) | undefined;
   #isDisposed = false;

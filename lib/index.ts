@@ -33,10 +33,12 @@ export { Jit, type JitStats } from './jit';
 export type { Move, MoveReport } from './move-batch';
 export type { ValueKind } from './native';
 export type {
+  CompileLimits,
   CompileOptions,
   DeserializeOptions,
   Importable,
   JitOptions,
+  Isolation,
   LinkerName,
   OptLevel,
   PartsOptions,

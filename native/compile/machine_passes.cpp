@@ -10,8 +10,6 @@
 #include "llvm/CodeGen/TargetSubtargetInfo.h"
 #include "llvm/Target/RegisterTargetPassConfigCallback.h"
 
-#include <mutex>
-
 using namespace nomad;
 using namespace llvm;
 
@@ -110,15 +108,19 @@ char PartLabels::id = 0;
 
 } // namespace
 
-// LLVM calls whoever has registered for whatever machine, and has one list of them.
+// LLVM calls whoever has registered for whatever machine, and has one list of them. We are on it once and for good: no lock is held
+// while LLVM works, and work that is abandoned leaves nothing behind there.
 void nomad::withMachinePasses(TargetMachine &machine, function_ref<void()> add) {
-  static std::mutex mutex;
-  std::lock_guard lock(mutex);
-  RegisterTargetPassConfigCallback callback([&](TargetMachine &each, legacy::PassManagerBase &, TargetPassConfig *config) {
-    if (&each != &machine)
+  thread_local const TargetMachine *ours = nullptr;
+  auto addOurs = [](TargetMachine &each, legacy::PassManagerBase &, TargetPassConfig *config) {
+    if (&each != ours)
       return;
     config->insertPass(&PrologEpilogCodeInserterID, IdentifyingPassPtr(new CleanFrames));
     config->insertPass(&FuncletLayoutID, IdentifyingPassPtr(new PartLabels)); // blocks have their order, and instructions
-  });
+  };
+  static auto *const registration = new RegisterTargetPassConfigCallback(addOurs);
+  (void)registration;
+  ours = &machine;
   add();
+  ours = nullptr;
 }

@@ -68,6 +68,8 @@ struct CompileOptions {
   Moves moves = Moves::Code;
   Retain retain = Retain::Relocations;
   std::vector<Import> imports;
+  bool isIsolated = false;    // a helper process generates the code
+  CompileLimits limits = {};  // of that
   Handle alike = noHandle; // names stand for what they do in that code object, which has kept them
 };
 
