@@ -26,12 +26,12 @@ enum class Answer : std::uint32_t {
 };
 
 struct RequestHeader {
-  std::uint64_t number; // from 1, never the same one again
-  std::uint64_t bytes;
-  Task task;
-  std::uint32_t reserved;
-  std::uint64_t milliseconds; // of Compile: how long it may take; 0 for no limit
-  std::uint64_t memoryBytes;  // of Compile: how much address space it may take besides; 0 for no limit
+  std::uint64_t number = 0; // from 1, never the same one again
+  std::uint64_t bytes = 0;
+  Task task = Task::Read;
+  std::uint32_t reserved = 0;
+  std::uint64_t milliseconds = 0; // of Compile: how long it may take; 0 for no limit
+  std::uint64_t memoryBytes = 0;  // of Compile: how much address space it may take besides; 0 for no limit
 };
 
 struct AnswerHeader {

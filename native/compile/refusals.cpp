@@ -209,7 +209,7 @@ StringRef unsupportedIn(const Instruction &instruction) {
   if (!call)
     return "";
   if (isBrokenTailCall(*call))
-    return "a musttail call with arguments on the stack in a calling convention for which LLVM " LLVM_VERSION_STRING " gets it wrong";
+    return "a musttail call with arguments that LLVM " LLVM_VERSION_STRING " loses in its calling convention";
   if (call->getOperandBundle(LLVMContext::OB_kcfi))
     return "kcfi calls, which read what lies before a function";
   if (call->getCallingConv() == CallingConv::AnyReg && !isa<IntrinsicInst>(call))

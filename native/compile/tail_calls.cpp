@@ -11,21 +11,25 @@ using namespace llvm;
 
 namespace {
 
-bool isBrokenConvention(CallingConv::ID convention) {
-  switch (convention) {
-  case CallingConv::Tail:
-  case CallingConv::SwiftTail:
+bool savesArgumentRegisters(const Function &caller) {
+  switch (caller.getCallingConv()) {
   case CallingConv::Cold:
   case CallingConv::PreserveMost:
   case CallingConv::PreserveAll:
   case CallingConv::CXX_FAST_TLS:
+  case CallingConv::X86_VectorCall:
+  case CallingConv::Intel_OCL_BI: // where there is AVX-512
     return true;
   default:
-    return false;
+    return caller.hasFnAttribute("no_caller_saved_registers");
   }
 }
 
-// Counts the registers that arguments take. All those conventions have C's.
+bool popsArguments(const CallBase &call) {
+  return call.getCallingConv() == CallingConv::Tail || call.getCallingConv() == CallingConv::SwiftTail;
+}
+
+// Counts the registers that arguments take: tailcc and swifttailcc have C's.
 class ArgumentRegisters {
 public:
   void add(Type *type) {
@@ -67,9 +71,11 @@ bool hasStackArguments(const FunctionType &type, const AttributeList &attributes
 } // namespace
 
 bool nomad::isBrokenTailCall(const CallBase &call) {
-  if (!call.isMustTailCall() || !isBrokenConvention(call.getCallingConv()))
+  if (!call.isMustTailCall())
     return false;
   const Function &caller = *call.getFunction();
-  return hasStackArguments(*call.getFunctionType(), call.getAttributes()) ||
-         hasStackArguments(*caller.getFunctionType(), caller.getAttributes());
+  if (savesArgumentRegisters(caller))
+    return !call.arg_empty();
+  return popsArguments(call) && (hasStackArguments(*call.getFunctionType(), call.getAttributes()) ||
+                                 hasStackArguments(*caller.getFunctionType(), caller.getAttributes()));
 }

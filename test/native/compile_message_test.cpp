@@ -41,7 +41,11 @@ TEST_CASE("compile message: requests, object files and errors come out as they w
   ObjectFile object = compiled();
   CHECK(again(object) == encodeObjectFile(object));
   CHECK(need(decodeObjectFile(encodeObjectFile(object), "test")).bytes->getBuffer() == object.bytes->getBuffer());
-  ErrorDetails details{.line = 3, .column = 0, .sourceLine = "here", .symbols = {"a", "b"}};
+  ErrorDetails details;
+  details.line = 3;
+  details.column = 0;
+  details.sourceLine = "here";
+  details.symbols = {"a", "b"};
   Failure failure = failureOf(decodeError(encodeError(fail(ErrorCode::IRParse, "what", details), " more"), "test"));
   CHECK(failure.code == "ERR_IR_PARSE");
   CHECK(failure.message == "what more");

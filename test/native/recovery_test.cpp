@@ -96,7 +96,8 @@ TEST_CASE("recovery: abort, division by zero and illegal instructions too") {
 TEST_CASE("recovery: a C++ exception ends the work, also where it must not be thrown, and is nobody's afterwards") {
   auto throws = []() -> llvm::Error { throw std::bad_alloc(); };
   auto terminates = [] {
-    auto mustNot = []() noexcept { throw std::runtime_error("no such thing"); };
+    auto raise = [] { throw std::runtime_error("no such thing"); };
+    auto mustNot = [&]() noexcept { raise(); };
     return mustNot(), succeed();
   };
   for (int round = 0; round < 20; ++round) {
