@@ -208,7 +208,8 @@ function confinementOf(options: Pick<JitOptions, 'isolation' | 'compileLimits'>,
   const { milliseconds, bytes } = optionsObject('compileLimits', options.compileLimits);
   const given = {
     isolated: isolation === 'process',
-    limitMilliseconds: milliseconds === undefined ? 0 : integerBetween('compileLimits.milliseconds', milliseconds, 1, 2 ** 31 - 1),
+    limitMilliseconds:
+      milliseconds === undefined ? 0 : integerBetween('compileLimits.milliseconds', milliseconds, 1, 2 ** 31 - 1),
     limitBytes: bytes === undefined ? 0 : integerBetween('compileLimits.bytes', bytes, 16 * mebibyte, Number.MAX_SAFE_INTEGER),
   };
   if (!given.isolated && (milliseconds ?? bytes) !== undefined)

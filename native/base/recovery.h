@@ -1,7 +1,7 @@
 // LLVM ends the process where we may not (I14): report_fatal_error, and faults on input that nobody foresaw. Work that runs
 // recoverably ends with an error instead. What the work had allocated is lost: its stack is left, not unwound, so hand in
-// only work whose state can be abandoned. A C++ exception ends it in the same way (std::bad_alloc, mostly): LLVM's functions, built
-// without exceptions, have not cleaned up behind it.
+// only work whose state can be abandoned. A C++ exception ends it in the same way (std::bad_alloc, mostly): LLVM's functions,
+// built without exceptions, have not cleaned up behind it.
 //
 // LLVM's CrashRecoveryContext does the same with process-wide handlers that break V8's handler for WebAssembly traps in other
 // threads; ours hand every fault that is not ours to whoever was installed before.

@@ -75,8 +75,8 @@ Error tookTooLong(const CompileRequest &request, StringRef said) {
 Error unanswered(const helper::Reply &reply, const CompileRequest &request) {
   switch (reply.end) {
   case End::CannotStart:
-    return fail(ErrorCode::Codegen, request.name + ": the helper process '" + helpers().executable +
-                                        "' can't be started: " + strerror(reply.error));
+    return fail(ErrorCode::Codegen,
+                request.name + ": the helper process '" + helpers().executable + "' can't be started: " + strerror(reply.error));
   case End::NoMemory:
     return fail(ErrorCode::Codegen, request.name + ": out of memory for the object file");
   case End::Late:

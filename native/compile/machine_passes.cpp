@@ -108,8 +108,8 @@ char PartLabels::id = 0;
 
 } // namespace
 
-// LLVM calls whoever has registered for whatever machine, and has one list of them. We are on it once and for good: no lock is held
-// while LLVM works, and work that is abandoned leaves nothing behind there.
+// LLVM calls whoever has registered for whatever machine, and has one list of them. We are on it once and for good: no lock is
+// held while LLVM works, and work that is abandoned leaves nothing behind there.
 void nomad::withMachinePasses(TargetMachine &machine, function_ref<void()> add) {
   thread_local const TargetMachine *ours = nullptr;
   auto addOurs = [](TargetMachine &each, legacy::PassManagerBase &, TargetPassConfig *config) {

@@ -250,7 +250,8 @@ Error refuseFunctions(const llvm::Module &ir) {
 } // namespace
 
 Error nomad::refuseUnsupported(const llvm::Module &ir, Moves moves) {
-  for (auto *refuseSome : {refuseNames, refuseSections, refuseAlignments, refuseSizes, refuseAddressSpaces, refuseAliases, refuseFunctions})
+  for (auto *refuseSome :
+       {refuseNames, refuseSections, refuseAlignments, refuseSizes, refuseAddressSpaces, refuseAliases, refuseFunctions})
     if (Error error = refuseSome(ir))
       return error;
   return refuseConstantUses(ir, moves);

@@ -65,8 +65,7 @@ private:
 class JITLinkLinker final : public Linker {
 public:
   explicit JITLinkLinker(const LinkEnvironment &environment)
-      : environment_(environment), memory_(current_),
-        sessions_([this](ExecutionSession &execution) {
+      : environment_(environment), memory_(current_), sessions_([this](ExecutionSession &execution) {
           auto layer = std::make_unique<ObjectLinkingLayer>(execution, memory_);
           layer->addPlugin(std::make_shared<CapturingPlugin>(current_));
           return layer;

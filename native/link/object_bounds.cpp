@@ -160,8 +160,8 @@ private:
     if (relocation.getSymbol(false) >= std::max<size_t>(symbolCount_, 1))
       return fail(ErrorCode::Link, name_ + ": a relocation of section " + quotedName(section) + " refers to no symbol");
     if (width > 0 && (width > size || relocation.r_offset > size - width))
-      return refuse("relocation " + object::getELFRelocationTypeName(EM_X86_64, type) + " at offset " +
-                    hex(relocation.r_offset) + " is not in the " + Twine(size) + " bytes of section " + quotedName(section));
+      return refuse("relocation " + object::getELFRelocationTypeName(EM_X86_64, type) + " at offset " + hex(relocation.r_offset) +
+                    " is not in the " + Twine(size) + " bytes of section " + quotedName(section));
     if (width > 0)
       sites_.push_back({relocation.r_offset, width});
     return Error::success();

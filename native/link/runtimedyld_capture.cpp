@@ -208,8 +208,8 @@ Error RuntimeDyldCapture::captureRelocation(const Section &section, const ELFRel
   if (type == ELF::R_X86_64_PLT32 && target->import != noImport)
     return captureCall(site, *target);
   if (site.formula == Formula::Relative32 && !isWithin32(site, *target, addend))
-    return fail(ErrorCode::Link, capture_.request().name + ": relocation " + kind + " at offset " +
-                                     hex(relocation.getOffset()) + " of its section is out of range");
+    return fail(ErrorCode::Link, capture_.request().name + ": relocation " + kind + " at offset " + hex(relocation.getOffset()) +
+                                     " of its section is out of range");
   bool isCounted = type == ELF::R_X86_64_PC32 && section.isText; // from the instruction's end
   target->address = target->address.shifted(addend + (isCounted ? 4 : 0));
   return capture_.addSite(site, *target);
@@ -242,8 +242,9 @@ Error RuntimeDyldCapture::captureCall(const Site &site, SiteTarget target) {
 }
 
 Error RuntimeDyldCapture::captureSlot(const Site &site, Address slot, const SiteTarget &target) {
-  const Section &slots = sections_.at(slotSection);
-  NOMAD_ASSERT(Range::at(slots.base, slots.size).contains(slot), "what RuntimeDyld makes of a slot's relocation leads to a slot");
+  auto slots = sections_.find(slotSection);
+  if (slots == sections_.end() || !Range::at(slots->second.base, slots->second.size).contains(slot))
+    return fail(ErrorCode::Link, capture_.request().name + ": a relocation through a slot does not lead to one");
   if (Error error = capture_.addSite(site, {TargetKind::Code, noImport, false, 0, SegmentKind::Code, slot}))
     return error;
   if (!slots_.insert(slot.value()).second)

@@ -1,11 +1,11 @@
 // A helper process: in, requests on the socket that is its standard input; out, answers on the same socket
-// (compile/helper_protocol.h). It reads bitcode (compile/bitcode_reader.h) and compiles (compile/isolated_compile.h), and ends where
-// the socket does.
+// (compile/helper_protocol.h). It reads bitcode (compile/bitcode_reader.h) and compiles (compile/isolated_compile.h), and ends
+// where the socket does.
 //
-// A child does the work, forked beforehand from a process that never does any. What bitcode does to LLVM and to the heap ends with
-// the child that reads it, and the next one finds everything as it was. A child that compiles goes on to the next request, unless
-// something went wrong in LLVM, or it has grown too large. Limits end a child that loops or takes too much, even when nobody waits
-// for it any more.
+// A child does the work, forked beforehand from a process that never does any. What bitcode does to LLVM and to the heap ends
+// with the child that reads it, and the next one finds everything as it was. A child that compiles goes on to the next request,
+// unless something went wrong in LLVM, or it has grown too large. Limits end a child that loops or takes too much, even when
+// nobody waits for it any more.
 #include "base/error.h"
 #include "base/recovery.h"
 #include "compile/bitcode_reader.h"

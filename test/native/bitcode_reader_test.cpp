@@ -3,8 +3,8 @@
 #include "support.h"
 
 #include "compile/bitcode_reader.h"
-#include "compile/module.h"
 #include "compile/helper_process.h"
+#include "compile/module.h"
 
 #include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/Bitcode/LLVMBitCodes.h"

@@ -10,11 +10,11 @@ using namespace nomad::test;
 
 namespace {
 
-const char *const rightConventions[] = {"ccc", "fastcc", "swiftcc", "win64cc", "x86_64_sysvcc", "x86_regcallcc", "preserve_nonecc",
-                                        "x86_fastcallcc", "x86_thiscallcc"};
+const char *const rightConventions[] = {"ccc",           "fastcc",          "swiftcc",        "win64cc",       "x86_64_sysvcc",
+                                        "x86_regcallcc", "preserve_nonecc", "x86_fastcallcc", "x86_thiscallcc"};
 const char *const stackConventions[] = {"tailcc", "swifttailcc"}; // wrong with arguments on the stack
-const char *const saving[] = {"coldcc", "preserve_mostcc", "preserve_allcc", "cxx_fast_tlscc", "x86_vectorcallcc",
-                              "intel_ocl_bicc"}; // with any
+const char *const saving[] = {"coldcc",         "preserve_mostcc",  "preserve_allcc",
+                              "cxx_fast_tlscc", "x86_vectorcallcc", "intel_ocl_bicc"}; // with any
 
 std::string repeat(unsigned count, const std::function<std::string(unsigned)> &text) {
   std::string all;
@@ -33,9 +33,9 @@ std::string module(const std::string &convention, unsigned count, const char *ca
     text += "%m" + n + " = mul i64 %a" + n + ", " + std::to_string(i + 3) + "\n%s" + n + " = add i64 " + sum + ", %m" + n + "\n";
     sum = "%s" + n;
   }
-  text += "ret i64 " + sum + "\n}\ndefine " + convention + " i64 @caller(" + parameters + ") noinline {\n%r = " + call + " call " +
-          convention + " i64 @callee(" + repeat(count, [=](unsigned i) { return "i64 %a" + std::to_string(count - 1 - i); }) +
-          ")\nret i64 %r\n}\n";
+  text += "ret i64 " + sum + "\n}\ndefine " + convention + " i64 @caller(" + parameters + ") noinline {\n%r = " + call +
+          " call " + convention + " i64 @callee(" +
+          repeat(count, [=](unsigned i) { return "i64 %a" + std::to_string(count - 1 - i); }) + ")\nret i64 %r\n}\n";
   text += "define i64 @start() {\n%r = call " + convention + " i64 @caller(" +
           repeat(count, [](unsigned i) { return "i64 " + std::to_string(7 * i + 11); }) + ")\nret i64 %r\n}\n";
   return text;
@@ -122,7 +122,8 @@ TEST_CASE("musttail: other shapes on the stack are refused too") {
            "define tailcc i64 @f(ptr byval(i64) %a) { %r = musttail call tailcc i64 @f(ptr byval(i64) %a) ret i64 %r }",
            "define tailcc void @f(x86_fp80 %a) { musttail call tailcc void @f(x86_fp80 %a) ret void }",
            "define tailcc void @f([7 x i64] %a) { musttail call tailcc void @f([7 x i64] %a) ret void }",
-           "define tailcc void @f({ i128, i128, i128, i8 } %a) { musttail call tailcc void @f({ i128, i128, i128, i8 } %a) ret void }",
+           "define tailcc void @f({ i128, i128, i128, i8 } %a) { musttail call tailcc void @f({ i128, i128, i128, i8 } %a) ret "
+           "void }",
            "define tailcc void @g() { ret void } define tailcc void @f([8 x i64] %a) { musttail call tailcc void @g() ret void }",
        })
     CHECK(failureOf(jit.engine().compile(source, options)).code == "ERR_UNSUPPORTED");
