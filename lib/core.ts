@@ -14,7 +14,7 @@ import { Ledger } from './ledger';
 import { Outdated } from './outdated';
 import type { TierPolicy } from './collector/tier-policy';
 import type { CallCounter, CallKind } from './call/kind';
-import type { OptLevel } from './options';
+import type { Confinement, OptLevel } from './options';
 import type { Handle, NativeJit } from './native';
 import { ObjectTable } from './object-table';
 import { refreshReferences } from './references';
@@ -68,6 +68,8 @@ export class JitCore {
   tiering: { readonly optLevel: OptLevel; readonly compileThreads: number; readonly policy: TierPolicy | undefined } = {
     ...{ optLevel: 2, compileThreads: 1, policy: undefined },
   };
+  /** Where code is generated, and within which limits, unless a compile says otherwise. */
+  confinement: Confinement = { isolated: false, limitMilliseconds: 0, limitBytes: 0 };
   /** What runs before every host function, in zeal. */
   atHostCall: (() => void) | undefined;
   #isDisposed = false;

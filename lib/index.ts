@@ -34,10 +34,12 @@ export type { JitStats } from './jit-stats';
 export type { Move, MoveReport } from './move-batch';
 export type { ValueKind } from './native';
 export type {
+  CompileLimits,
   CompileOptions,
   DeserializeOptions,
   Importable,
   JitOptions,
+  Isolation,
   LinkerName,
   OptLevel,
   PartsOptions,

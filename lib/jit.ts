@@ -80,13 +80,14 @@ export class Jit {
 
   /** Throws TypeError or RangeError for bad options, ArenaError if the system refuses the address space. */
   constructor(options?: JitOptions) {
-    const { optLevel, tier, ...settings } = jitSettings(options);
+    const { optLevel, tier, confinement, ...settings } = jitSettings(options);
     const self = new WeakRef(this); // native code holds the factory
     const factory: ErrorFactory = (code, message, details) => {
       const jit = self.deref();
       return makeError(code, message, jit === undefined ? details : jit.#withRoots(details));
     };
     this.#core = new JitCore(loadAddon().createJit(settings, factory));
+    this.#core.confinement = confinement;
     this.#core.tiering = { optLevel, compileThreads: settings.compileThreads, policy: tier };
     Jit.#follow(this);
     setCore(this, this.#core);

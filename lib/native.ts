@@ -39,6 +39,10 @@ export interface NativeCompileOptions {
   moves: 'code' | 'all';
   retain: 'relocations' | 'object' | 'none';
   imports: readonly NativeImport[];
+  /** By a helper process, within these limits; 0 is none. */
+  isolated: boolean;
+  limitMilliseconds: number;
+  limitBytes: number;
   /** Names stand for what they do in that code object, which has kept them; or `noHandle`. */
   alike: Handle;
 }

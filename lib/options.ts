@@ -13,6 +13,7 @@ import { handleIn } from './code-object';
 import type { MoveModes } from './code-object-facts';
 import { tierPolicy, type TierOptions, type TierPolicy } from './collector/tier-policy';
 import type { JitCore } from './core';
+import { UnsupportedError } from './errors';
 import { factsOf, isHostFunction, type HostFunction } from './host-function';
 import { noHandle, type NativeCompileOptions, type NativeImport } from './native';
 import { nextId, type Entry } from './object-table';
@@ -24,6 +25,17 @@ export type OptLevel = 0 | 1 | 2 | 3;
 
 /** Which symbols of the process code may link to: all, none, or these. */
 export type ProcessSymbols = 'process' | 'none' | readonly string[];
+
+/** Where code is generated. */
+export type Isolation = 'none' | 'process';
+
+/** How long a compile may take, and how much memory; what is not given is not limited. */
+export interface CompileLimits {
+  /** From 1 to 2^31 - 1. */
+  milliseconds?: number | undefined;
+  /** Of address space, besides what the helper process has: from 16 MiB. */
+  bytes?: number | undefined;
+}
 
 /** LLVM's linkers. */
 export type LinkerName = 'jitlink' | 'runtimedyld';
@@ -60,6 +72,13 @@ export interface JitOptions {
    * loaded from there: no code generation, no linking by LLVM. Default: no cache.
    */
   cache?: string | CacheOptions | undefined;
+  /**
+   * 'process': a helper process parses, optimises and generates code, and only the linking is done here. Whatever LLVM does there, crash, hang or take
+   * all memory, is a CodegenError. The object file is the same. Default 'none': in this process.
+   */
+  isolation?: Isolation | undefined;
+  /** Only with isolation 'process': more is a CodegenError. Default: no limits. */
+  compileLimits?: CompileLimits | undefined;
 }
 
 /** Options of `deserialize`. */
@@ -80,6 +99,10 @@ export interface CompileOptions {
    * 'none' it can be placed once and never moves.
    */
   retain?: 'relocations' | 'object' | 'none' | undefined;
+  /** Default: the Jit's. */
+  isolation?: Isolation | undefined;
+  /** Of this compile, instead of all the Jit's; only with isolation 'process'. */
+  compileLimits?: CompileLimits | undefined;
   /** What becomes a code object: the whole 'module' (default), or each 'function' (PartsOptions). */
   granularity?: 'module' | undefined;
 }
@@ -109,6 +132,14 @@ export interface JitSettings extends CacheSettings {
   readonly poisonVacated: boolean;
   readonly compileThreads: number;
   readonly tier: TierPolicy | undefined;
+  readonly confinement: Confinement;
+}
+
+/** Checked `isolation` and `compileLimits`, as native code takes them: 0 is no limit. */
+export interface Confinement {
+  readonly isolated: boolean;
+  readonly limitMilliseconds: number;
+  readonly limitBytes: number;
 }
 
 /** A checked call of `compile`. */
@@ -147,6 +178,8 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     compileThreads = Math.min(availableParallelism(), usualThreads),
     tier = false,
     cache,
+    isolation,
+    compileLimits,
   } = optionsObject('options', options);
   return {
     arenaBytes: Math.ceil(integerBetween('arenaBytes', arenaBytes, mebibyte, maximumArenaBytes) / arenaGranule) * arenaGranule,
@@ -157,6 +190,7 @@ export function jitSettings(options: JitOptions | undefined): JitSettings {
     poisonVacated: flag('poisonVacated', poisonVacated ?? process.env.NOMAD_POISON === '1'),
     compileThreads: integerBetween('compileThreads', compileThreads, 1, 64),
     tier: tierPolicy(tier),
+    confinement: confinementOf({ isolation, compileLimits }),
     ...cacheSettings(cache),
   };
 }
@@ -173,11 +207,27 @@ export function isByFunction(options: CompileOptions | PartsOptions | undefined)
 
 /** Options of a compile as they are read, once: getters don't run again. Throws TypeError. */
 export function readOptions(options: CompileOptions | PartsOptions | undefined): CompileOptions | PartsOptions {
-  const { name, optLevel, imports, moves, retain, granularity } = optionsObject('options', options);
+  const { name, optLevel, imports, moves, retain, granularity, isolation, compileLimits } = optionsObject('options', options);
   const own = imports === undefined ? undefined : ({ ...optionsObject('imports', imports) } as CompileOptions['imports']);
-  const read = { name, optLevel, imports: own, moves, retain, granularity: granularity ?? 'module' };
+  const limits = compileLimits === undefined ? undefined : { ...optionsObject('compileLimits', compileLimits) };
+  const read = { name, optLevel, imports: own, moves, retain, granularity: granularity ?? 'module', isolation, compileLimits: limits };
   oneOf('granularity', read.granularity, ['module', 'function']);
   return read;
+}
+
+/** Throws TypeError, RangeError; UnsupportedError for limits of what is compiled in this process. */
+function confinementOf(options: Pick<JitOptions, 'isolation' | 'compileLimits'>, ofJit?: Confinement): Confinement {
+  const isolation = oneOf('isolation', options.isolation ?? (ofJit?.isolated === true ? 'process' : 'none'), ['none', 'process']);
+  const { milliseconds, bytes } = optionsObject('compileLimits', options.compileLimits);
+  const given = {
+    isolated: isolation === 'process',
+    limitMilliseconds:
+      milliseconds === undefined ? 0 : integerBetween('compileLimits.milliseconds', milliseconds, 1, 2 ** 31 - 1),
+    limitBytes: bytes === undefined ? 0 : integerBetween('compileLimits.bytes', bytes, 16 * mebibyte, Number.MAX_SAFE_INTEGER),
+  };
+  if (!given.isolated && (milliseconds ?? bytes) !== undefined)
+    throw new UnsupportedError("compileLimits need isolation: 'process'; a compile in this process can't be stopped");
+  return options.compileLimits === undefined && ofJit !== undefined && given.isolated ? ofJit : given;
 }
 
 /** Throws TypeError, RangeError, StateError for an import that is freed. */
@@ -189,7 +239,8 @@ export function compileRequest(
   alike = noHandle,
 ): CompileRequest {
   // All is read before anything is checked or made: getters may do anything.
-  const { name: givenName, moves, retain, imports: givenImports, optLevel: level } = optionsObject('options', options);
+  const given = optionsObject('options', options);
+  const { name: givenName, moves, retain, imports: givenImports, optLevel: level, isolation, compileLimits } = given;
   const imports = Object.entries(optionsObject('imports', givenImports)) as Array<[string, Importable]>;
   core.requireLive('compile');
   const name = givenName === undefined ? undefined : nonEmptyString('name', givenName);
@@ -201,6 +252,7 @@ export function compileRequest(
       name: name ?? `object#${id}`,
       optLevel: oneOf('optLevel', level ?? optLevel, optLevels),
       ...modes,
+      ...confinementOf({ isolation, compileLimits }, core.confinement),
       imports: imports.map(([symbol, value]) => nativeImport(core, 'import', symbol, value)),
       alike,
     },

@@ -1,17 +1,21 @@
 #include "base/recovery.h"
 
-#include "base/error.h"
-
 #include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/PrettyStackTrace.h"
 
 #include <array>
+#include <atomic>
 #include <csetjmp>
 #include <csignal>
 #include <cstdlib>
+#include <cxxabi.h>
+#include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <sys/mman.h>
+#include <vector>
 
 using namespace nomad;
 
@@ -118,21 +122,106 @@ std::string describe(const Recovery &recovery) {
          (recovery.signal == SIGSEGV ? " (a defect of LLVM, or input nested too deeply)" : "");
 }
 
+// ---- exceptions ----
+
+void setReason(const char *reason) { std::snprintf(current->reason, sizeof current->reason, "%s", reason); }
+
+const char *currentExceptionText() {
+  try {
+    throw;
+  } catch (const std::bad_alloc &) {
+    return "out of memory";
+  } catch (const std::exception &exception) {
+    return exception.what();
+  } catch (...) {
+    return "an exception of a type that nobody knows";
+  }
+}
+
+// Instead of the C++ library's, which writes to stderr and aborts: a function that must not throw has thrown.
+std::terminate_handler previousTerminate = nullptr;
+
+void onTerminate() {
+  if (!current) {
+    if (previousTerminate)
+      previousTerminate();
+    std::abort();
+  }
+  setReason(std::current_exception() ? currentExceptionText() : "std::terminate");
+  siglongjmp(current->target, 1);
+}
+
+void listenForTermination() {
+  static const bool listening = (previousTerminate = std::set_terminate(onTerminate), true);
+  (void)listening;
+}
+
+// What is kept of this thread elsewhere, and would go on as if the abandoned work were still under way: the exceptions that are
+// being handled (the C++ ABI's __cxa_eh_globals), LLVM's list of what to print in a crash.
+class ThreadState {
+public:
+  ThreadState() : exceptions_(*exceptionsOfThread()), prettyStack_(llvm::SavePrettyStackState()) {}
+  void putBack() const {
+    *exceptionsOfThread() = exceptions_;
+    llvm::RestorePrettyStackState(prettyStack_);
+  }
+
+private:
+  struct Exceptions {
+    void *caught;
+    unsigned uncaught;
+  };
+  static Exceptions *exceptionsOfThread() { return reinterpret_cast<Exceptions *>(abi::__cxa_get_globals()); }
+
+  const Exceptions exceptions_;
+  const void *const prettyStack_;
+};
+
+// False if an exception has ended it.
+bool runToItsEnd(llvm::function_ref<llvm::Error()> work, llvm::Error &result) {
+  try {
+    result = work();
+    return true;
+  } catch (...) {
+    setReason(currentExceptionText());
+    return false;
+  }
+}
+
 } // namespace
 
-llvm::Error nomad::runRecoverably(const char *what, llvm::function_ref<llvm::Error()> work, bool &abandoned) {
+namespace {
+
+std::atomic<size_t> abandonedWork = 0;
+
+} // namespace
+
+size_t nomad::abandonedCount() { return abandonedWork; }
+
+void nomad::keepAbandoned(void *what) {
+  static std::mutex mutex;
+  static auto *const abandoned = new std::vector<void *>;
+  std::lock_guard lock(mutex);
+  abandoned->push_back(what);
+}
+
+llvm::Error nomad::runRecoverably(const char *what, llvm::function_ref<llvm::Error()> work, bool &abandoned, ErrorCode code) {
   AlternateStack stack;
   installHandlers();
+  listenForTermination();
+  const ThreadState before;
   Recovery recovery;
   Recovery *outer = current;
   llvm::Error result = llvm::Error::success();
-  abandoned = false;
+  abandoned = true;
   if (sigsetjmp(recovery.target, 1) == 0) {
     current = &recovery;
-    result = work();
-  } else {
-    abandoned = true;
-    result = fail(ErrorCode::Codegen, llvm::Twine(what) + ": " + describe(recovery));
+    abandoned = !runToItsEnd(work, result);
+  }
+  if (abandoned) {
+    before.putBack();
+    ++abandonedWork;
+    result = fail(code, llvm::Twine(what) + ": " + describe(recovery));
   }
   current = outer;
   removeHandlers();

@@ -1,19 +1,20 @@
 #include "compile/bitcode_reader.h"
 
 #include "base/error.h"
-#include "compile/reader_process.h"
+#include "compile/helper_process.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 
+#include <atomic>
 #include <cstring>
 #include <dlfcn.h>
 #include <mutex>
 
 using namespace nomad;
 using namespace llvm;
-using bitcode::Answer;
-using bitcode::End;
+using helper::Answer;
+using helper::End;
 
 namespace {
 
@@ -22,8 +23,8 @@ constexpr const char *blame = " (the bitcode is damaged, or LLVM has a defect)";
 // Never destroyed: a pool thread may be asking while the process exits.
 struct Shared {
   std::mutex mutex;
-  bitcode::ReaderProcess process;
-  const std::string executable = bitcodeReaderPath();
+  helper::HelperProcess process;
+  const std::string executable = helperPath();
 };
 
 Shared &shared() {
@@ -32,11 +33,11 @@ Shared &shared() {
 }
 
 Error tookTooLong(StringRef bitcode, StringRef name) {
-  auto seconds = bitcode::secondsFor(bitcode.size());
+  auto seconds = helper::secondsFor(bitcode.size());
   return fail(ErrorCode::Codegen, name + ": LLVM's bitcode reader took more than " + Twine(seconds) + " seconds" + blame);
 }
 
-Error unanswered(const bitcode::Reply &reply, StringRef bitcode, StringRef name) {
+Error unanswered(const helper::Reply &reply, StringRef bitcode, StringRef name) {
   const std::string &executable = shared().executable;
   switch (reply.end) {
   case End::CannotStart:
@@ -46,6 +47,7 @@ Error unanswered(const bitcode::Reply &reply, StringRef bitcode, StringRef name)
     return fail(ErrorCode::Codegen, name + ": out of memory for what LLVM's bitcode reader answers");
   case End::Late:
     return tookTooLong(bitcode, name);
+  case End::Interrupted:
   case End::Gone:
   case End::Answered:
     break;
@@ -56,9 +58,9 @@ Error unanswered(const bitcode::Reply &reply, StringRef bitcode, StringRef name)
 
 } // namespace
 
-std::string nomad::bitcodeReaderPath() {
+std::string nomad::helperPath() {
   Dl_info info = {};
-  bool found = dladdr(reinterpret_cast<void *>(&nomad::bitcodeReaderPath), &info) && info.dli_fname;
+  bool found = dladdr(reinterpret_cast<void *>(&nomad::helperPath), &info) && info.dli_fname;
   SmallString<256> path(found ? info.dli_fname : "");
   // An executable's name is what it was called by.
   if (!sys::path::is_absolute(path) && sys::fs::real_path("/proc/self/exe", path))
@@ -68,12 +70,27 @@ std::string nomad::bitcodeReaderPath() {
   return path.str().str();
 }
 
+namespace {
+
+std::atomic<ReadBitcode> ownReader = nullptr;
+
+helper::Reply ask(StringRef bitcode) {
+  const helper::RequestHeader request{.task = helper::Task::Read};
+  std::chrono::seconds patience(helper::patienceSecondsFor(bitcode.size()));
+  std::lock_guard lock(shared().mutex);
+  return shared().process.ask(shared().executable.c_str(), request, bitcode, {patience});
+}
+
+} // namespace
+
+void nomad::setBitcodeReader(ReadBitcode reader) { ownReader = reader; }
+
 Expected<std::unique_ptr<MemoryBuffer>> nomad::readBitcode(StringRef bitcode, StringRef name) {
-  bitcode::Reply reply = [&] {
-    std::chrono::seconds patience(bitcode::patienceSecondsFor(bitcode.size()));
-    std::lock_guard lock(shared().mutex);
-    return shared().process.ask(shared().executable.c_str(), bitcode, patience);
-  }();
+  if (ReadBitcode reader = ownReader)
+    return reader(bitcode, name);
+  helper::Reply reply = ask(bitcode);
+  if (reply.end == End::Gone) // somebody has killed it
+    reply = ask(bitcode);
   if (reply.end != End::Answered)
     return unanswered(reply, bitcode, name);
   StringRef text = reply.content->getBuffer();
@@ -90,6 +107,9 @@ Expected<std::unique_ptr<MemoryBuffer>> nomad::readBitcode(StringRef bitcode, St
     return fail(ErrorCode::Codegen, name + ": LLVM's bitcode reader crashed: " + text + blame);
   case Answer::TookTooLong:
     return tookTooLong(bitcode, name);
+  case Answer::Compiled:
+  case Answer::Failed:
+    break;
   }
   return unanswered({End::Gone, {}, 0, nullptr}, bitcode, name);
 }

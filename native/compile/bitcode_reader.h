@@ -20,7 +20,11 @@ namespace nomad {
 /// helper process can't be started.
 llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>> readBitcode(llvm::StringRef bitcode, llvm::StringRef name);
 
+/// For the helper process itself: it reads in this way from now on, and asks nobody.
+using ReadBitcode = llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>> (*)(llvm::StringRef bitcode, llvm::StringRef name);
+void setBitcodeReader(ReadBitcode reader);
+
 /// The helper process's executable: beside the file that contains this code.
-std::string bitcodeReaderPath();
+std::string helperPath();
 
 } // namespace nomad

@@ -1,56 +1,93 @@
 #include "compile/compile_queue.h"
 
+#include "base/error.h"
+
 #include "llvm/Support/Threading.h"
 
+#include <exception>
 #include <utility>
 
 using namespace nomad;
 using namespace llvm;
 
-namespace {
-
-constexpr const char *threadName = "nomad-compile";
-
-// For debuggers, profilers and /proc; LLVM's pool has named its threads already.
-void nameThread() {
-  thread_local bool isNamed = false;
-  if (!std::exchange(isNamed, true))
-    set_thread_name(threadName);
-}
-
-} // namespace
-
 CompileQueue::CompileQueue(unsigned threads, std::shared_ptr<TargetMachinePool> machines, std::function<void()> whenReady)
-    : machines_(std::move(machines)), whenReady_(std::move(whenReady)), pool_(hardware_concurrency(threads)) {}
+    : mostThreads_(threads), machines_(std::move(machines)), whenReady_(std::move(whenReady)) {}
 
-CompileQueue::~CompileQueue() { cancel(); }
+CompileQueue::~CompileQueue() {
+  cancel();
+  for (std::thread &thread : threads_)
+    thread.join();
+}
 
 void CompileQueue::add(std::string source, CompileRequest request, IsKnown isKnown) {
   auto job = std::make_shared<Job>(Job{std::move(source), std::move(request), std::move(isKnown), std::nullopt});
+  job->request.interruption = &interruption_;
+  std::string problem;
   {
     std::lock_guard lock(mutex_);
     jobs_.push_back(job);
+    if (haveThread(problem)) {
+      waiting_.push_back(job);
+      wake_.notify_one();
+      return;
+    }
   }
-  pool_.async([this, job] { run(*job); });
+  finish(*job, fail(ErrorCode::Codegen, job->request.name + ": no thread can be made to compile on: " + problem));
 }
 
-bool CompileQueue::begin() {
-  std::lock_guard lock(mutex_);
-  running_ += !isCancelled_;
-  return !isCancelled_;
+// Another one, if all have something to do and there may be more; else those that there are will come to it.
+bool CompileQueue::haveThread(std::string &problem) {
+  if (threads_.size() < mostThreads_ && idle_ <= waiting_.size()) {
+    try {
+      threads_.emplace_back([this] { work(); });
+    } catch (const std::exception &exception) {
+      problem = exception.what();
+    }
+  }
+  return !threads_.empty();
 }
 
-void CompileQueue::run(Job &job) {
-  nameThread();
-  if (!begin())
-    return;
-  bool isKnown = job.isKnown && job.isKnown(job.source);
-  auto result = isKnown ? Expected<ObjectFile>(ObjectFile()) : compileSource(job.source, job.request, *machines_);
-  job.source = std::string();
+void CompileQueue::work() {
+  set_thread_name("nomad-compile"); // for debuggers, profilers and /proc
+  while (std::shared_ptr<Job> job = next()) {
+    Result result = compile(*job);
+    job->source = std::string();
+    {
+      std::lock_guard lock(mutex_);
+      --running_;
+    }
+    finish(*job, std::move(result));
+  }
+}
+
+// Null when it is over.
+std::shared_ptr<CompileQueue::Job> CompileQueue::next() {
+  std::unique_lock lock(mutex_);
+  ++idle_;
+  wake_.wait(lock, [this] { return isCancelled_ || !waiting_.empty(); });
+  --idle_;
+  if (isCancelled_)
+    return nullptr;
+  ++running_;
+  std::shared_ptr<Job> job = std::move(waiting_.front());
+  waiting_.pop_front();
+  return job;
+}
+
+CompileQueue::Result CompileQueue::compile(Job &job) {
+  try {
+    if (job.isKnown && job.isKnown(job.source))
+      return ObjectFile();
+    return compileSource(job.source, job.request, *machines_);
+  } catch (const std::exception &exception) { // outside of LLVM: out of memory
+    return fail(ErrorCode::Codegen, job.request.name + ": " + exception.what());
+  }
+}
+
+void CompileQueue::finish(Job &job, Result result) {
   bool isNext = false;
   {
     std::lock_guard lock(mutex_);
-    --running_;
     job.result.emplace(std::move(result));
     if (isCancelled_)
       drop(job);
@@ -80,6 +117,9 @@ std::optional<Expected<ObjectFile>> CompileQueue::take() {
 void CompileQueue::cancel() {
   std::lock_guard lock(mutex_);
   isCancelled_ = true;
+  interruption_.interrupt();
+  wake_.notify_all();
+  waiting_.clear();
   for (const std::shared_ptr<Job> &job : jobs_)
     drop(*job);
   jobs_.clear();

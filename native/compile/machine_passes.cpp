@@ -13,8 +13,6 @@
 #include "llvm/IR/InlineAsm.h"
 #include "llvm/Target/RegisterTargetPassConfigCallback.h"
 
-#include <mutex>
-
 using namespace nomad;
 using namespace llvm;
 
@@ -260,16 +258,22 @@ char ProveFrames::id = 0;
 
 } // namespace
 
-// LLVM calls whoever has registered for whatever machine, and has one list of them.
+// LLVM calls whoever has registered for whatever machine, and has one list of them. We are on it once and for good: no lock is
+// held while LLVM works, and work that is abandoned leaves nothing behind there.
 void nomad::withMachinePasses(TargetMachine &machine, OddFrames &odd, function_ref<void()> add) {
-  static std::mutex mutex;
-  std::lock_guard lock(mutex);
-  RegisterTargetPassConfigCallback callback([&](TargetMachine &each, legacy::PassManagerBase &, TargetPassConfig *config) {
-    if (&each != &machine)
+  thread_local const TargetMachine *ours = nullptr;
+  thread_local OddFrames *findings = nullptr;
+  auto addOurs = [](TargetMachine &each, legacy::PassManagerBase &, TargetPassConfig *config) {
+    if (&each != ours)
       return;
     config->insertPass(&PrologEpilogCodeInserterID, IdentifyingPassPtr(new CleanFrames));
     config->insertPass(&FuncletLayoutID, IdentifyingPassPtr(new PartLabels)); // blocks have their order, and instructions
-    config->insertPass(&FuncletLayoutID, IdentifyingPassPtr(new ProveFrames(odd)));
-  });
+    config->insertPass(&FuncletLayoutID, IdentifyingPassPtr(new ProveFrames(*findings)));
+  };
+  static auto *const registration = new RegisterTargetPassConfigCallback(addOurs);
+  (void)registration;
+  ours = &machine;
+  findings = &odd;
   add();
+  ours = nullptr;
 }

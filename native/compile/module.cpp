@@ -4,6 +4,7 @@
 #include "compile/bitcode_reader.h"
 #include "compile/target.h"
 
+#include "llvm/AsmParser/LLParser.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/DebugInfo.h"
 #include "llvm/IR/DiagnosticInfo.h"
@@ -50,13 +51,30 @@ std::string excerpt(StringRef line, int column) {
   return line.substr(begin, width).str();
 }
 
+bool isBitcodeIn(StringRef source) {
+  constexpr size_t magicBytes = 4; // isBitcode takes them for granted
+  auto *begin = reinterpret_cast<const unsigned char *>(source.begin());
+  return source.size() >= magicBytes && isBitcode(begin, begin + source.size());
+}
+
 // IR text as it is; bitcode as LLVM's own writer would have it.
 Expected<std::unique_ptr<MemoryBuffer>> safeToParse(StringRef source, StringRef name) {
-  auto *begin = reinterpret_cast<const unsigned char *>(source.begin());
-  constexpr size_t magicBytes = 4; // isBitcode takes them for granted
-  if (source.size() >= magicBytes && isBitcode(begin, begin + source.size()))
+  if (isBitcodeIn(source))
     return readBitcode(source, name);
   return MemoryBuffer::getMemBufferCopy(source, name);
+}
+
+// Without looking at debug information, which is dropped: what LLVM finds wrong with a module that has some, it prints and ends
+// the process.
+std::unique_ptr<llvm::Module> parse(MemoryBufferRef source, SMDiagnostic &diagnostic, LLVMContext &context) {
+  if (isBitcodeIn(source.getBuffer()))
+    return parseIR(source, diagnostic, context);
+  auto ir = std::make_unique<llvm::Module>(source.getBufferIdentifier(), context);
+  SourceMgr sources;
+  sources.AddNewSourceBuffer(MemoryBuffer::getMemBuffer(source), SMLoc());
+  if (LLParser(source.getBuffer(), sources, diagnostic, ir.get(), nullptr, context).Run(/*UpgradeDebugInfo=*/false))
+    return nullptr;
+  return ir;
 }
 
 Error parseError(StringRef name, const SMDiagnostic &diagnostic) {
@@ -114,7 +132,7 @@ Expected<nomad::ParsedModule> nomad::parseModule(StringRef source, StringRef nam
   if (!buffer)
     return buffer.takeError();
   SMDiagnostic diagnostic;
-  module.ir = parseIR(MemoryBufferRef((*buffer)->getBuffer(), name), diagnostic, *module.context);
+  module.ir = parse(MemoryBufferRef((*buffer)->getBuffer(), name), diagnostic, *module.context);
   if (!module.ir)
     return parseError(name, diagnostic);
   if (Error error = checkTarget(*module.ir, name))

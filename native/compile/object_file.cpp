@@ -3,14 +3,12 @@
 #include "base/error.h"
 #include "base/recovery.h"
 #include "compile/indirect_functions.h"
+#include "compile/isolated_compile.h"
 #include "compile/object_check.h"
 #include "compile/own_functions.h"
 #include "compile/refusals.h"
 
 #include "llvm/Support/SmallVectorMemoryBuffer.h"
-
-#include <mutex>
-#include <vector>
 
 using namespace nomad;
 using namespace llvm;
@@ -63,11 +61,7 @@ struct Job {
 
   // After a fatal error LLVM's objects are in no state to be destroyed.
   void abandon() {
-    // Reachable, so that what is lost on purpose is no leak to the tests.
-    static std::mutex mutex;
-    static auto *const abandoned = new std::vector<void *>;
-    std::lock_guard lock(mutex);
-    abandoned->push_back(pipeline.release());
+    keepAbandoned(pipeline.release());
     module.abandon();
   }
 };
@@ -86,6 +80,8 @@ Expected<ObjectFile> runJob(Job &job, function_ref<Error()> work) {
 } // namespace
 
 Expected<ObjectFile> nomad::compileSource(StringRef source, const CompileRequest &request, TargetMachinePool &machines) {
+  if (request.isIsolated)
+    return compileIsolated(source, request);
   Job job{request, machines, {}, nullptr, {}, {}};
   return runJob(job, [&]() -> Error {
     auto module = parseModule(source, request.name);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compile/exports.h"
+#include "compile/interruption.h"
 #include "compile/module.h"
 #include "compile/movable_module.h"
 #include "compile/pipeline.h"
@@ -13,12 +14,21 @@
 
 namespace nomad {
 
+/// Of a compile in a helper process; 0 is none.
+struct CompileLimits {
+  std::uint64_t milliseconds = 0;
+  std::uint64_t bytes = 0; // of memory, besides what the helper process has already
+};
+
 struct CompileRequest {
   std::string name; // in messages
   OptLevel level = OptLevel::O2;
   Moves moves = Moves::Code;
   Granularity granularity = Granularity::Module;
   std::vector<std::string> ownFunctions = {}; // declared ones of these names are not C's (compile/own_functions.h)
+  bool isIsolated = false;                    // by a helper process (compile/isolated_compile.h)
+  CompileLimits limits = {};                  // only then
+  Interruption *interruption = nullptr;       // only then; null: it is waited for
 };
 
 struct ObjectFile {
@@ -26,7 +36,8 @@ struct ObjectFile {
   Exports exports;
 };
 
-/// Parses, verifies, optimises, generates code. Safe from several threads; survives LLVM's fatal errors (I14).
+/// Parses, verifies, optimises, generates code, here or in a helper process. Safe from several threads; survives LLVM's fatal
+/// errors (I14).
 /// Errors: IRParse, IRVerify, Unsupported, Codegen.
 llvm::Expected<ObjectFile> compileSource(llvm::StringRef source, const CompileRequest &request, TargetMachinePool &machines);
 

@@ -3,6 +3,8 @@
 #include "base/error.h"
 #include "compile/machine_passes.h"
 
+#include "llvm/IR/InlineAsm.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/MC/MCContext.h"
 
 #include <algorithm>
@@ -26,9 +28,20 @@ OptimizationLevel pipelineLevel(OptLevel level) {
   return OptimizationLevel::O2;
 }
 
-// LLVM's code generator forgets one module before the next, but not what it knows of garbage collection and of pseudo probes.
+// May it contain directives? They begin with a dot, macros that make some too.
+bool hasDirectives(const Function &function) {
+  return any_of(instructions(function), [](const Instruction &instruction) {
+    const auto *call = dyn_cast<CallBase>(&instruction);
+    const auto *assembly = call ? dyn_cast<InlineAsm>(call->getCalledOperand()) : nullptr;
+    return assembly && StringRef(assembly->getAsmString()).contains('.');
+  });
+}
+
+// LLVM's code generator forgets one module before the next, but not what it knows of garbage collection and of pseudo probes; and
+// of assembly it keeps what `.reloc` asked for, with pointers into the module that is gone.
 bool leavesTraces(const llvm::Module &ir) {
-  return ir.getNamedMetadata("llvm.pseudo_probe_desc") || any_of(ir, [](const Function &function) { return function.hasGC(); });
+  return !ir.getModuleInlineAsm().empty() || ir.getNamedMetadata("llvm.pseudo_probe_desc") ||
+         any_of(ir, [](const Function &function) { return function.hasGC() || hasDirectives(function); });
 }
 
 // The object file in memory. Assembly can ask for more than any arena has room for, and than this machine has memory for.

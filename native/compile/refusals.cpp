@@ -2,12 +2,15 @@
 
 #include "base/error.h"
 #include "compile/section_names.h"
+#include "compile/tail_calls.h"
 
+#include "llvm/Config/llvm-config.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/EHPersonalities.h"
 #include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace nomad;
 using namespace llvm;
@@ -65,6 +68,32 @@ Error refuseAlignments(const llvm::Module &ir) {
     if (MaybeAlign alignment = alignmentOf(object); alignment && alignment->value() > maxAlignment)
       return refuse(ir, "alignment " + Twine(alignment->value()) + " of '" + object.getName() + "' is more than " +
                             Twine(maxAlignment));
+  return Error::success();
+}
+
+// ---- sizes ----
+
+// LLVM counts bits in 64 bits, and what is larger silently gets some smaller size.
+std::uint64_t bytesOf(Type *type, const DataLayout &layout) {
+  if (auto *array = dyn_cast<ArrayType>(type))
+    return SaturatingMultiply<std::uint64_t>(bytesOf(array->getElementType(), layout), array->getNumElements());
+  std::uint64_t bytes = 0;
+  if (auto *structure = dyn_cast<StructType>(type)) {
+    for (Type *element : structure->elements())
+      bytes = SaturatingAdd<std::uint64_t>(bytes, bytesOf(element, layout));
+    return bytes;
+  }
+  return type->isSized() ? layout.getTypeAllocSize(type).getKnownMinValue() : 0;
+}
+
+constexpr std::uint64_t mostBytes = std::uint64_t{1} << 47; // of address space, and so of anything
+
+bool isTooLarge(Type *type, const DataLayout &layout) { return bytesOf(type, layout) > mostBytes; }
+
+Error refuseSizes(const llvm::Module &ir) {
+  for (const GlobalVariable &global : ir.globals())
+    if (isTooLarge(global.getValueType(), ir.getDataLayout()))
+      return refuse(ir, "variable '" + global.getName() + "' is larger than the address space");
   return Error::success();
 }
 
@@ -173,9 +202,14 @@ bool hasScalable(const Instruction &instruction) {
 StringRef unsupportedIn(const Instruction &instruction) {
   if (hasScalable(instruction))
     return "scalable vectors";
+  if (const auto *variable = dyn_cast<AllocaInst>(&instruction);
+      variable && isTooLarge(variable->getAllocatedType(), instruction.getDataLayout()))
+    return "a local variable larger than the address space";
   const auto *call = dyn_cast<CallBase>(&instruction);
   if (!call)
     return "";
+  if (isBrokenTailCall(*call))
+    return "a musttail call with arguments that LLVM " LLVM_VERSION_STRING " loses in its calling convention";
   if (call->getOperandBundle(LLVMContext::OB_kcfi))
     return "kcfi calls, which read what lies before a function";
   if (call->getCallingConv() == CallingConv::AnyReg && !isa<IntrinsicInst>(call))
@@ -191,6 +225,8 @@ StringRef unsupportedIn(const Function &function) {
     return "prefix data, which an entry stub does not have before it";
   if (function.getCallingConv() == CallingConv::AnyReg)
     return "anyregcc";
+  if (function.hasFnAttribute(Attribute::SafeStack))
+    return "safestack, whose second stack a runtime library would have to give each thread";
   if (function.hasPersonalityFn() && isFuncletEHPersonality(classifyEHPersonality(function.getPersonalityFn())))
     return "the exception handling of another platform";
   if (function.getFunctionType()->getReturnType()->isScalableTy() ||
@@ -214,7 +250,8 @@ Error refuseFunctions(const llvm::Module &ir) {
 } // namespace
 
 Error nomad::refuseUnsupported(const llvm::Module &ir, Moves moves) {
-  for (auto *refuseSome : {refuseNames, refuseSections, refuseAlignments, refuseAddressSpaces, refuseAliases, refuseFunctions})
+  for (auto *refuseSome :
+       {refuseNames, refuseSections, refuseAlignments, refuseSizes, refuseAddressSpaces, refuseAliases, refuseFunctions})
     if (Error error = refuseSome(ir))
       return error;
   return refuseConstantUses(ir, moves);

@@ -1,6 +1,7 @@
 #include "compile/signature.h"
 
 #include "base/error.h"
+#include "base/recovery.h"
 
 #include "llvm/AsmParser/Parser.h"
 #include "llvm/IR/DerivedTypes.h"
@@ -154,9 +155,9 @@ Signature nomad::signatureOf(const Function &function) {
   return signature;
 }
 
-Expected<Signature> nomad::parseSignature(StringRef text) {
-  LLVMContext context;
-  Module ir("type", context);
+namespace {
+
+Expected<Signature> parseIn(llvm::Module &ir, StringRef text) {
   SMDiagnostic diagnostic;
   // The parser wants a null behind the text.
   Type *type = parseType(text.str(), diagnostic, ir);
@@ -166,6 +167,30 @@ Expected<Signature> nomad::parseSignature(StringRef text) {
   if (!functionType)
     return fail(ErrorCode::Signature, "'" + text + "' is not the type of a function, such as 'i32 (ptr, i32)'");
   return signatureOf(*Function::Create(functionType, GlobalValue::ExternalLinkage, "f", ir));
+}
+
+} // namespace
+
+// A type may be nested too deeply for LLVM's parser.
+Expected<Signature> nomad::parseSignature(StringRef text) {
+  auto context = std::make_unique<LLVMContext>();
+  std::unique_ptr<llvm::Module> ir;
+  Signature signature;
+  bool abandoned = false;
+  Error error = runRecoverably(
+      "a function type",
+      [&]() -> Error {
+        ir = std::make_unique<llvm::Module>("type", *context);
+        return parseIn(*ir, text).moveInto(signature);
+      },
+      abandoned, ErrorCode::Signature);
+  if (abandoned) {
+    keepAbandoned(ir.release());
+    keepAbandoned(context.release());
+  }
+  if (error)
+    return error;
+  return signature;
 }
 
 std::string Signature::key() const {

@@ -1,6 +1,7 @@
 #include "compile/target.h"
 
 #include "base/error.h"
+#include "base/recovery.h"
 #include "compile/host.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -9,6 +10,8 @@
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Support/xxhash.h"
+
+#include <atomic>
 
 using namespace nomad;
 using namespace llvm;
@@ -63,12 +66,35 @@ Expected<std::unique_ptr<TargetMachine>> nomad::makeMachine(OptLevel level) {
 
 namespace {
 
+// Set once, and not by a static initialiser: one that is abandoned would be under way for ever.
+std::atomic<const TargetMachine *> preparedHost = nullptr;
+
 const TargetMachine &hostMachine() {
-  static const std::unique_ptr<TargetMachine> machine = cantFail(makeMachine(OptLevel::O0));
-  return *machine;
+  if (!preparedHost)
+    if (Error error = prepareHost())
+      report_fatal_error(std::move(error), false);
+  return *preparedHost;
 }
 
 } // namespace
+
+Error nomad::prepareHost() {
+  if (preparedHost)
+    return Error::success();
+  bool abandoned = false;
+  return runRecoverably(
+      "this machine",
+      []() -> Error {
+        auto machine = makeMachine(OptLevel::O0);
+        if (!machine)
+          return withCode(ErrorCode::Codegen, "this machine can't be a target", machine.takeError());
+        const TargetMachine *none = nullptr;
+        if (preparedHost.compare_exchange_strong(none, machine->get()))
+          (void)machine->release();
+        return Error::success();
+      },
+      abandoned);
+}
 
 const Triple &nomad::hostTriple() { return hostMachine().getTargetTriple(); }
 

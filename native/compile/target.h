@@ -13,6 +13,9 @@ namespace nomad {
 
 enum class OptLevel : unsigned { O0, O1, O2, O3 };
 
+/// Finds out what this machine is; nothing below may be asked before. Runs recoverably. Errors: Codegen.
+llvm::Error prepareHost();
+
 const llvm::Triple &hostTriple();
 const llvm::DataLayout &hostDataLayout();
 

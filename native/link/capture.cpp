@@ -2,10 +2,12 @@
 
 #include "base/error.h"
 #include "link/import_site.h"
+#include "link/reach.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
 
+#include <cstring>
 #include <limits>
 
 using namespace nomad;
@@ -94,6 +96,8 @@ Error Capture::addSite(const Site &site, const SiteTarget &target) {
     return Error::success(); // a number, such as an absolute symbol's value in 32 bits
   if (!site.formula)
     return fail(ErrorCode::Unsupported, request_.name + ": a relocation of kind " + site.kind + " can't follow a move");
+  if (Error error = checkSite(site))
+    return error;
   if (target.import != noImport)
     object_.image->importSites.push_back(
         {target.import, site.segment, *site.formula, target.kind == TargetKind::Reference, offsetOf(site)});
@@ -106,7 +110,26 @@ Error Capture::addSite(const Site &site, const SiteTarget &target) {
   }
   SegmentReference reference =
       target.kind == TargetKind::Reference ? referenceTo(target.reference, target.segment) : SegmentReference{};
-  relocations_.push_back({site.segment, *site.formula, target.kind, reference, offsetOf(site)});
+  return addRelocation(site, {site.segment, *site.formula, target.kind, reference, offsetOf(site)});
+}
+
+Error Capture::checkSite(const Site &site) {
+  Size width = widthOf(*site.formula), stored = object_.image->storedBytes[indexOf(site.segment)];
+  auto offset = static_cast<Size>(site.address - base(site.segment));
+  if (width > stored || offset > stored - width)
+    return fail(ErrorCode::Link, request_.name + ": a relocation of kind " + site.kind + " is at offset " + hex(offset) +
+                                     " of its segment, whose content has " + Twine(stored) + " bytes");
+  return Error::success();
+}
+
+Error Capture::addRelocation(const Site &site, const Relocation &relocation) {
+  std::int32_t value;
+  std::memcpy(&value, bytes(site.segment) + relocation.site, sizeof value);
+  if (!bases_ && !fitsEverywhere(environment_.arena, object_.segments, relocation, value))
+    return fail(ErrorCode::Link, request_.name + ": a relocation of kind " + site.kind + " at offset " + hex(relocation.site) +
+                                     " of " + segmentName(site.segment) + " adds too much to what it refers to: in some places " +
+                                     "of the arena its 32 bits would not reach there");
+  relocations_.push_back(relocation);
   return Error::success();
 }
 

@@ -72,7 +72,7 @@ public:
   std::byte *bytes(SegmentKind kind) { return object_.image->bytes[indexOf(kind)].get(); }
   Address base(SegmentKind kind) const { return object_.segment(kind).base; }
 
-  /// Errors: Unsupported, Link.
+  /// With the bytes there as they are linked. Errors: Unsupported, Link.
   llvm::Error addSite(const Site &site, const SiteTarget &target);
   /// `unwind`: of the unwind records, in code. `definitions` is each defined name.
   void finish(PlaceOf placeOf, llvm::ArrayRef<llvm::StringRef> definitions, Offset unwind);
@@ -85,6 +85,8 @@ public:
 
 private:
   void findFrames(PlaceOf placeOf);
+  llvm::Error checkSite(const Site &site);
+  llvm::Error addRelocation(const Site &site, const Relocation &relocation);
   void addToTables(const Site &site, const SiteTarget &target);
   void readAddends();
   Offset offsetOf(const Site &site) const { return static_cast<Offset>(site.address - base(site.segment)); }

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "link/jitlink_split.h"
+#include "link/object_bounds.h"
 #include "link/session.h"
 
 #include "llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h"
@@ -63,37 +64,42 @@ private:
 
 class JITLinkLinker final : public Linker {
 public:
-  JITLinkLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment)
-      : environment_(environment), memory_(current_), session_(std::move(session)) {
-    auto layer = std::make_unique<ObjectLinkingLayer>(session_->execution(), memory_);
-    layer->addPlugin(std::make_shared<CapturingPlugin>(current_));
-    session_->setLayer(std::move(layer));
-  }
+  explicit JITLinkLinker(const LinkEnvironment &environment)
+      : environment_(environment), memory_(current_), sessions_([this](ExecutionSession &execution) {
+          auto layer = std::make_unique<ObjectLinkingLayer>(execution, memory_);
+          layer->addPlugin(std::make_shared<CapturingPlugin>(current_));
+          return layer;
+        }) {}
 
   Expected<CodeObject> link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
   Expected<std::vector<CodeObject>> linkParts(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
   Expected<Emission> emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) override;
 
 private:
-  Error run(JITLinkCapture &capture, MemoryBufferRef bytes) {
+  Error run(Capture &whole, JITLinkCapture &capture, MemoryBufferRef bytes) {
+    const std::string &name = whole.request().name;
     current_.capture = &capture;
-    Error error = session_->link(bytes, Session::Claims::One);
+    Error error = sessions_.run(name, [&](Session &session) -> Error {
+      if (Error error = checkObjectFile(bytes.getBuffer(), environment_.arena, name))
+        return error;
+      return session.link(bytes, Session::Claims::One);
+    });
     current_.capture = nullptr;
-    return error;
+    return withCode(ErrorCode::Link, name, std::move(error));
   }
 
   LinkEnvironment environment_;
   Current current_;
   CapturingMemoryManager memory_;
-  std::unique_ptr<Session> session_; // its layer uses the members above
+  Sessions sessions_; // its layer uses the members above
 };
 
 Expected<CodeObject> JITLinkLinker::link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) {
   Capture capture(environment_, request, std::move(object.exports), resolver);
   JITLinkCapture passes(capture);
-  if (Error error = run(passes, object.bytes->getMemBufferRef())) {
+  if (Error error = run(capture, passes, object.bytes->getMemBufferRef())) {
     capture.abandon();
-    return withCode(ErrorCode::Link, request.name, std::move(error));
+    return error;
   }
   return capture.take(std::move(object.bytes));
 }
@@ -102,9 +108,9 @@ Expected<std::vector<CodeObject>> JITLinkLinker::linkParts(ObjectFile object, co
                                                            SymbolResolver &resolver) {
   Capture capture(environment_, request, std::move(object.exports), resolver);
   JITLinkSplitCapture passes(capture, environment_);
-  if (Error error = run(passes, object.bytes->getMemBufferRef())) {
+  if (Error error = run(capture, passes, object.bytes->getMemBufferRef())) {
     passes.abandon();
-    return withCode(ErrorCode::Link, request.name, std::move(error));
+    return error;
   }
   return passes.take();
 }
@@ -112,16 +118,13 @@ Expected<std::vector<CodeObject>> JITLinkLinker::linkParts(ObjectFile object, co
 Expected<Emission> JITLinkLinker::emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) {
   Capture capture(environment_, request, kept, bases);
   JITLinkCapture passes(capture);
-  if (Error error = run(passes, kept.bytes->getMemBufferRef()))
-    return withCode(ErrorCode::Link, request.name, std::move(error));
+  if (Error error = run(capture, passes, kept.bytes->getMemBufferRef()))
+    return error;
   return capture.takeEmission();
 }
 
 } // namespace
 
-Expected<std::unique_ptr<Linker>> nomad::makeJITLinkLinker(const LinkEnvironment &environment) {
-  auto session = Session::create();
-  if (!session)
-    return session.takeError();
-  return std::make_unique<JITLinkLinker>(std::move(*session), environment);
+std::unique_ptr<Linker> nomad::makeJITLinkLinker(const LinkEnvironment &environment) {
+  return std::make_unique<JITLinkLinker>(environment);
 }

@@ -7,7 +7,6 @@
 
 namespace nomad {
 
-/// Errors: Link.
-llvm::Expected<std::unique_ptr<Linker>> makeJITLinkLinker(const LinkEnvironment &environment);
+std::unique_ptr<Linker> makeJITLinkLinker(const LinkEnvironment &environment);
 
 } // namespace nomad

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "link/import_site.h"
 #include "link/imports.h"
+#include "link/reach.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -27,6 +28,8 @@ public:
       error = rebuildSegments();
     if (!error)
       error = writeImportSites();
+    if (!error)
+      error = checkReach();
     if (error) {
       imports_.abandon();
       return error;
@@ -113,6 +116,17 @@ private:
       return Error::success();
     return fail(ErrorCode::Unsupported, request_.name + ": '" + import.name + "' was near when this was saved, and is at " +
                                             hex(target.value()) + " now, which its code can't reach");
+  }
+
+  // As every link does (I6).
+  Error checkReach() {
+    for (const Relocation &relocation : object_.relocations.decode()) {
+      std::int32_t value;
+      std::memcpy(&value, image().bytes[indexOf(relocation.segment)].get() + relocation.site, sizeof value);
+      if (!fitsEverywhere(environment_.arena, object_.segments, relocation, value))
+        return damaged("a reference does not reach what it refers to everywhere in the arena");
+    }
+    return Error::success();
   }
 
   void rebuildFacts() {

@@ -5,6 +5,7 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/BinaryFormat/ELF.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <cstring>
 
@@ -84,7 +85,7 @@ std::uint8_t *RuntimeDyldCapture::allocate(Size size, Size alignment, StringRef 
   alignment = std::max<Size>(alignment, 1);
   auto owned = std::make_unique<std::byte[]>(size + alignment);
   auto *bytes = Address::of(roundUp(Address::of(owned.get()).value(), alignment)).pointer();
-  memories_.push_back({std::move(owned), bytes, size, sectionName.str()});
+  memories_.push_back({std::move(owned), bytes, size, sectionName.str(), false});
   return reinterpret_cast<std::uint8_t *>(bytes);
 }
 
@@ -92,11 +93,13 @@ void RuntimeDyldCapture::layOut(RuntimeDyld &linker, const RuntimeDyld::LoadedOb
   for (const SectionRef &section : file_.sections()) {
     Address at = Address::of(loaded.getSectionLoadAddress(section)); // still where it was allocated
     auto memory = find_if(memories_, [=](const Memory &each) { return Address::of(each.bytes) == at; });
-    if (memory != memories_.end() && section.getSize() > 0)
-      addSection(section, *memory);
+    if (memory == memories_.end() || section.getSize() == 0)
+      continue;
+    addSection(section, *memory);
+    memory->isOfFile = true;
   }
   for (const Memory &memory : memories_)
-    if (memory.sectionName == ".got")
+    if (memory.sectionName == ".got" && !memory.isOfFile)
       sections_[slotSection] = {&memory, SegmentKind::Code, false, false, memory.size, sizeof(std::uint64_t), {}};
   if (hasDataPointers())
     capture_.setDataPointers();
@@ -204,9 +207,19 @@ Error RuntimeDyldCapture::captureRelocation(const Section &section, const ELFRel
   }
   if (type == ELF::R_X86_64_PLT32 && target->import != noImport)
     return captureCall(site, *target);
+  if (site.formula == Formula::Relative32 && !isWithin32(site, *target, addend))
+    return fail(ErrorCode::Link, capture_.request().name + ": relocation " + kind + " at offset " + hex(relocation.getOffset()) +
+                                     " of its section is out of range");
   bool isCounted = type == ELF::R_X86_64_PC32 && section.isText; // from the instruction's end
   target->address = target->address.shifted(addend + (isCounted ? 4 : 0));
   return capture_.addSite(site, *target);
+}
+
+// RuntimeDyld cuts what does not fit, and says nothing.
+bool RuntimeDyldCapture::isWithin32(const Site &site, const SiteTarget &target, std::int64_t addend) const {
+  Address at = target.import == noImport ? target.address : capture_.imports()[target.import].address;
+  std::int64_t distance = 0;
+  return !AddOverflow(at - site.address, addend, distance) && isInt<32>(distance);
 }
 
 // A call of a name that the object file does not define goes to a stub, which jumps to what is in a slot. A function of another
@@ -229,8 +242,9 @@ Error RuntimeDyldCapture::captureCall(const Site &site, SiteTarget target) {
 }
 
 Error RuntimeDyldCapture::captureSlot(const Site &site, Address slot, const SiteTarget &target) {
-  const Section &slots = sections_.at(slotSection);
-  NOMAD_ASSERT(Range::at(slots.base, slots.size).contains(slot), "what RuntimeDyld makes of a slot's relocation leads to a slot");
+  auto slots = sections_.find(slotSection);
+  if (slots == sections_.end() || !Range::at(slots->second.base, slots->second.size).contains(slot))
+    return fail(ErrorCode::Link, capture_.request().name + ": a relocation through a slot does not lead to one");
   if (Error error = capture_.addSite(site, {TargetKind::Code, noImport, false, 0, SegmentKind::Code, slot}))
     return error;
   if (!slots_.insert(slot.value()).second)

@@ -36,6 +36,7 @@ private:
     std::byte *bytes;
     Size size;
     std::string sectionName;
+    bool isOfFile; // a section of the object file, whatever its name
   };
   struct Section {
     const Memory *memory = nullptr;
@@ -54,6 +55,7 @@ private:
   llvm::Error captureCall(const Site &site, SiteTarget target);
   llvm::Error captureSlot(const Site &site, Address slot, const SiteTarget &target);
   std::optional<SiteTarget> targetOf(const llvm::object::ELFRelocationRef &relocation) const;
+  bool isWithin32(const Site &site, const SiteTarget &target, std::int64_t addend) const;
   std::int32_t readDistance(const Site &site);
   std::byte *bytesAt(SegmentKind segment, Address address) {
     return capture_.bytes(segment) + (address - capture_.base(segment));

@@ -1,6 +1,7 @@
 #include "link/runtimedyld_linker.h"
 
 #include "base/error.h"
+#include "link/object_bounds.h"
 #include "link/runtimedyld_capture.h"
 #include "link/session.h"
 
@@ -39,53 +40,67 @@ private:
 
 class RuntimeDyldLinker final : public Linker {
 public:
-  RuntimeDyldLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment);
+  explicit RuntimeDyldLinker(const LinkEnvironment &environment)
+      : environment_(environment), sessions_([this](ExecutionSession &execution) { return makeLayer(execution); }) {}
 
   Expected<CodeObject> link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
   Expected<std::vector<CodeObject>> linkParts(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) override;
   Expected<Emission> emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) override;
 
 private:
+  std::unique_ptr<ObjectLayer> makeLayer(ExecutionSession &execution);
   Error run(Capture &capture, MemoryBufferRef bytes);
-  Expected<SymbolMap> namesOf(RuntimeDyldCapture &capture);
+  Error run(Session &session, RuntimeDyldCapture &sections, MemoryBufferRef bytes);
+  static Expected<SymbolMap> namesOf(Session &session, RuntimeDyldCapture &capture);
 
   LinkEnvironment environment_;
   Current current_;
-  std::unique_ptr<Session> session_; // its layer uses the members above
+  Sessions sessions_; // its layer uses the members above
 };
 
-RuntimeDyldLinker::RuntimeDyldLinker(std::unique_ptr<Session> session, const LinkEnvironment &environment)
-    : environment_(environment), session_(std::move(session)) {
+std::unique_ptr<ObjectLayer> RuntimeDyldLinker::makeLayer(ExecutionSession &execution) {
   auto layer = std::make_unique<RTDyldObjectLinkingLayer>(
-      session_->execution(), [this](const MemoryBuffer &) { return std::make_unique<CapturingMemoryManager>(current_); });
+      execution, [this](const MemoryBuffer &) { return std::make_unique<CapturingMemoryManager>(current_); });
   layer->setNotifyLoaded(
       [this](MaterializationResponsibility &, const object::ObjectFile &, const RuntimeDyld::LoadedObjectInfo &loaded) {
         current_.capture->layOut(*current_.linker, loaded);
       });
-  session_->setLayer(std::move(layer));
+  return layer;
 }
 
 Error RuntimeDyldLinker::run(Capture &capture, MemoryBufferRef bytes) {
-  auto file = object::ObjectFile::createELFObjectFile(bytes);
-  if (!file)
-    return file.takeError();
-  RuntimeDyldCapture sections(capture, cast<object::ELFObjectFileBase>(**file));
-  auto names = namesOf(sections);
+  const std::string &name = capture.request().name;
+  std::unique_ptr<object::ObjectFile> file;
+  std::optional<RuntimeDyldCapture> sections;
+  Error error = sessions_.run(name, [&](Session &session) -> Error {
+    if (Error error = checkObjectFile(bytes.getBuffer(), environment_.arena, name))
+      return error;
+    if (Error error = object::ObjectFile::createELFObjectFile(bytes).moveInto(file))
+      return error;
+    sections.emplace(capture, cast<object::ELFObjectFileBase>(*file));
+    return run(session, *sections, bytes);
+  });
+  current_ = {};
+  return withCode(ErrorCode::Link, name, std::move(error));
+}
+
+Error RuntimeDyldLinker::run(Session &session, RuntimeDyldCapture &sections, MemoryBufferRef bytes) {
+  auto names = namesOf(session, sections);
   if (!names)
     return names.takeError();
   current_.capture = &sections;
-  Error error = session_->link(bytes, Session::Claims::All, std::move(*names));
-  current_ = {};
-  return error ? std::move(error) : sections.capture();
+  if (Error error = session.link(bytes, Session::Claims::All, std::move(*names)))
+    return error;
+  return sections.capture();
 }
 
-Expected<SymbolMap> RuntimeDyldLinker::namesOf(RuntimeDyldCapture &capture) {
+Expected<SymbolMap> RuntimeDyldLinker::namesOf(Session &session, RuntimeDyldCapture &capture) {
   auto addresses = capture.resolveNames();
   if (!addresses)
     return addresses.takeError();
   SymbolMap names;
   for (auto &[name, address] : *addresses)
-    names[session_->execution().intern(name)] = {ExecutorAddr(address), JITSymbolFlags::Exported};
+    names[session.execution().intern(name)] = {ExecutorAddr(address), JITSymbolFlags::Exported};
   return names;
 }
 
@@ -93,7 +108,7 @@ Expected<CodeObject> RuntimeDyldLinker::link(ObjectFile object, const LinkReques
   Capture capture(environment_, request, std::move(object.exports), resolver);
   if (Error error = run(capture, object.bytes->getMemBufferRef())) {
     capture.abandon();
-    return withCode(ErrorCode::Link, request.name, std::move(error));
+    return error;
   }
   return capture.take(std::move(object.bytes));
 }
@@ -107,15 +122,12 @@ Expected<std::vector<CodeObject>> RuntimeDyldLinker::linkParts(ObjectFile, const
 Expected<Emission> RuntimeDyldLinker::emit(const KeptObject &kept, const LinkRequest &request, const SegmentBases &bases) {
   Capture capture(environment_, request, kept, bases);
   if (Error error = run(capture, kept.bytes->getMemBufferRef()))
-    return withCode(ErrorCode::Link, request.name, std::move(error));
+    return error;
   return capture.takeEmission();
 }
 
 } // namespace
 
-Expected<std::unique_ptr<Linker>> nomad::makeRuntimeDyldLinker(const LinkEnvironment &environment) {
-  auto session = Session::create();
-  if (!session)
-    return session.takeError();
-  return std::make_unique<RuntimeDyldLinker>(std::move(*session), environment);
+std::unique_ptr<Linker> nomad::makeRuntimeDyldLinker(const LinkEnvironment &environment) {
+  return std::make_unique<RuntimeDyldLinker>(environment);
 }

@@ -7,7 +7,6 @@
 
 namespace nomad {
 
-/// Errors: Link.
-llvm::Expected<std::unique_ptr<Linker>> makeRuntimeDyldLinker(const LinkEnvironment &environment);
+std::unique_ptr<Linker> makeRuntimeDyldLinker(const LinkEnvironment &environment);
 
 } // namespace nomad

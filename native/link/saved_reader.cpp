@@ -2,12 +2,11 @@
 // purpose can run code anyway, but no mistake ends the process.
 #include "link/saved_object.h"
 
+#include "base/byte_reader.h"
 #include "base/error.h"
 #include "compile/host.h"
 
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
-#include "llvm/Support/LEB128.h"
 
 #include <cstring>
 #include <limits>
@@ -19,70 +18,6 @@ namespace {
 
 constexpr Size threadLocalBytes = 32;   // of a control block: size, alignment, key, initial value
 constexpr size_t mostParameters = 1000; // see signature.cpp
-
-// After a failure everything reads as 0.
-class Reader {
-public:
-  explicit Reader(ArrayRef<std::uint8_t> bytes, size_t at) : bytes_(bytes), at_(at) {}
-
-  bool isOk() const { return what_ == nullptr; }
-  bool isAtEnd() const { return at_ == bytes_.size(); }
-  size_t at() const { return at_; }
-  const char *what() const { return what_; }
-
-  void require(bool holds, const char *what) {
-    if (!holds && isOk())
-      what_ = what;
-  }
-  std::uint64_t number(std::uint64_t most = ~std::uint64_t{0}) {
-    unsigned length = 0;
-    const char *error = nullptr;
-    std::uint64_t value = isOk() ? decodeULEB128(bytes_.data() + at_, &length, numberLimit(), &error) : 0;
-    return advance(length, error, value <= most) ? value : 0;
-  }
-  std::int64_t signedNumber() {
-    unsigned length = 0;
-    const char *error = nullptr;
-    std::int64_t value = isOk() ? decodeSLEB128(bytes_.data() + at_, &length, numberLimit(), &error) : 0;
-    return advance(length, error, true) ? value : 0;
-  }
-  std::uint32_t word() { return static_cast<std::uint32_t>(number(std::numeric_limits<std::uint32_t>::max())); }
-  Offset offset() { return word() - 1; } // 0 is none
-  unsigned byte(unsigned most) {
-    ArrayRef<std::uint8_t> one = raw(1);
-    require(!one.empty() && one[0] <= most, "a value is none of those there are");
-    return isOk() ? one[0] : 0;
-  }
-  bool flag() { return byte(1) == 1; }
-  /// Of things that take a byte at least.
-  size_t count() {
-    std::uint64_t value = number();
-    require(value <= bytes_.size() - at_, "more is announced than there is");
-    return isOk() ? static_cast<size_t>(value) : 0;
-  }
-  ArrayRef<std::uint8_t> raw(std::uint64_t size) {
-    require(size <= bytes_.size() - at_, "more is announced than there is");
-    if (!isOk())
-      return {};
-    auto taken = bytes_.slice(at_, static_cast<size_t>(size));
-    at_ += taken.size();
-    return taken;
-  }
-  StringRef text() { return toStringRef(raw(count())); }
-
-private:
-  // More bytes than a number of 64 bits has are too much for LLVM's readers.
-  const std::uint8_t *numberLimit() const { return bytes_.data() + std::min(bytes_.size(), at_ + 10); }
-  bool advance(unsigned length, const char *error, bool fits) {
-    require(error == nullptr && fits, "a number is too large");
-    at_ += isOk() ? length : 0;
-    return isOk();
-  }
-
-  ArrayRef<std::uint8_t> bytes_;
-  size_t at_;
-  const char *what_ = nullptr;
-};
 
 class Decoder {
 public:
@@ -383,7 +318,7 @@ private:
     reader_.require(length == 0, "its unwind records have no end");
   }
 
-  Reader reader_;
+  ByteReader reader_;
   const std::string &name_;
   SavedObject saved_{};
   StringSet<> names_;

@@ -1,6 +1,7 @@
 #include "link/session.h"
 
 #include "base/error.h"
+#include "base/recovery.h"
 
 #include "llvm/ExecutionEngine/Orc/AbsoluteSymbols.h"
 #include "llvm/ExecutionEngine/Orc/ObjectFileInterface.h"
@@ -79,4 +80,30 @@ Error Session::firstReport(Error returned) {
   Error first = std::move(*reported_);
   reported_.reset();
   return first;
+}
+
+Error Sessions::open() {
+  if (session_)
+    return Error::success();
+  auto session = Session::create();
+  if (!session)
+    return session.takeError();
+  (*session)->setLayer(makeLayer_((*session)->execution()));
+  session_ = std::move(*session);
+  return Error::success();
+}
+
+Error Sessions::run(const std::string &what, function_ref<Error(Session &)> work) {
+  bool abandoned = false;
+  Error error = runRecoverably(
+      what.c_str(),
+      [&]() -> Error {
+        if (Error error = open())
+          return error;
+        return work(*session_);
+      },
+      abandoned, ErrorCode::Link);
+  if (abandoned && session_)
+    keepAbandoned(session_.release());
+  return error;
 }

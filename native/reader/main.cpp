@@ -1,10 +1,17 @@
-// The helper process that reads bitcode (compile/bitcode_reader.h): in, requests on the socket that is its standard input; out,
-// answers on the same socket (compile/bitcode_protocol.h). It ends where the socket does.
+// A helper process: in, requests on the socket that is its standard input; out, answers on the same socket
+// (compile/helper_protocol.h). It reads bitcode (compile/bitcode_reader.h) and compiles (compile/isolated_compile.h), and ends
+// where the socket does.
 //
-// Each request is read by a child of its own, forked beforehand from a process that never reads any. What bitcode does to LLVM
-// and to the heap ends with that child, and the next one finds everything as it was. Its limits end a child that loops or takes
-// too much, even when nobody waits for it any more.
-#include "compile/bitcode_protocol.h"
+// A child does the work, forked beforehand from a process that never does any. What bitcode does to LLVM and to the heap ends
+// with the child that reads it, and the next one finds everything as it was. A child that compiles goes on to the next request,
+// unless something went wrong in LLVM, or it has grown too large. Limits end a child that loops or takes too much, even when
+// nobody waits for it any more.
+#include "base/error.h"
+#include "base/recovery.h"
+#include "compile/bitcode_reader.h"
+#include "compile/compile_message.h"
+#include "compile/helper_protocol.h"
+#include "compile/target.h"
 
 #include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/DebugInfo.h"
@@ -16,14 +23,18 @@
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/MemoryBufferRef.h"
 #include "llvm/Support/raw_ostream.h"
+#include "llvm/Support/SmallVectorMemoryBuffer.h"
 #include "llvm/Support/SourceMgr.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <memory>
 #include <new>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -33,15 +44,19 @@
 #include <unistd.h>
 
 using namespace llvm;
-using namespace nomad::bitcode;
+using namespace nomad;
+using namespace nomad::helper;
 
 namespace {
 
 constexpr int channel = 0;
 
-// The number of the request that the present child has received, 0 before that: shared with it, so that its parent can answer for
-// it.
-std::uint64_t *received;
+// What the present child has received, shared with it, so that its parent can answer for it.
+struct Received {
+  std::uint64_t number; // 0: nothing
+  Task task;
+};
+Received *received;
 
 // ---- the socket ----
 
@@ -65,7 +80,7 @@ void send(const void *data, size_t size) {
 }
 
 void answer(Answer kind, StringRef content) {
-  AnswerHeader header = {*received, content.size(), kind};
+  AnswerHeader header = {received->number, content.size(), kind};
   send(&header, sizeof header);
   send(content.data(), content.size());
 }
@@ -130,54 +145,192 @@ SmallVector<char, 0> rewritten(Module &module) {
   return bytes;
 }
 
-[[noreturn]] void read(StringRef bitcode) {
+// The same module as LLVM's own writer would have it.
+Expected<SmallVector<char, 0>> clean(StringRef bitcode, StringRef name) {
   Reading first(bitcode);
   if (!first.module())
-    finish(Answer::ParseError, first.message());
+    return fail(ErrorCode::IRParse, name + first.message());
   std::string text;
   raw_string_ostream stream(text);
   bool brokenDebugInfo = false;
   if (verifyModule(*first.module(), &stream, &brokenDebugInfo))
-    finish(Answer::VerifyError, StringRef(text).rtrim());
+    return fail(ErrorCode::IRVerify, name + StringRef(text).rtrim());
   SmallVector<char, 0> bytes = rewritten(*first.module());
   // What LLVM's reader makes of LLVM's own writing is tried here too: what it can't survive, nobody else should read.
   Reading second(StringRef(bytes.data(), bytes.size()));
   if (!second.module())
-    finish(Answer::CannotGoOn, ("it does not read what it wrote: " + second.message()).str());
-  finish(Answer::Clean, StringRef(bytes.data(), bytes.size()));
+    return fail(ErrorCode::Codegen, name + "it does not read what it wrote: " + second.message());
+  return bytes;
+}
+
+[[noreturn]] void read(StringRef bitcode) {
+  install_fatal_error_handler(onFatalError);
+  install_bad_alloc_error_handler(onFatalError);
+  std::set_new_handler(onOutOfMemory);
+  limitReading(bitcode.size());
+  auto bytes = clean(bitcode, "");
+  if (bytes)
+    finish(Answer::Clean, StringRef(bytes->data(), bytes->size()));
+  Answer answer = Answer::CannotGoOn;
+  std::string text;
+  handleAllErrors(bytes.takeError(), [&](const CodedError &error) {
+    answer = error.code == ErrorCode::IRParse    ? Answer::ParseError
+             : error.code == ErrorCode::IRVerify ? Answer::VerifyError
+                                                 : Answer::CannotGoOn;
+    text = error.message;
+  });
+  finish(answer, text);
+}
+
+// ---- compiling ----
+
+Expected<std::unique_ptr<MemoryBuffer>> readHere(StringRef bitcode, StringRef name) {
+  auto bytes = clean(bitcode, (name + ": ").str());
+  if (!bytes)
+    return bytes.takeError();
+  return std::make_unique<SmallVectorMemoryBuffer>(std::move(*bytes), name, false);
+}
+
+TargetMachinePool &machines() {
+  static auto *const pool = new TargetMachinePool;
+  return *pool;
+}
+
+// Standard error is a file in memory, emptied before each request. What LLVM has written there belongs to the error.
+constexpr off_t mostSaid = 1 << 20;
+
+void collectStandardError() {
+  int file = memfd_create("stderr", MFD_CLOEXEC);
+  if (file < 0)
+    return;
+  fcntl(file, F_SETFL, O_APPEND);
+  dup2(file, STDERR_FILENO);
+  close(file);
+  signal(SIGXFSZ, SIG_IGN); // more is dropped
+  rlimit size = {mostSaid, mostSaid};
+  setrlimit(RLIMIT_FSIZE, &size);
+}
+
+std::string said() {
+  std::string text(static_cast<size_t>(std::max<off_t>(lseek(STDERR_FILENO, 0, SEEK_END), 0)), '\0');
+  ssize_t read = pread(STDERR_FILENO, text.data(), text.size(), 0);
+  text.resize(static_cast<size_t>(std::max<ssize_t>(read, 0)));
+  StringRef trimmed = StringRef(text).trim();
+  return trimmed.empty() ? "" : "\n" + trimmed.str();
+}
+
+// Pages of this process: all of its address space, and those in memory.
+struct Pages {
+  size_t all = 0;
+  size_t resident = 0;
+};
+
+Pages pages() {
+  Pages pages;
+  if (FILE *file = fopen("/proc/self/statm", "re")) {
+    if (fscanf(file, "%zu %zu", &pages.all, &pages.resident) != 2)
+      pages = {};
+    fclose(file);
+  }
+  return pages;
+}
+
+// While it lives, this process can't take longer, or more memory, than a request allows.
+class RequestLimits {
+public:
+  explicit RequestLimits(const RequestHeader &request) {
+    getrlimit(RLIMIT_AS, &before_);
+    if (request.memoryBytes > 0)
+      limit(RLIMIT_AS, pages().all * static_cast<size_t>(sysconf(_SC_PAGESIZE)) + request.memoryBytes);
+    setTimer(request.milliseconds);
+  }
+  ~RequestLimits() {
+    setTimer(0);
+    setrlimit(RLIMIT_AS, &before_);
+  }
+  RequestLimits(const RequestLimits &) = delete;
+  RequestLimits &operator=(const RequestLimits &) = delete;
+
+private:
+  static void setTimer(std::uint64_t milliseconds) {
+    itimerval timer = {};
+    timer.it_value.tv_sec = static_cast<time_t>(milliseconds / 1000);
+    timer.it_value.tv_usec = static_cast<suseconds_t>(milliseconds % 1000 * 1000);
+    setitimer(ITIMER_REAL, &timer, nullptr);
+  }
+
+  rlimit before_ = {};
+};
+
+Expected<ObjectFile> compileWithin(const RequestHeader &header, ArrayRef<std::uint8_t> message) {
+  StringRef source;
+  CompileRequest request;
+  if (Error error = decodeRequest(message, source, request))
+    return error;
+  RequestLimits limits(header);
+  return compileSource(source, request, machines());
+}
+
+constexpr size_t mostResidentBytes = size_t{256} << 20;
+
+// Returns if this process can go on to the next request.
+void compile(const RequestHeader &header, ArrayRef<std::uint8_t> message) {
+  size_t lost = abandonedCount();
+  auto object = compileWithin(header, message);
+  bool isWhole = abandonedCount() == lost;
+  if (object) {
+    answer(Answer::Compiled, toStringRef(encodeObjectFile(*object)));
+  } else {
+    std::string more = said();
+    if (!isWhole && header.memoryBytes > 0)
+      more = (" (compileLimits gave it " + Twine(header.memoryBytes) + " bytes)").str() + more;
+    answer(Answer::Failed, toStringRef(encodeError(object.takeError(), more)));
+  }
+  if (!isWhole || pages().resident * static_cast<size_t>(sysconf(_SC_PAGESIZE)) > mostResidentBytes)
+    _exit(0);
 }
 
 // ---- one after the other ----
 
 constexpr int noRequest = 1;
 
-[[noreturn]] void serveOne(pid_t parent) {
-  dieWith(parent);
-  RequestHeader request = {};
+void receiveRequest(RequestHeader &request, std::unique_ptr<char[]> &content) {
+  received->number = 0;
   if (!receive(&request, sizeof request))
     _exit(noRequest);
-  std::unique_ptr<char[]> bitcode(new (std::nothrow) char[request.bytes]);
-  if (!bitcode || !receive(bitcode.get(), request.bytes))
+  content.reset(new (std::nothrow) char[request.bytes]);
+  if (!content || !receive(content.get(), request.bytes))
     _exit(noRequest);
-  *received = request.number;
-  install_fatal_error_handler(onFatalError);
-  install_bad_alloc_error_handler(onFatalError);
-  std::set_new_handler(onOutOfMemory);
-  limitReading(request.bytes);
-  read(StringRef(bitcode.get(), request.bytes));
+  (void)ftruncate(STDERR_FILENO, 0);
+  received->task = request.task;
+  received->number = request.number;
+}
+
+[[noreturn]] void serve(pid_t parent) {
+  dieWith(parent);
+  for (;;) {
+    RequestHeader request = {};
+    std::unique_ptr<char[]> content;
+    receiveRequest(request, content);
+    StringRef bytes(content.get(), request.bytes);
+    if (request.task == Task::Read)
+      read(bytes);
+    compile(request, arrayRefFromStringRef(bytes));
+  }
 }
 
 // What a child could not say itself. False if it had no request, or could not answer.
 bool answerFor(int status) {
   if (!WIFSIGNALED(status))
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  if (*received == 0)
+  if (received->number == 0)
     return false;
   int signal = WTERMSIG(status);
+  bool isCompile = received->task == Task::Compile;
   if (signal == SIGPROF || signal == SIGALRM)
-    answer(Answer::TookTooLong, "");
+    answer(Answer::TookTooLong, isCompile ? said() : "");
   else
-    answer(Answer::Crashed, strsignal(signal));
+    answer(Answer::Crashed, strsignal(signal) + (isCompile ? said() : ""));
   return true;
 }
 
@@ -190,28 +343,67 @@ void warmUp() {
   (void)verifyModule(*again.module());
 }
 
+// And, before the second child that compiles, with pipelines that have been used: those that come after crashes are ready sooner.
+void warmUpForCompiling() {
+  static bool isWarm = false;
+  if (std::exchange(isWarm, true))
+    return;
+  for (OptLevel level : {OptLevel::O0, OptLevel::O2})
+    consumeError(compileSource("define i32 @f(i32 %x) { ret i32 %x }", {"warm up", level}, machines()).takeError());
+}
+
+// Waits for the child, and ends it where nobody is at the other end of the socket any more. Its status.
+int awaitEnd(pid_t child) {
+  sigset_t none;
+  sigemptyset(&none);
+  for (;;) {
+    int status = 0;
+    pid_t ended = waitpid(child, &status, WNOHANG);
+    if (ended == child)
+      return status;
+    if (ended < 0 && errno != EINTR)
+      _exit(1);
+    pollfd descriptor = {channel, POLLRDHUP, 0};
+    if (ppoll(&descriptor, 1, nullptr, &none) > 0) { // else interrupted: SIGCHLD is let in only here
+      kill(child, SIGKILL);
+      _exit(0);
+    }
+  }
+}
+
+void hearOfChildren() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  sigaction(SIGCHLD, &action, nullptr);
+  sigset_t children;
+  sigemptyset(&children);
+  sigaddset(&children, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &children, nullptr);
+}
+
 } // namespace
 
 int main() {
   limit(RLIMIT_CORE, 0);
   prctl(PR_SET_DUMPABLE, 0); // the limit above does not count where dumps go to a program
+  collectStandardError();
+  setBitcodeReader(readHere);
   warmUp();
+  hearOfChildren();
   void *page = mmap(nullptr, sizeof *received, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED)
     return 1;
-  received = static_cast<std::uint64_t *>(page);
+  received = static_cast<Received *>(page);
   for (pid_t self = getpid();;) {
-    *received = 0;
+    if (received->task == Task::Compile)
+      warmUpForCompiling();
+    received->number = 0;
     pid_t child = fork();
     if (child < 0)
       return 1;
     if (child == 0)
-      serveOne(self);
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0)
-      if (errno != EINTR)
-        return 1;
-    if (!answerFor(status))
+      serve(self);
+    if (!answerFor(awaitEnd(child)))
       return 0;
   }
 }

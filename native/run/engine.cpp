@@ -75,16 +75,15 @@ private:
 };
 
 Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
+  if (Error error = prepareHost())
+    return error;
   auto arena = Arena::create(options.arenaBytes);
   if (!arena)
     return arena.takeError();
   std::unique_ptr<Engine> engine(new Engine(std::move(*arena), options));
   LinkEnvironment environment{*engine->arena_, engine->entries_, engine->types_};
   bool isRuntimeDyld = options.linker == LinkerKind::RuntimeDyld;
-  auto linker = isRuntimeDyld ? makeRuntimeDyldLinker(environment) : makeJITLinkLinker(environment);
-  if (!linker)
-    return linker.takeError();
-  engine->linker_ = std::move(*linker);
+  engine->linker_ = isRuntimeDyld ? makeRuntimeDyldLinker(environment) : makeJITLinkLinker(environment);
   if (!options.cacheDirectory.empty())
     engine->cache_ = std::make_shared<CompileCache>(options);
   return engine;

@@ -69,7 +69,9 @@ struct CompileOptions {
   Moves moves = Moves::Code;
   Retain retain = Retain::Relocations;
   std::vector<Import> imports;
-  Handle alike = noHandle; // names stand for what they do in that code object, which has kept them
+  bool isIsolated = false;   // a helper process generates the code
+  CompileLimits limits = {}; // of that
+  Handle alike = noHandle;   // names stand for what they do in that code object, which has kept them
 };
 
 /// Compilations that a compile cache has answered, and those that it has not.

@@ -31,12 +31,14 @@ Expected<std::vector<std::uint8_t>> Engine::freeze(Handle handle, std::uint64_t 
   return hasObject ? takeObjectFile(handle, id) : found->relocations.takeOwn(id);
 }
 
-Error Engine::thaw(Handle handle, std::uint64_t id, ArrayRef<std::uint8_t> saved) {
+Error Engine::thaw(Handle handle, std::uint64_t id, ArrayRef<std::uint8_t> given) {
   auto found = object(handle);
   if (!found)
     return found.takeError();
   if (found->retain != Retain::Frozen)
     return fail(ErrorCode::State, "thaw: code object " + Twine(quoted(*found)) + " is not frozen");
+  // Another thread may be changing what it has shared with us: what is checked is what is used.
+  const std::vector<std::uint8_t> saved = given.vec();
   std::array<Size, 3> sizes{};
   for (SegmentKind kind : segmentKinds)
     sizes[indexOf(kind)] = found->segment(kind).size;

@@ -44,7 +44,13 @@ CompileRequest Engine::requestOf(const CompileOptions &options, Granularity gran
     for (const ImportedName &import : kept->second)
       if (StringRef name = plainName(import); isLibraryFunction(name) && !isOfProcess(import))
         own.insert(name.str());
-  return {options.name, options.level, options.moves, granularity, {own.begin(), own.end()}};
+  return {.name = options.name,
+          .level = options.level,
+          .moves = options.moves,
+          .granularity = granularity,
+          .ownFunctions = {own.begin(), own.end()},
+          .isIsolated = options.isIsolated,
+          .limits = options.limits};
 }
 
 bool Engine::isOfProcess(const ImportedName &import) const {

@@ -41,6 +41,9 @@ CompileOptions readOptions(const Js &js, napi_value options) {
   napi_value imports = js.get(options, "imports");
   for (size_t i = 0, count = js.length(imports); i < count; ++i)
     result.imports.push_back(readImport(js, js.element(imports, i)));
+  result.isIsolated = js.boolean(js.get(options, "isolated"));
+  result.limits.milliseconds = static_cast<std::uint64_t>(js.number(js.get(options, "limitMilliseconds")));
+  result.limits.bytes = static_cast<std::uint64_t>(js.number(js.get(options, "limitBytes")));
   result.alike = js.uint32(js.get(options, "alike"));
   return result;
 }

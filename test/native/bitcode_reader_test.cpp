@@ -3,8 +3,8 @@
 #include "support.h"
 
 #include "compile/bitcode_reader.h"
+#include "compile/helper_process.h"
 #include "compile/module.h"
-#include "compile/reader_process.h"
 
 #include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/Bitcode/LLVMBitCodes.h"
@@ -18,8 +18,8 @@
 
 using namespace nomad;
 using namespace nomad::test;
-using bitcode::End;
-using bitcode::ReaderProcess;
+using helper::End;
+using helper::HelperProcess;
 
 namespace {
 
@@ -50,7 +50,7 @@ std::string typeTable(std::uint64_t length) {
 
 } // namespace
 
-TEST_CASE("bitcode reader: it lies beside the executable") { CHECK(access(bitcodeReaderPath().c_str(), X_OK) == 0); }
+TEST_CASE("bitcode reader: it lies beside the executable") { CHECK(access(helperPath().c_str(), X_OK) == 0); }
 
 TEST_CASE("bitcode reader: good bitcode comes back as bitcode of the same module") {
   auto clean = need(readBitcode(goodBitcode(), "good"));
@@ -105,14 +105,15 @@ TEST_CASE("bitcode reader: four threads ask at once, good and bad mixed") {
 }
 
 TEST_CASE("reader process: executables that can't be started, end at once, or never answer") {
-  ReaderProcess process;
-  auto missing = process.ask("/nonexistent/reader", "BC", patience);
+  HelperProcess process;
+  const helper::RequestHeader readRequest{.task = helper::Task::Read};
+  auto missing = process.ask("/nonexistent/reader", readRequest, "BC", {patience});
   CHECK(missing.end == End::CannotStart);
   CHECK(missing.error == ENOENT);
-  CHECK(process.ask("/bin/true", "BC", patience).end == End::Gone);
-  CHECK(process.ask("/bin/cat", "BC", patience).end == End::Late); // it reads, and writes elsewhere
+  CHECK(process.ask("/bin/true", readRequest, "BC", {patience}).end == End::Gone);
+  CHECK(process.ask("/bin/cat", readRequest, "BC", {patience}).end == End::Late); // it reads, and writes elsewhere
   // After each of them it starts anew.
-  auto answered = process.ask(bitcodeReaderPath().c_str(), goodBitcode(), std::chrono::seconds(20));
+  auto answered = process.ask(helperPath().c_str(), readRequest, goodBitcode(), {std::chrono::seconds(20)});
   CHECK(answered.end == End::Answered);
-  CHECK(answered.answer == bitcode::Answer::Clean);
+  CHECK(answered.answer == helper::Answer::Clean);
 }

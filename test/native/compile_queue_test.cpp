@@ -8,6 +8,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <pthread.h>
 
 using namespace nomad;
 using namespace nomad::test;
@@ -88,5 +89,48 @@ TEST_CASE("compile queue: cancelled, it gives nothing, and ends with what had be
     CHECK(!queue.take());
     queue.add(source(99, 0), {"late"});
     CHECK(!queue.take());
+  }
+}
+
+namespace {
+
+/// While it lives, no thread can be made: each would get a stack as large as the address space.
+class NoThreads {
+public:
+  NoThreads() {
+    pthread_getattr_default_np(&before_);
+    pthread_attr_t huge;
+    pthread_attr_init(&huge);
+    pthread_attr_setstacksize(&huge, size_t{1} << 47);
+    pthread_setattr_default_np(&huge);
+    pthread_attr_destroy(&huge);
+  }
+  ~NoThreads() {
+    pthread_setattr_default_np(&before_);
+    pthread_attr_destroy(&before_);
+  }
+  NoThreads(const NoThreads &) = delete;
+  NoThreads &operator=(const NoThreads &) = delete;
+
+private:
+  pthread_attr_t before_;
+};
+
+} // namespace
+
+TEST_CASE("compile queue: where no thread can be made the result is an error, and later there is one") {
+  WakeUps wakeUps;
+  CompileQueue queue(2, std::make_shared<TargetMachinePool>(), [&] { wakeUps.add(); });
+  {
+    NoThreads none;
+    queue.add(source(1, 0), {"first"});
+    queue.add(source(2, 0), {"second"});
+  }
+  queue.add(source(3, 0), {"third"});
+  for (const char *expected : {"ERR_CODEGEN", "ERR_CODEGEN", "f3"}) {
+    wakeUps.take();
+    auto object = queue.take();
+    REQUIRE(object);
+    CHECK(firstName(std::move(*object)) == expected);
   }
 }

@@ -54,6 +54,13 @@ const std::vector<std::string> &sources() {
          define fastcc float @fast(float %x) "no-trapping-math"="true" { %r = fdiv fast float 1.0, %x ret float %r })",
       R"(define i32 @assembly(i32 %x) { %r = call i32 asm "leal 1($1), $0", "=r,r"(i32 %x) ret i32 %r }
          module asm "own_label: .quad 17")",
+      R"(@target = global i64 7
+         module asm ".section .text.z,\22ax\22,@progbits"
+         module asm "own_place: .zero 16"
+         module asm ".reloc own_place+4, R_X86_64_64, target")",
+      R"(@target = global i64 7
+         define void @places() {
+           call void asm sideeffect "1: .zero 16\0A.reloc 1b+4, R_X86_64_64, target", ""() ret void })",
       R"(define void @frame(i32 %n, ...) { %p = alloca i8, i32 %n call void @llvm.va_start(ptr %p) call void @llvm.va_end(ptr %p) ret void }
          declare void @llvm.va_start(ptr)
          declare void @llvm.va_end(ptr))",

@@ -11,6 +11,9 @@
 #include <atomic>
 #include <csetjmp>
 #include <csignal>
+#include <exception>
+#include <new>
+#include <stdexcept>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -88,6 +91,34 @@ TEST_CASE("recovery: abort, division by zero and illegal instructions too") {
   auto breakpoint = [] { asm volatile("int3"); };
   CHECK(run([&]() -> llvm::Error { return illegal(), succeed(); }).abandoned);
   CHECK(run([&]() -> llvm::Error { return breakpoint(), succeed(); }).abandoned);
+}
+
+TEST_CASE("recovery: a C++ exception ends the work, also where it must not be thrown, and is nobody's afterwards") {
+  auto throws = []() -> llvm::Error { throw std::bad_alloc(); };
+  auto terminates = [] {
+    auto raise = [] { throw std::runtime_error("no such thing"); };
+    auto mustNot = [&]() noexcept { raise(); };
+    return mustNot(), succeed();
+  };
+  for (int round = 0; round < 20; ++round) {
+    Outcome thrown = run(throws), terminated = run(terminates);
+    CHECK(thrown.abandoned);
+    CHECK(contains(thrown.failure.message, "out of memory"));
+    CHECK(terminated.abandoned);
+    CHECK(contains(terminated.failure.message, "no such thing"));
+    CHECK(std::uncaught_exceptions() == 0);
+    CHECK_FALSE(std::current_exception());
+  }
+}
+
+TEST_CASE("recovery: the error has the code that was asked for, and abandoned work is counted") {
+  AbandonedIsLeaked leaked;
+  size_t before = abandonedCount();
+  bool abandoned = false;
+  auto work = []() -> llvm::Error { llvm::report_fatal_error("no", false); };
+  CHECK(failureOf(runRecoverably("link", work, abandoned, ErrorCode::Link)).code == "ERR_LINK");
+  CHECK(failureOf(runRecoverably("link", succeed, abandoned, ErrorCode::Link)).code.empty());
+  CHECK(abandonedCount() == before + 1);
 }
 
 TEST_CASE("recovery: a stack that overflows becomes an error, on this thread and on one of its own") {

@@ -1,4 +1,4 @@
-#include "compile/reader_process.h"
+#include "compile/helper_process.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-using namespace nomad::bitcode;
+using namespace nomad::helper;
 using llvm::StringRef;
 using std::chrono::steady_clock;
 
@@ -48,26 +48,32 @@ public:
 
 } // namespace
 
-ReaderProcess::~ReaderProcess() {
+HelperProcess::~HelperProcess() {
   if (process_ > 0)
     stop();
 }
 
-Reply ReaderProcess::ask(const char *executable, StringRef bitcode, std::chrono::milliseconds patience) {
-  // A second time, because the process may have ended since the last request: somebody killed it.
-  for (int attempt = 0;; ++attempt) {
-    if (int error = start(executable))
-      return {End::CannotStart, {}, error, nullptr};
-    Reply reply = exchange(bitcode, steady_clock::now() + patience);
-    if (reply.end == End::Answered)
-      return reply;
+Reply HelperProcess::ask(const char *executable, RequestHeader request, StringRef content, const Patience &patience) {
+  if (process_ > 0 && hasEnded()) // somebody has killed it since
     stop();
-    if (reply.end != End::Gone || attempt > 0)
-      return reply;
-  }
+  if (int error = start(executable))
+    return {End::CannotStart, {}, error, nullptr};
+  request.number = ++requests_;
+  request.bytes = content.size();
+  interruption_ = patience.interruption;
+  Reply reply = exchange(request, content, patience.time ? steady_clock::now() + *patience.time : Time::max());
+  if (reply.end != End::Answered)
+    stop();
+  return reply;
 }
 
-int ReaderProcess::start(const char *executable) {
+bool HelperProcess::hasEnded() const {
+  char byte;
+  ssize_t received = recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return received == 0 || (received < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+int HelperProcess::start(const char *executable) {
   if (process_ > 0)
     return 0;
   int ends[2];
@@ -87,7 +93,7 @@ int ReaderProcess::start(const char *executable) {
   return 0;
 }
 
-void ReaderProcess::stop() {
+void HelperProcess::stop() {
   close(socket_);
   // It is its group's leader, which the reading under way belongs to.
   if (kill(-process_, SIGKILL) != 0)
@@ -97,26 +103,25 @@ void ReaderProcess::stop() {
   process_ = socket_ = -1;
 }
 
-Reply ReaderProcess::exchange(StringRef bitcode, Time deadline) {
-  RequestHeader request = {++requests_, bitcode.size()};
+Reply HelperProcess::exchange(const RequestHeader &request, StringRef content, Time deadline) {
   AnswerHeader header = {};
   End end = send(&request, sizeof request, deadline);
   if (end == End::Answered)
-    end = send(bitcode.data(), bitcode.size(), deadline);
+    end = send(content.data(), content.size(), deadline);
   if (end == End::Answered)
     end = receive(&header, sizeof header, deadline);
   if (end != End::Answered)
     return {end, {}, 0, nullptr};
-  if (header.number != request.number || header.kind > Answer::TookTooLong || header.bytes > answerLimitFor(request.bytes))
+  if (header.number != request.number || header.kind > Answer::Failed || header.bytes > answerLimitFor(request))
     return {End::Gone, {}, 0, nullptr};
-  auto content = llvm::WritableMemoryBuffer::getNewUninitMemBuffer(header.bytes);
-  if (!content)
+  auto answer = llvm::WritableMemoryBuffer::getNewUninitMemBuffer(header.bytes);
+  if (!answer)
     return {End::NoMemory, {}, 0, nullptr};
-  end = receive(content->getBufferStart(), header.bytes, deadline);
-  return {end, header.kind, 0, std::move(content)};
+  end = receive(answer->getBufferStart(), header.bytes, deadline);
+  return {end, header.kind, 0, std::move(answer)};
 }
 
-End ReaderProcess::send(const void *data, std::size_t size, Time deadline) {
+End HelperProcess::send(const void *data, std::size_t size, Time deadline) {
   auto *next = static_cast<const char *>(data);
   for (auto *limit = next + size; next != limit;) {
     ssize_t sent = ::send(socket_, next, static_cast<std::size_t>(limit - next), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -131,7 +136,7 @@ End ReaderProcess::send(const void *data, std::size_t size, Time deadline) {
   return End::Answered;
 }
 
-End ReaderProcess::receive(void *data, std::size_t size, Time deadline) {
+End HelperProcess::receive(void *data, std::size_t size, Time deadline) {
   auto *next = static_cast<char *>(data);
   for (auto *limit = next + size; next != limit;) {
     ssize_t received = recv(socket_, next, static_cast<std::size_t>(limit - next), MSG_DONTWAIT);
@@ -149,13 +154,13 @@ End ReaderProcess::receive(void *data, std::size_t size, Time deadline) {
 }
 
 // Looks at the socket at least once: if this process was stopped for a while, the answer may be there although time is up.
-End ReaderProcess::await(short event, Time deadline) {
+End HelperProcess::await(short event, Time deadline) {
   for (;;) {
     auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
-    pollfd descriptor = {socket_, event, 0};
-    int ready = poll(&descriptor, 1, static_cast<int>(std::clamp<long>(left, 0, INT_MAX)));
+    pollfd descriptors[] = {{socket_, event, 0}, {interruption_, POLLIN, 0}}; // a negative one is passed over
+    int ready = poll(descriptors, 2, static_cast<int>(std::clamp<long>(left, 0, INT_MAX)));
     if (ready > 0)
-      return End::Answered;
+      return descriptors[0].revents != 0 ? End::Answered : End::Interrupted;
     if (ready == 0 && left < INT_MAX)
       return End::Late;
     if (ready < 0 && errno != EINTR)
