@@ -24,12 +24,14 @@ export {
   SpaceFullError,
   StateError,
   TrapError,
+  type TrapFrame,
+  type TrapKind,
   UnresolvedSymbolError,
   UnsupportedError,
 } from './errors';
 export type { FunctionType, GlobalType, ParameterType } from './function-type';
 export { hostFunction, HostFunction, type HostCallback } from './host-function';
-export { Jit, type JitStats } from './jit';
+export { interrupt, Jit, type JitStats } from './jit';
 export type { Move, MoveReport } from './move-batch';
 export type { ValueKind } from './native';
 export type {

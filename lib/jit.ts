@@ -5,7 +5,7 @@
  * method throws StateError, and every code object and callable of the Jit is freed.
  */
 import { isCallable, type AnyFunction, type Callable } from './callable';
-import { nonEmptyString, optionsObject, show } from './check';
+import { integerBetween, nonEmptyString, optionsObject, show } from './check';
 import { CodeObject, createCodeObject, handleIn, markFreed, setReferences } from './code-object';
 import { isZealous } from './collector/zeal';
 import { JitCore, setCore } from './core';
@@ -102,6 +102,11 @@ export class Jit {
     this.#batch = new MoveBatch(this.#core);
     this.#optLevel = optLevel;
     if (isZealous()) new ZealousSpaces(this.#core, this.#batch);
+  }
+
+  /** Names this Jit to `interrupt`, in all threads of the process: a number that may be posted to a worker. */
+  get id(): number {
+    return this.#core.native.id;
   }
 
   /** Version of the LLVM inside, such as '22.1.8'. */
@@ -232,6 +237,18 @@ export class Jit {
     const own = (): void => listener();
     this.#listeners.add(own);
     return () => void this.#listeners.delete(own);
+  }
+
+  /**
+   * Calls `run`, and returns what it returns. Code that still runs after `milliseconds` ends in a TrapError (`kind` is 'interrupt'), and so
+   * does code that is entered, or to which a host function returns, later in that call; JS itself is not stopped. Nothing is stopped once
+   * `run` has returned, also not what an async `run` awaits. May be nested: whichever time is over first counts. Throws what `run` throws,
+   * TypeError, RangeError, StateError.
+   */
+  withTimeout<T>(milliseconds: number, run: () => T): T {
+    this.#core.requireLive('withTimeout');
+    if (typeof (run as unknown) !== 'function') throw new TypeError(`withTimeout: not a function but ${show(run)}`);
+    return this.#core.native.withTimeout(integerBetween('milliseconds', milliseconds, 0, 0xffff_ffff), run);
   }
 
   /** What the stack has of code objects now: nothing unless called from a host function. Throws StateError. */
@@ -376,6 +393,17 @@ export class Jit {
     this.#holdHosts(handle, references);
     return createCodeObject({ core: this.#core, handle, id, name, modes, references });
   }
+}
+
+/**
+ * From any thread: stops code that the thread of the Jit with this `id` is running, as soon as it can be stopped: its innermost call ends in a
+ * TrapError (`kind` is 'interrupt'). False if no code runs or waits there now. Code that returns by itself at this moment may have
+ * returned, and what its thread calls at once may be stopped instead. Throws TypeError, RangeError, StateError.
+ */
+export function interrupt(id: number): boolean {
+  const answer = loadAddon().interrupt(integerBetween('id', id, 0, 0xffff_ffff));
+  if (typeof answer === 'string') throw new StateError(answer);
+  return answer;
 }
 
 type Identity = Pick<CompileRequest, 'id' | 'name' | 'modes'>;

@@ -185,7 +185,12 @@ FunctionFinder::FunctionFinder(const SymbolTable &symbols) {
   extents_.erase(std::unique(extents_.begin(), extents_.end(), isSame), extents_.end());
 }
 
-StringRef FunctionFinder::at(Offset offset) const {
+const FunctionFinder::Extent *FunctionFinder::find(Offset offset) const {
   auto next = llvm::upper_bound(extents_, offset, [](Offset at, const Extent &extent) { return at < extent.base; });
-  return next != extents_.begin() && offset < std::prev(next)->limit ? std::prev(next)->name : StringRef();
+  return next != extents_.begin() && offset < std::prev(next)->limit ? &*std::prev(next) : nullptr;
+}
+
+StringRef FunctionFinder::at(Offset offset) const {
+  const Extent *extent = find(offset);
+  return extent ? extent->name : StringRef();
 }

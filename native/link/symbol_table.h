@@ -95,13 +95,15 @@ public:
   /// Its name, of several the first one in the module; empty if no exported function's code is there.
   llvm::StringRef at(Offset offset) const;
 
-private:
   struct Extent {
     Offset base;
     Offset limit;
     llvm::StringRef name;
   };
+  /// Null as `at` is empty.
+  const Extent *find(Offset offset) const;
 
+private:
   std::vector<Extent> extents_; // disjoint, in address order
 };
 

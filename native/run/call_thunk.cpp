@@ -114,36 +114,25 @@ private:
     return parsed_.ir->getOrInsertFunction(name, FunctionType::get(result, parameters, isVarArg));
   }
 
-  void callBack(IRBuilder<> &ir, Size callbackOffset, Value *argument) {
-    auto *type = FunctionType::get(ir.getVoidTy(), {pointer_, argument->getType()}, false);
-    ir.CreateCall(type, callback(ir, callbackOffset), {constant(environment_.context), argument});
-  }
-
   void noteLeft(IRBuilder<> &ir) { ir.CreateStore(ConstantPointerNull::get(pointer_), constant(environment_.entryFrame)); }
 
-  // An exception of ours, which a host function threw: left(context, exception). Any other: catch (...) { uncaught(context,
-  // entry); }, with code entered until the exception's destructor, which is code, has run. Both return null.
+  // caught(context, exception, entry), with code entered until the exception's destructor, which is code, has run. What leaves
+  // that is caught here too.
   BasicBlock *catchAll() {
     IRBuilder<> ir(BasicBlock::Create(context_, "unwound", thunk_));
     BasicBlock *pads = ir.GetInsertBlock();
     LandingPadInst *pad = ir.CreateLandingPad(StructType::get(pointer_, ir.getInt32Ty()), 1);
     pad->addClause(ConstantPointerNull::get(pointer_));
     Value *exception = ir.CreateExtractValue(pad, 0);
-    auto *left = BasicBlock::Create(context_, "left", thunk_), *uncaught = BasicBlock::Create(context_, "uncaught", thunk_);
-    Value *exceptionClass = ir.CreateLoad(ir.getInt64Ty(), exception); // the first field of every _Unwind_Exception
-    ir.CreateCondBr(ir.CreateICmpEQ(exceptionClass, ir.getInt64(hostExceptionClass)), left, uncaught);
-    ir.SetInsertPoint(left);
-    callBack(ir, offsetof(ThunkCallbacks, left), exception);
-    noteLeft(ir);
-    ir.CreateRet(ConstantPointerNull::get(pointer_));
-    ir.SetInsertPoint(uncaught);
-    ir.CreateCall(external("__cxa_begin_catch", pointer_, {pointer_}), {exception});
     // A nested call has put back what was there, which spares every call to keep it elsewhere.
     Value *entry = ir.getInt32(noEntry);
     if (style_ != ThunkStyle::Direct)
       entry = ir.CreateLoad(ir.getInt32Ty(), entryPlace());
-    callBack(ir, offsetof(ThunkCallbacks, uncaught), entry);
-    ir.CreateCall(external("__cxa_end_catch", ir.getVoidTy(), {}));
+    auto *type = FunctionType::get(ir.getVoidTy(), {pointer_, pointer_, ir.getInt32Ty()}, false);
+    auto *done = BasicBlock::Create(context_, "done", thunk_);
+    ir.CreateInvoke(type, callback(ir, offsetof(ThunkCallbacks, caught)), done, pads,
+                    {constant(environment_.context), exception, entry});
+    ir.SetInsertPoint(done);
     noteLeft(ir);
     ir.CreateRet(ConstantPointerNull::get(pointer_));
     return pads;

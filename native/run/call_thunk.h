@@ -30,10 +30,8 @@ struct ThunkCallbacks {
   void *(*prepare)(void *first, void *second, void *context, std::uint32_t thunk);
   /// Code has called a host function that was refused (see Engine::refuseHostCall).
   void (*refused)(void *context);
-  /// A C++ exception that code does not catch; called while it is handled.
-  void (*uncaught)(void *context, std::uint32_t entry);
-  /// Code was left because a host function threw (run/leave.h).
-  void (*left)(void *context, void *exception);
+  /// An exception has left code: a host function's (run/leave.h), a trap (run/trap.h), or one that code does not catch.
+  void (*caught)(void *context, void *exception, std::uint32_t entry);
 };
 
 /// Addresses that thunks hold as constants. All are fixed for the life of a Jit.

@@ -7,6 +7,7 @@
 #include "link/runtimedyld_linker.h"
 #include "memory/write_scope.h"
 #include "run/compile_cache.h"
+#include "run/float_state.h"
 #include "run/runtime_support.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -94,7 +95,8 @@ Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
       verifiesMoves_(options.verifiesMoves), poisonsVacated_(options.poisonsVacated),
       process_(options.symbols, options.listedSymbols), thunkSpace_(thunkSpaceIn(*arena_)),
       nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base}, placeable_(placeableIn(*arena_, thunkSpace_)),
-      stackWalk_(arena_->range(), thunkSpace_[0], mover_.codeOwners(), mover_.dataOwners()) {}
+      stackWalk_(arena_->range(), thunkSpace_[0], mover_.codeOwners(), mover_.dataOwners()),
+      codeRange_(arena_->segments(SegmentKind::Code), thunkSpace_[indexOf(SegmentKind::Code)], mover_.codeOwners()) {}
 
 // Exit handlers and destructors may call into other code objects: all run before the first one is gone.
 Engine::~Engine() {
@@ -275,7 +277,7 @@ Expected<MoveReport> Engine::place(ArrayRef<MoveRequest> requests) {
 void Engine::callCode(Address function, void *argument) {
   auto thunk = directThunk();
   if (thunk)
-    thunk->pointer<void *(void *, void *)>()(function.pointer<void>(), argument);
+    thunk->pointer<void *(void *, void *)>()(function.pointer<void>(), argument), resetFloatState();
   else
     consumeError(thunk.takeError());
 }

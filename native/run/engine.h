@@ -6,6 +6,7 @@
 #include "memory/entry_table.h"
 #include "move/mover.h"
 #include "run/call_thunk.h"
+#include "run/code_thread.h"
 #include "run/host_table.h"
 #include "run/process_symbols.h"
 #include "run/setjmp.h"
@@ -18,6 +19,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unwind.h>
 #include <vector>
 
 namespace nomad {
@@ -206,6 +208,9 @@ public:
   llvm::Error verify();
   Handle handleOf(const CodeObject &object) const { return objects_.handleOf(object); }
 
+  /// For those who interrupt code, on whatever thread.
+  std::uint32_t id() const { return codeRange_.id(); }
+
   /// Where clients may place code objects.
   Range placeable(SegmentKind kind) const { return placeable_[indexOf(kind)]; }
   const TypePool &types() const { return types_; }
@@ -289,7 +294,8 @@ private:
   llvm::Error verifyCall(Handle handle, const Relocation &relocation);
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
-  void reportUncaught(EntryIndex entry);
+  void endException(_Unwind_Exception *exception, EntryIndex entry);
+  void reportUncaught(const std::string &what, EntryIndex entry);
   void reportRefusedHost();
   std::string nameOf(EntryIndex entry) const;
   llvm::Expected<Address> makeThunk(ParsedModule module, const std::string &name);
@@ -334,6 +340,7 @@ private:
   std::atomic<std::uint32_t> refusedHost_{0}; // index + 1
   StackWalk stackWalk_;
   StackRoots stackRoots_;
+  CodeRange codeRange_;
 };
 
 } // namespace nomad

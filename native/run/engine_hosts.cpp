@@ -3,8 +3,10 @@
 
 #include "base/error.h"
 #include "run/clear_stack.h"
+#include "run/float_state.h"
 #include "run/host_thunk.h"
 #include "run/leave.h"
+#include "run/trap.h"
 
 using namespace nomad;
 using namespace llvm;
@@ -85,8 +87,9 @@ bool Engine::callWaiting(HostIndex index, const Activation::Registers &registers
 }
 
 void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
+  leaveIfStackIsLow();
   forgetStackRoots();
-  bool hasReturned = callWaiting(index, registers);
+  bool hasReturned = withStandardFloats([&] { return callWaiting(index, registers); });
   bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *mover_.unwind().stale();
   forgetStackRoots();
   if (*mover_.unwind().stale())
@@ -94,7 +97,7 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
   if (hasLeftAddresses)
     clearStackBelow(longReach);
   if (hasReturned)
-    return;
+    return leaveIfWanted();
   leaveCode();
   // Some frame can't be unwound: code goes on, without a result and without JS, and its caller hears of it when it returns.
   block_.pointer<std::uint64_t>()[0] = 0;

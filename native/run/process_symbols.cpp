@@ -32,5 +32,8 @@ std::optional<Address> ProcessSymbols::find(StringRef name) const {
   if (auto own = findRuntimeSupport(name))
     return own;
   bool allowed = policy_ == Policy::All || (policy_ == Policy::Listed && listed_.contains(name)) || isCompilersOwn(name);
-  return allowed ? findInProcess(name.str()) : std::nullopt;
+  if (!allowed)
+    return std::nullopt;
+  auto ours = findAbort(name);
+  return ours ? ours : findInProcess(name.str());
 }

@@ -1,6 +1,7 @@
 #include "wrap/wrap_jit.h"
 
 #include "wrap/call.h"
+#include "wrap/wrap_interrupt.h"
 
 using namespace nomad;
 using namespace nomad::wrap;
@@ -140,6 +141,7 @@ napi_value makeJitObject(const Js &js, Jit &jit) {
   addLookup(js, target, jit);
   addCall(js, target, jit);
   addHostFunctions(js, target, jit);
+  addInterrupts(js, target, jit);
   bind<stats>(js, target, "stats", jit);
   bind<trim>(js, target, "trim", jit);
   bind<dispose>(js, target, "dispose", jit);
@@ -158,8 +160,9 @@ napi_value nomad::wrap::createJit(napi_env env, napi_callback_info info) {
   jit->compileThreads = js.uint32(js.get(arguments[0], "compileThreads"));
   js.check(napi_create_reference(env, arguments[1], 1, &jit->errorFactory));
   auto engine = Engine::create(readOptions(js, arguments[0]));
-  if (!engine) {
-    throwError(js, *jit, engine.takeError());
+  Error error = engine ? stopCodeWith(env) : engine.takeError();
+  if (error) {
+    throwError(js, *jit, std::move(error));
     releaseJit(*jit);
     return nullptr;
   }
