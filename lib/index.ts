@@ -31,7 +31,8 @@ export {
 } from './errors';
 export type { FunctionType, GlobalType, ParameterType } from './function-type';
 export { hostFunction, HostFunction, type HostCallback } from './host-function';
-export { interrupt, Jit, type JitStats } from './jit';
+export { interrupt } from './interrupt';
+export { Jit, type JitStats } from './jit';
 export type { Move, MoveReport } from './move-batch';
 export type { ValueKind } from './native';
 export type {

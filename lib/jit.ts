@@ -5,7 +5,7 @@
  * method throws StateError, and every code object and callable of the Jit is freed.
  */
 import { isCallable, type AnyFunction, type Callable } from './callable';
-import { integerBetween, nonEmptyString, optionsObject, show } from './check';
+import { nonEmptyString, optionsObject, show } from './check';
 import { CodeObject, createCodeObject, handleIn, markFreed, setReferences } from './code-object';
 import { isZealous } from './collector/zeal';
 import { JitCore, setCore } from './core';
@@ -13,8 +13,8 @@ import { makeError, StateError, UnsupportedError } from './errors';
 import { MoveBatch, type Move, type MoveReport } from './move-batch';
 import { hostFunction, type HostFunction } from './host-function';
 import { HostEntry } from './host-table';
+import { callWithTimeout } from './interrupt';
 import { loadAddon, type CompileUrgency, type ErrorFactory, type Handle } from './native';
-
 import { nextId, type Entry } from './object-table';
 import { placeAll } from './place-all';
 import {
@@ -71,6 +71,8 @@ export let compileInBackground: (
 
 /** Compiles LLVM IR to code objects in an arena of its own. Belongs to the thread that made it. */
 export class Jit {
+  /** Names this Jit to `interrupt`, in all threads of the process: a number that may be posted to a worker. */
+  readonly id: number;
   readonly #core: JitCore;
   readonly #batch: MoveBatch;
   readonly #optLevel: OptLevel;
@@ -98,15 +100,11 @@ export class Jit {
     };
     this.#core = new JitCore(loadAddon().createJit(settings, factory));
     this.#core.tiering = { optLevel, compileThreads: settings.compileThreads, policy: tier };
+    this.id = this.#core.native.id;
     setCore(this, this.#core);
     this.#batch = new MoveBatch(this.#core);
     this.#optLevel = optLevel;
     if (isZealous()) new ZealousSpaces(this.#core, this.#batch);
-  }
-
-  /** Names this Jit to `interrupt`, in all threads of the process: a number that may be posted to a worker. */
-  get id(): number {
-    return this.#core.native.id;
   }
 
   /** Version of the LLVM inside, such as '22.1.8'. */
@@ -240,15 +238,11 @@ export class Jit {
   }
 
   /**
-   * Calls `run`, and returns what it returns. Code that still runs after `milliseconds` ends in a TrapError (`kind` is 'interrupt'), and so
-   * does code that is entered, or to which a host function returns, later in that call; JS itself is not stopped. Nothing is stopped once
-   * `run` has returned, also not what an async `run` awaits. May be nested: whichever time is over first counts. Throws what `run` throws,
-   * TypeError, RangeError, StateError.
+   * Calls `run`; code that then runs after `milliseconds`, until `run` returns, ends in a TrapError (`kind` is 'interrupt'): code that is entered
+   * later too, but not JS, nor what an async `run` awaits. May nest. Throws what `run` throws, TypeError, RangeError, StateError.
    */
   withTimeout<T>(milliseconds: number, run: () => T): T {
-    this.#core.requireLive('withTimeout');
-    if (typeof (run as unknown) !== 'function') throw new TypeError(`withTimeout: not a function but ${show(run)}`);
-    return this.#core.native.withTimeout(integerBetween('milliseconds', milliseconds, 0, 0xffff_ffff), run);
+    return callWithTimeout(this.#core, milliseconds, run);
   }
 
   /** What the stack has of code objects now: nothing unless called from a host function. Throws StateError. */
@@ -393,17 +387,6 @@ export class Jit {
     this.#holdHosts(handle, references);
     return createCodeObject({ core: this.#core, handle, id, name, modes, references });
   }
-}
-
-/**
- * From any thread: stops code that the thread of the Jit with this `id` is running, as soon as it can be stopped: its innermost call ends in a
- * TrapError (`kind` is 'interrupt'). False if no code runs or waits there now. Code that returns by itself at this moment may have
- * returned, and what its thread calls at once may be stopped instead. Throws TypeError, RangeError, StateError.
- */
-export function interrupt(id: number): boolean {
-  const answer = loadAddon().interrupt(integerBetween('id', id, 0, 0xffff_ffff));
-  if (typeof answer === 'string') throw new StateError(answer);
-  return answer;
 }
 
 type Identity = Pick<CompileRequest, 'id' | 'name' | 'modes'>;

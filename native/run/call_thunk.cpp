@@ -75,19 +75,22 @@ private:
     ir.CreateRet(call);
   }
 
-  // Code may have called host functions that were refused. JS hears of that instead of a result, so none is kept in a register.
-  void reportRefusals() {
-    IRBuilder<> ir(unlessRare(ir_.CreateIsNotNull(load(ir_.getInt32Ty(), environment_.refusedFlag))));
-    ir.CreateCall(FunctionType::get(ir.getVoidTy(), {pointer_}, false), callback(ir, offsetof(ThunkCallbacks, refused)),
-                  {constant(environment_.context)});
+  // Something may have happened that JS does not expect. The result is in its place by then: none is kept in a register.
+  void attend() {
+    BasicBlock *rare = unlessRare(ir_.CreateIsNotNull(load(ir_.getInt32Ty(), environment_.attention)));
+    BasicBlock *usual = ir_.GetInsertBlock();
+    IRBuilder<> ir(rare);
+    Value *hasNoResult = ir.CreateCall(FunctionType::get(ir.getInt32Ty(), {pointer_}, false),
+                                       callback(ir, offsetof(ThunkCallbacks, attend)), {constant(environment_.context)});
+    auto *nothing = BasicBlock::Create(context_, "nothing", thunk_);
+    ir.CreateCondBr(ir.CreateIsNotNull(hasNoResult), nothing, usual);
+    ir.SetInsertPoint(nothing);
     ir.CreateRet(ConstantPointerNull::get(pointer_));
   }
 
   Value *callEntry(Value *entryIndex, ArrayRef<Value *> arguments) {
     Value *slot = ir_.CreateGEP(pointer_, constant(environment_.entrySlots), ir_.CreateZExt(entryIndex, ir_.getInt64Ty()));
-    Value *result = callFunction([&] { return ir_.CreateLoad(pointer_, slot); }, arguments);
-    reportRefusals();
-    return result;
+    return callFunction([&] { return ir_.CreateLoad(pointer_, slot); }, arguments);
   }
 
   // `makeCallee` comes last, for a call through memory: code pushes whatever is in rax to align its frame, and the address of its
@@ -147,6 +150,7 @@ private:
     Value *result = callEntry(ir_.CreateLoad(ir_.getInt32Ty(), entryPlace()), arguments);
     if (signature_.result != ValueKind::Void)
       ir_.CreateStore(widen(ir_, result, signature_.result), blockAt(0));
+    attend();
     ir_.CreateRet(ConstantPointerNull::get(pointer_));
   }
 
@@ -213,6 +217,7 @@ private:
     for (size_t i = 0; i < signature_.parameters.size(); ++i)
       arguments.push_back(readValue(jsValue(i + 1), signature_.parameters[i].kind));
     Value *result = callEntry(entryIndex, arguments);
+    attend();
     ir_.CreateRet(makeValue(result, signature_.result));
   }
 

@@ -1,7 +1,8 @@
 #include "run/code_frames.h"
 
+#include "llvm/ADT/STLExtras.h"
+
 #include <cstdlib>
-#include <iterator>
 #include <search.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -11,24 +12,13 @@ using namespace nomad;
 namespace {
 
 template <typename Function>
-bool isOneOf(const void *function, std::initializer_list<Function> list) {
-  return std::any_of(list.begin(), list.end(), [=](Function each) { return reinterpret_cast<const void *>(each) == function; });
+const void *any(Function *function) {
+  return reinterpret_cast<const void *>(function);
 }
 
-using AnyFunction = void (*)();
-template <typename Function>
-AnyFunction any(Function *function) {
-  return reinterpret_cast<AnyFunction>(function);
-}
-
-bool isSearch(const void *function) {
-  using Search = void *(*)(const void *, const void *, size_t, size_t, int (*)(const void *, const void *));
-  return isOneOf(function, {any(&qsort), any(&qsort_r), any(static_cast<Search>(&bsearch)), any(&lfind), any(&lsearch)});
-}
-
-bool mayAllocate(const void *function) {
-  return isOneOf(function, {any(&malloc), any(&calloc), any(&realloc), any(&free), any(&sysconf)});
-}
+using Search = void *(*)(const void *, const void *, size_t, size_t, int (*)(const void *, const void *));
+const std::array searches{any(&qsort), any(&qsort_r), any(static_cast<Search>(&bsearch)), any(&lfind), any(&lsearch)};
+const std::array allocators{any(&malloc), any(&calloc), any(&realloc), any(&free), any(&sysconf)};
 
 } // namespace
 
@@ -68,6 +58,14 @@ bool CodeFrames::add(_Unwind_Context *context) {
 
 void CodeFrames::addForeign(const void *function) {
   ++foreign_;
-  mayAllocate_ |= mayAllocate(function);
-  isSearch_ = isSearch(function) && !mayAllocate_; // the last one is what code has called
+  mayAllocate_ |= llvm::is_contained(allocators, function);
+  isSearch_ = llvm::is_contained(searches, function) && !mayAllocate_; // the last one is what code has called
+}
+
+bool CodeFrames::mayBeInSearch(Address pc) {
+  constexpr Size reach = 4096; // of functions and their parts, which lie together
+  return llvm::any_of(searches, [=](const void *function) {
+    Address at = Address::of(function);
+    return pc < at + reach && at < pc + reach;
+  });
 }

@@ -23,11 +23,14 @@ public:
   /// Frames of code, and the innermost of them: addresses in the instructions that they are at.
   Size count() const { return count_; }
   llvm::ArrayRef<Address> innermost() const { return {innermost_.data(), std::min<size_t>(count_, innermost_.size())}; }
-  /// The interrupted function is not code's, has nothing on the stack and was called by code, or by the thunk if code has jumped to
-  /// it: memcpy, strlen.
+  /// The interrupted function is not code's, has nothing on the stack and was called by code, or by the thunk if code has jumped
+  /// to it: memcpy, strlen.
   bool beginInLeaf(Address stackPointer) const { return foreign_ == 1 && afterFirst_ == stackPointer + 8; }
   /// The interrupted function is not code's: it is `qsort`, or another that holds no lock while it calls code, or a part of that.
   bool beginInSearch() const { return foreign_ > 0 && isSearch_; }
+
+  /// Where `beginInSearch` is possible: found without unwind records, which nobody may ask for in the middle of `malloc`.
+  static bool mayBeInSearch(Address pc);
 
 private:
   bool add(_Unwind_Context *context);

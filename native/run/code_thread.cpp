@@ -3,6 +3,8 @@
 #include "run/interrupt.h"
 #include "run/trap.h"
 
+#include <algorithm>
+#include <array>
 #include <memory>
 
 using namespace nomad;
@@ -28,7 +30,37 @@ std::uint32_t nextId() {
   return ++last;
 }
 
+// Where all threads' code is, for signal handlers: each place is taken and given back by a base.
+struct KnownCode {
+  std::atomic<std::uint64_t> base{0}, limit{0};
+};
+std::array<KnownCode, 256> knownCode;
+
+void addKnown(Range code) {
+  for (KnownCode &known : knownCode) {
+    std::uint64_t vacant = 0;
+    if (!known.base.compare_exchange_strong(vacant, code.base.value()))
+      continue;
+    known.limit = code.limit.value();
+    return;
+  }
+}
+
+void removeKnown(Range code) {
+  for (KnownCode &known : knownCode)
+    if (known.base == code.base.value()) {
+      known.limit = 0;
+      known.base = 0;
+      return;
+    }
+}
+
 } // namespace
+
+bool nomad::isCodeOfAny(Address address) {
+  return std::any_of(knownCode.begin(), knownCode.end(),
+                     [=](const KnownCode &known) { return known.base <= address.value() && address.value() < known.limit; });
+}
 
 CodeThread *nomad::codeThread() { return current; }
 
@@ -43,9 +75,11 @@ CodeRange::CodeRange(Range code, Range thunks, OwnerIndex &owners)
   current->ranges = this;
   listenForTraps();
   announceCode(id_, *current);
+  addKnown(code_);
 }
 
 CodeRange::~CodeRange() {
+  removeKnown(code_);
   retireCode(id_);
   if (current->ranges == this)
     current->ranges = next_;

@@ -76,4 +76,7 @@ private:
 /// This thread's; null if it has no Jit.
 CodeThread *codeThread();
 
+/// Whether some Jit of any thread has its code there. Of very many Jits, not all are known.
+bool isCodeOfAny(Address address);
+
 } // namespace nomad

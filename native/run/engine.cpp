@@ -34,6 +34,8 @@ public:
     auto address = process_.find(name);
     if (!address)
       return Resolution();
+    if (isFloatControl(name))
+      engine_.attention_ |= Floats;
     return isSetjmp(name) ? resolveSetjmp(name, *address) : Resolution::fixed(*address);
   }
 
@@ -129,6 +131,9 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options, 
 Handle Engine::adopt(CodeObject linked) {
   Handle handle = objects_.add(std::move(linked));
   Image &image = *objects_[handle].image;
+  size_t code = indexOf(SegmentKind::Code);
+  if (mayLoadFloatState({reinterpret_cast<const std::uint8_t *>(image.bytes[code].get()), image.storedBytes[code]}))
+    attention_ |= Floats;
   if (image.kept)
     kept_[handle] = std::move(image.kept);
   if (!image.returnsTwice.empty())

@@ -195,7 +195,10 @@ public:
   void callHost(HostIndex index, const Activation::Registers &registers);
   /// Code calls a host function on another thread than the engine's, which has no JS: nothing runs, the result is 0, and code
   /// that returns to JS next throws. The only method that other threads call.
-  void refuseHostCall(HostIndex index) { refusedHost_.store(index + 1); }
+  void refuseHostCall(HostIndex index) {
+    refusedHost_.store(index + 1);
+    attention_ |= Refused;
+  }
   /// Is code of this Jit on the stack?
   bool isRunning();
   /// What waiting frames have of code objects.
@@ -294,6 +297,7 @@ private:
   llvm::Error verifyCall(Handle handle, const Relocation &relocation);
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
+  bool attend();
   void endException(_Unwind_Exception *exception, EntryIndex entry);
   void reportUncaught(const std::string &what, EntryIndex entry);
   void reportRefusedHost();
@@ -338,6 +342,9 @@ private:
   ActivationChain &activations_ = threadActivations();
   Size hostCalls_ = 0;                        // that have not returned
   std::atomic<std::uint32_t> refusedHost_{0}; // index + 1
+  /// What has to be looked after when code returns.
+  enum Attention : std::uint32_t { Refused = 1, Floats = 2 };
+  std::atomic<std::uint32_t> attention_{0};
   StackWalk stackWalk_;
   StackRoots stackRoots_;
   CodeRange codeRange_;

@@ -72,7 +72,7 @@ ThunkEnvironment Engine::thunkEnvironment() {
             auto *engine = static_cast<Engine *>(context);
             return engine->enter(reinterpret_cast<ThunkCode>(engine->thunks_[thunk].value()), first, second);
           },
-      .refused = [](void *engine) { static_cast<Engine *>(engine)->reportRefusedHost(); },
+      .attend = [](void *engine) -> std::int32_t { return static_cast<Engine *>(engine)->attend(); },
       .caught =
           [](void *engine, void *exception, EntryIndex entry) {
             static_cast<Engine *>(engine)->endException(static_cast<_Unwind_Exception *>(exception), entry);
@@ -83,7 +83,7 @@ ThunkEnvironment Engine::thunkEnvironment() {
           .entrySlots = entries_.slotBase(),
           .staleFlag = Address::of(mover_.unwind().stale()),
           .entryFrame = Address::of(&activations_.entryFrame),
-          .refusedFlag = Address::of(&refusedHost_),
+          .attention = Address::of(&attention_),
           .callbacks = Address::of(&callbacks),
           .context = Address::of(this)};
 }
@@ -140,6 +140,15 @@ Expected<Address> Engine::makeThunk(ParsedModule module, const std::string &name
   }
   nextThunk_ = next;
   return objects_[request.object].addressOf(place);
+}
+
+bool Engine::attend() {
+  resetFloatState();
+  if (refusedHost_ == 0)
+    return false;
+  attention_ &= ~std::uint32_t{Refused};
+  reportRefusedHost();
+  return true;
 }
 
 // What has left code, and where it ends.

@@ -2,9 +2,17 @@
 // set it to something else, which then is code's own.
 #pragma once
 
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+
 #include <cstdint>
 
 namespace nomad {
+
+/// Whether that function of C's library changes it for its caller; all others keep it (System V ABI).
+bool isFloatControl(llvm::StringRef name);
+/// Whether machine code may do so itself.
+bool mayLoadFloatState(llvm::ArrayRef<std::uint8_t> code);
 
 struct FloatState {
   std::uint32_t mxcsr;

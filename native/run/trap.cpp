@@ -71,19 +71,26 @@ void raiseFrom(CodeThread &thread, const CodeFrames &frames, std::unique_ptr<Tra
   raise(thread, std::move(trap));
 }
 
-// Code has jumped to where none is. If it did so by a call, the call is where it failed; else the one by which it was called.
-bool stepBackToCall(const CodeThread &thread, Interrupted &at) {
+// Does the word on top of the stack lead back into code, or its thunk?
+std::optional<Address> returnOnTop(const CodeThread &thread, const Interrupted &at) {
   Address slot = at.stack();
   if (!slot.isAligned(8) || !thread.stack.contains(Range::at(slot, 8)))
-    return false;
+    return std::nullopt;
   Address returnsTo = Address::of(*slot.pointer<std::uint64_t>());
   constexpr Size longestCall = 7;
   auto isCode = [&](Address address) { return thread.rangeAt(address) || thread.isThunk(address); };
   if (!isCode(returnsTo.shifted(-1)) || !isCode(returnsTo.shifted(-longestCall)) ||
       !isBehindCall(returnsTo.shifted(-longestCall).pointer(), longestCall))
-    return false;
-  at.returnTo(returnsTo.shifted(-1));
-  return true;
+    return std::nullopt;
+  return returnsTo;
+}
+
+// Code has jumped to where none is. If it did so by a call, the call is where it failed; else the one by which it was called.
+bool stepBackToCall(const CodeThread &thread, Interrupted &at) {
+  auto returnsTo = returnOnTop(thread, at);
+  if (returnsTo)
+    at.returnTo(returnsTo->shifted(-1));
+  return returnsTo.has_value();
 }
 
 bool isJump(int signal, const siginfo_t &info, const Interrupted &at) {
@@ -96,38 +103,61 @@ bool isStackOverflow(const CodeThread &thread, int signal, const siginfo_t &info
          at.stack() < address + nearStack && address < thread.stack.base + nearStack;
 }
 
-// May what was interrupted be left?
-bool mayLeave(const CodeThread &thread, const CodeFrames &frames, const Interrupted &at, bool isOverflow) {
-  if (!frames.reachThunk() || (frames.count() > 0 && !ownerOf(thread, frames.innermost()[0])))
-    return false;
-  return thread.rangeAt(at.pc()) || thread.isThunk(at.pc()) || frames.beginInLeaf(at.stack()) || (isOverflow && frames.beginInSearch());
+/// Where frames begin.
+enum class Beginning { Code, AfterJump, Overflow };
+
+Beginning beginningOf(const Fault &fault) {
+  if (fault.jumpedTo)
+    return Beginning::AfterJump;
+  return fault.isStackOverflow ? Beginning::Overflow : Beginning::Code;
 }
 
-bool onFault(CodeThread &thread, int signal, siginfo_t &info, ucontext_t &context) {
+// In code; or in its thunk, if code had nothing left to do when it jumped.
+bool isAtCode(const CodeThread &thread, const Interrupted &at, Beginning beginning) {
+  return thread.rangeAt(at.pc()) || (beginning == Beginning::AfterJump && thread.isThunk(at.pc()));
+}
+
+// May what was interrupted be left?
+bool mayLeave(const CodeThread &thread, const CodeFrames &frames, const Interrupted &at, Beginning beginning) {
+  if (!frames.reachThunk() || (frames.count() > 0 && !ownerOf(thread, frames.innermost()[0])))
+    return false;
+  return isAtCode(thread, at, beginning) || frames.beginInLeaf(at.stack()) ||
+         (beginning == Beginning::Overflow && frames.beginInSearch());
+}
+
+// Is it worth a walk? Elsewhere a lock may be held that the walk needs.
+bool mayBeginAt(const CodeThread &thread, const Interrupted &at, Beginning beginning) {
+  if (isAtCode(thread, at, beginning))
+    return true;
+  return beginning == Beginning::Overflow ? CodeFrames::mayBeInSearch(at.pc()) : returnOnTop(thread, at).has_value();
+}
+
+void raiseFault(CodeThread &thread, const Fault &fault, Interrupted &at, ucontext_t &context) {
+  if (!mayBeginAt(thread, at, beginningOf(fault)))
+    return;
+  CodeFrames frames(thread, at.pc());
+  if (!mayLeave(thread, frames, at, beginningOf(fault)))
+    return;
+  auto trap = std::make_unique<TrapException>();
+  describeFault(fault, *trap);
+  if (!fault.jumpedTo)
+    trap->interrupted = at.pc();
+  raiseFrom(thread, frames, std::move(trap), context);
+}
+
+// Returns if that is no trap, with everything as it was.
+void onFault(CodeThread &thread, int signal, siginfo_t &info, ucontext_t &context) {
   Interrupted at(context);
-  bool isOverflow = isStackOverflow(thread, signal, info, at);
-  auto trap = [&](std::optional<Address> jumpedTo) {
-    auto made = std::make_unique<TrapException>();
-    describeFault({signal, info, at.pc(), jumpedTo, isOverflow}, *made);
-    return made;
-  };
-  if (thread.rangeAt(at.pc()) || !isJump(signal, info, at)) {
-    CodeFrames frames(thread, at.pc());
-    if (mayLeave(thread, frames, at, isOverflow)) {
-      auto made = trap(std::nullopt);
-      made->interrupted = at.pc();
-      raiseFrom(thread, frames, std::move(made), context);
-      return false;
-    }
-  }
-  Address jumpedTo = signal == SIGTRAP ? at.pc().shifted(-1) : at.pc(); // a breakpoint has been passed
-  if ((thread.rangeAt(jumpedTo) || isJump(signal, info, at)) && stepBackToCall(thread, at)) {
-    CodeFrames frames(thread, at.pc());
-    if (mayLeave(thread, frames, at, false))
-      raiseFrom(thread, frames, trap(jumpedTo), context);
-    at.restore();
-  }
-  return false;
+  Address pc = at.pc();
+  bool isJumpOnly = isJump(signal, info, at);
+  if (!isJumpOnly)
+    raiseFault(thread, {signal, info, pc, std::nullopt, isStackOverflow(thread, signal, info, at)}, at, context);
+  if (!isJumpOnly && !thread.rangeAt(pc))
+    return;
+  Address jumpedTo = signal == SIGTRAP ? pc.shifted(-1) : pc; // a breakpoint has been passed
+  if (stepBackToCall(thread, at))
+    raiseFault(thread, {signal, info, pc, jumpedTo, false}, at, context);
+  at.restore();
 }
 
 // What is not in code, or not in a state to be left, is asked again soon.
@@ -136,7 +166,7 @@ void onInterrupt(CodeThread &thread, ucontext_t &context) {
   if (thread.wanted == 0 || !thread.isInCode() || !thread.rangeAt(at.pc()))
     return;
   CodeFrames frames(thread, at.pc());
-  if (!mayLeave(thread, frames, at, false))
+  if (!mayLeave(thread, frames, at, Beginning::Code))
     return;
   std::string reason = takeReason(thread);
   if (reason.empty())
@@ -156,10 +186,11 @@ bool onSignal(int signal, siginfo_t *info, ucontext_t *context) {
       onInterrupt(*thread, *context);
     return isOurs;
   }
-  if (!thread || !thread->isInCode() || info->si_code <= 0) // JS's, or sent by somebody
+  if (info->si_code <= 0) // sent by somebody
     return false;
-  onFault(*thread, signal, *info, *context);
-  warnOfFault(*thread, {signal, *info, Interrupted(*context).pc(), std::nullopt, false});
+  if (thread && thread->isInCode())
+    onFault(*thread, signal, *info, *context);
+  warnOfFault(thread, {signal, *info, Interrupted(*context).pc(), std::nullopt, false});
   return false;
 }
 
@@ -196,7 +227,8 @@ void nomad::leaveIfWanted() {
 
 void nomad::leaveIfStackIsLow() {
   CodeThread *thread = codeThread();
-  if (thread && Address::of(__builtin_frame_address(0)) < thread->stack.base + 2 * nearStack) [[unlikely]]
+  Address here = Address::of(__builtin_frame_address(0));
+  if (thread && thread->stack.contains(here) && here < thread->stack.base + 2 * nearStack) [[unlikely]]
     raiseTrap("stack", "stack overflow: no room is left for a host function");
 }
 

@@ -41,8 +41,8 @@ void raiseTrap(const char *kind, const std::string &message);
 void leaveIfWanted();
 void leaveIfStackIsLow();
 
-/// In the call thunk: the error, and the end of the exception and of those that it has overtaken. `entered` names the function that
-/// was called, for a trap in what it jumped to.
+/// In the call thunk: the error, and the end of the exception and of those that it has overtaken. `entered` names the function
+/// that was called, for a trap in what it jumped to.
 llvm::Error takeTrap(TrapException *exception, llvm::function_ref<std::string()> entered);
 
 } // namespace nomad

@@ -4,7 +4,7 @@
 
 #include <cinttypes>
 #include <cstdio>
-#include <cstring>
+#include <dlfcn.h>
 #include <unistd.h>
 
 using namespace nomad;
@@ -78,13 +78,47 @@ std::string nomad::placeOf(const ErrorDetails &details) {
   return where + "+" + hex(frame.offset);
 }
 
-void nomad::warnOfFault(const CodeThread &thread, const Fault &fault) {
-  bool isCode = thread.rangeAt(fault.pc) != nullptr;
-  char line[256];
+namespace {
+
+// In a file that is loaded: not V8's own code, whose handler knows what to do.
+bool isOfFile(Address address) {
+#if __GLIBC_PREREQ(2, 35)
+  dl_find_object found;
+  return _dl_find_object(address.pointer<void>(), &found) == 0;
+#else
+  return true;
+#endif
+}
+
+// "'f' of code object 'm'+0x12"
+void describeCode(const CodeThread *thread, Address pc, char (&text)[160]) {
+  const CodeRange *range = thread ? thread->rangeAt(pc) : nullptr;
+  if (!range) {
+    std::snprintf(text, sizeof text, "%s", isCodeOfAny(pc) ? "code, on a thread where no call has entered it" : "not in code");
+    return;
+  }
+  const CodeObject *object = range->owners().find(pc);
+  if (!object) {
+    std::snprintf(text, sizeof text, "where no code object is");
+    return;
+  }
+  auto offset = static_cast<Offset>(pc - object->segment(SegmentKind::Code).base);
+  llvm::StringRef name = object->symbols.objectName(), symbol = object->symbols.functionAt(offset);
+  std::snprintf(text, sizeof text, "'%.*s' in code object '%.*s'+0x%x", static_cast<int>(symbol.size()), symbol.data(),
+                static_cast<int>(name.size()), name.data(), offset);
+}
+
+} // namespace
+
+void nomad::warnOfFault(const CodeThread *thread, const Fault &fault) {
+  bool isInCode = thread && thread->isInCode();
+  bool isJump = Address::of(fault.info.si_addr) == fault.pc;
+  if (!isCodeOfAny(fault.pc) && !(isInCode && (isJump || isOfFile(fault.pc))))
+    return;
+  char where[160], line[400];
+  describeCode(thread, fault.pc, where);
   int length = std::snprintf(line, sizeof line,
-                             "nomad-jit: signal %d at pc 0x%" PRIx64 " (%s), address 0x%" PRIx64
-                             ", while code runs: it can't become a TrapError\n",
-                             fault.signal, fault.pc.value(), isCode ? "compiled code" : "not compiled code",
-                             reinterpret_cast<std::uint64_t>(fault.info.si_addr));
+                             "nomad-jit: signal %d at 0x%" PRIx64 " (%s), address 0x%" PRIx64 ", can't become a TrapError\n",
+                             fault.signal, fault.pc.value(), where, reinterpret_cast<std::uint64_t>(fault.info.si_addr));
   [[maybe_unused]] auto written = write(STDERR_FILENO, line, static_cast<size_t>(length));
 }

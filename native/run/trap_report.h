@@ -24,7 +24,8 @@ TrapFrame frameAt(const CodeThread &thread, Address code);
 /// "f+0x12": where the first frame is.
 std::string placeOf(const ErrorDetails &details);
 
-/// One line, by what a handler may call in any state.
-void warnOfFault(const CodeThread &thread, const Fault &fault);
+/// One line for a fault that code has to do with and that stays fatal; by what a handler may call in any state. `thread` may be
+/// null.
+void warnOfFault(const CodeThread *thread, const Fault &fault);
 
 } // namespace nomad
