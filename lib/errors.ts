@@ -116,17 +116,53 @@ export class StateError extends JitError {
   }
 }
 
-/** Code did what ends a process elsewhere; so far, a C++ exception that no compiled code caught (`kind` is 'exception'). */
-export class TrapError extends JitError {
-  readonly kind: string;
-  /** The function that JS had called. */
-  readonly symbol: string;
+/**
+ * What ended a call of code: a fault ('memory', 'arithmetic', 'illegal', 'stack'), code that gave up ('abort'), somebody who stopped it
+ * ('interrupt'), or an exception of C++ or another language that no compiled code caught ('exception').
+ */
+export type TrapKind = 'memory' | 'arithmetic' | 'illegal' | 'stack' | 'abort' | 'interrupt' | 'exception';
 
-  constructor(message: string, details: { kind?: string; symbols?: string[] } = {}) {
+/** A function of code on the stack. */
+export interface TrapFrame {
+  /** An exported function's name; '' if the frame is of none. */
+  readonly symbol: string;
+  /** Where it was, in bytes from the function's begin; of its code object's code where there is no symbol. In a caller, in the call. */
+  readonly offset: number;
+  /** The code object's name. */
+  readonly codeObject: string;
+}
+
+/** Code did what ends a process elsewhere, or has been stopped. The Jit goes on working. */
+export class TrapError extends JitError {
+  readonly kind: TrapKind;
+  /** The function where it happened, '' if it is no exported one; for 'exception', the function that JS had called. */
+  readonly symbol: string;
+  /** Where in it: see TrapFrame. 0 for 'exception'. */
+  readonly offset: number;
+  /** The address that a fault is about; undefined where there is none, or the processor does not say. */
+  readonly address: bigint | undefined;
+  /** The stack of code, from the call by JS on, innermost first; the innermost 64 if there are more. Empty for 'exception'. */
+  readonly frames: readonly TrapFrame[];
+  /** How many frames there were. */
+  readonly frameCount: number;
+
+  constructor(message: string, details: TrapDetails = {}) {
     super('ERR_TRAP', message);
-    this.kind = details.kind ?? '';
-    this.symbol = details.symbols?.[0] ?? '';
+    this.kind = details.kind ?? 'exception';
+    this.frames = details.frames ?? [];
+    this.frameCount = details.frameCount ?? this.frames.length;
+    this.symbol = details.symbols?.[0] ?? this.frames[0]?.symbol ?? '';
+    this.offset = this.frames[0]?.offset ?? 0;
+    this.address = details.address;
   }
+}
+
+interface TrapDetails {
+  kind?: TrapKind;
+  symbols?: string[];
+  address?: bigint;
+  frames?: TrapFrame[];
+  frameCount?: number;
 }
 
 /** The operating system refused memory. */

@@ -24,11 +24,14 @@ export {
   SpaceFullError,
   StateError,
   TrapError,
+  type TrapFrame,
+  type TrapKind,
   UnresolvedSymbolError,
   UnsupportedError,
 } from './errors';
 export type { FunctionType, GlobalType, ParameterType } from './function-type';
 export { hostFunction, HostFunction, type HostCallback } from './host-function';
+export { interrupt } from './interrupt';
 export { Jit } from './jit';
 export type { JitStats } from './jit-stats';
 export type { Move, MoveReport } from './move-batch';

@@ -13,8 +13,8 @@ import { makeError, StateError, UnsupportedError } from './errors';
 import { MoveBatch, type Move, type MoveReport } from './move-batch';
 import { factsOf, hostFunction, type HostFunction } from './host-function';
 import { HostEntry } from './host-table';
+import { callWithTimeout } from './interrupt';
 import { loadAddon, type CompileUrgency, type ErrorFactory, type Handle } from './native';
-
 import { nextId, type Entry } from './object-table';
 import { PendingCompiles, type Expected } from './pending-compiles';
 import { placeAll } from './place-all';
@@ -61,6 +61,8 @@ export let compileIn: (
 
 /** Compiles LLVM IR to code objects in an arena of its own. Belongs to the thread that made it. */
 export class Jit {
+  /** Names this Jit to `interrupt`, in all threads of the process: a number that may be posted to a worker. */
+  readonly id: number;
   readonly #core: JitCore;
   readonly #batch: MoveBatch;
   readonly #optLevel: OptLevel;
@@ -90,6 +92,7 @@ export class Jit {
     this.#core.confinement = confinement;
     this.#core.tiering = { optLevel, compileThreads: settings.compileThreads, policy: tier };
     Jit.#follow(this);
+    this.id = this.#core.native.id;
     setCore(this, this.#core);
     this.#batch = new MoveBatch(this.#core);
     this.#optLevel = optLevel;
@@ -243,6 +246,14 @@ export class Jit {
     const own = (): void => listener();
     this.#listeners.add(own);
     return () => void this.#listeners.delete(own);
+  }
+
+  /**
+   * Calls `run`; code that then runs after `milliseconds`, until `run` returns, ends in a TrapError (`kind` is 'interrupt'): code that is entered
+   * later too, but not JS, nor what an async `run` awaits. May nest. Throws what `run` throws, TypeError, RangeError, StateError.
+   */
+  withTimeout<T>(milliseconds: number, run: () => T): T {
+    return callWithTimeout(this.#core, milliseconds, run);
   }
 
   /** What the stack has of code objects now: nothing unless called from a host function. Throws StateError. */

@@ -209,6 +209,11 @@ export interface NativeJit {
   /** Whether code waits for a host function. */
   isRunning(): boolean;
 
+  /** Names the Jit to `interrupt`, in the whole process. */
+  id: number;
+  /** Calls `run`; code that runs then, or later in that call, is stopped. Throws STATE. */
+  withTimeout<T>(milliseconds: number, run: () => T): T;
+
   stats(): NativeStats;
   /** Gives memory of pages that no code object occupies back to the system; returns bytes. */
   trim(): number;
@@ -234,6 +239,8 @@ export interface Addon {
   llvmVersion: string;
   /** The signature that a type in IR syntax says, or a message why it says none. */
   functionType(text: string): Signature | string;
+  /** Whether that Jit has code that runs or waits, which is stopped then; or a message why nothing can be stopped. */
+  interrupt(jit: number): boolean | string;
 }
 
 const builds = ['build-cmake/Release/nomad_jit.node', 'build-cmake/Debug/nomad_jit.node', 'build/Release/nomad_jit.node'];

@@ -32,6 +32,13 @@ enum class ErrorCode {
 /// The `code` of the JS error, such as "ERR_IR_PARSE".
 const char *codeName(ErrorCode code);
 
+/// A function of code on the stack.
+struct TrapFrame {
+  std::string symbol;   // empty: none of the exported ones
+  std::uint32_t offset; // in the function; in its code object's code, if there is no symbol
+  std::string object;   // the code object's name
+};
+
 /// Machine-readable parts of an error. Lines and columns count from 1.
 struct ErrorDetails {
   std::optional<unsigned> line;
@@ -40,6 +47,9 @@ struct ErrorDetails {
   std::vector<std::string> symbols;
   std::optional<std::string> kind;     // of a trap
   std::optional<std::uint32_t> object; // handle of the code object that is pinned
+  std::optional<std::uint64_t> address; // that a trap is about
+  std::vector<TrapFrame> frames;        // of a trap, the innermost first; not all of very many
+  std::uint64_t frameCount = 0;         // all
 };
 
 class CodedError : public llvm::ErrorInfo<CodedError> {

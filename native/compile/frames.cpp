@@ -82,7 +82,7 @@ bool switchesStacks(const llvm::Module &ir) {
 
 } // namespace
 
-ModuleFrames nomad::framesOf(const llvm::Module &ir, const OddFrames &odd) {
+ModuleFrames nomad::moduleFramesOf(const llvm::Module &ir, const OddFrames &odd) {
   ModuleFrames frames;
   if (hasFunctionsOfAssembly(ir))
     frames.usual = FrameKind::Unknown;

@@ -38,6 +38,6 @@ struct OddFrames {
 };
 
 /// Assembly can bring functions of its own: in a module that has any, only functions that LLVM has generated are known.
-ModuleFrames framesOf(const llvm::Module &ir, const OddFrames &odd);
+ModuleFrames moduleFramesOf(const llvm::Module &ir, const OddFrames &odd);
 
 } // namespace nomad

@@ -6,9 +6,6 @@
 
 #include "llvm/ADT/SetVector.h"
 #include "llvm/IR/Constants.h"
-#include "llvm/IR/InstIterator.h"
-#include "llvm/IR/InstrTypes.h"
-#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/Target/TargetLoweringObjectFile.h"
 
 using namespace nomad;
@@ -90,27 +87,23 @@ void closeLinkage(llvm::Module &ir) {
   }
 }
 
-bool callsOthers(const Function &function) {
-  return any_of(instructions(function), [](const Instruction &instruction) {
-    const auto *call = dyn_cast<CallBase>(&instruction);
-    return call && !isa<IntrinsicInst>(call) && !call->isInlineAsm();
-  });
-}
-
 // Conventions that pass an argument in rbp.
 bool passesFramePointer(const Function &function) {
   return function.getCallingConv() == CallingConv::GHC || function.getCallingConv() == CallingConv::HiPE;
 }
 
-// The stack walk is fast where there are frame pointers, and an exception of a host function needs unwind records of whoever may
-// wait for one.
+// The stack walk is fast where there are frame pointers. Whatever runs may fail, or be interrupted, and is then unwound: so there
+// are records of all. A frame larger than a page touches each of its pages in their order, so that its thread's stack ends where
+// it should.
 void keepFrames(llvm::Module &ir) {
   for (Function &function : ir) {
     if (function.isDeclaration())
       continue;
     function.addFnAttr("frame-pointer", passesFramePointer(function) ? "none" : "all");
-    if (callsOthers(function) && !function.hasUWTable())
+    if (!function.hasUWTable())
       function.setUWTableKind(UWTableKind::Default);
+    if (!function.hasFnAttribute("probe-stack") && !function.hasFnAttribute(Attribute::Naked))
+      function.addFnAttr("probe-stack", "inline-asm");
   }
 }
 

@@ -134,7 +134,7 @@ Expected<ObjectBytes> Pipeline::generate(llvm::Module &ir) {
       return error;
   }
   ObjectBytes bytes = generator_->run(ir);
-  frames_ = framesOf(ir, generator_->odd());
+  frames_ = moduleFramesOf(ir, generator_->odd());
   std::vector<std::string> losing = generator_->odd().losingRegisters;
   if (leavesTraces(ir))
     generator_.reset();

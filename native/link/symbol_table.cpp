@@ -147,6 +147,29 @@ void SymbolTable::everySymbol(function_ref<void(const FunctionSymbol &)> onFunct
   }
 }
 
+StringRef SymbolTable::functionAt(Offset offset) const {
+  if (!encoded_)
+    return StringRef();
+  Reader reader(encoded_.get() + sizeBytes);
+  reader.name();
+  while (reader.at < encoded_.get() + bytes()) {
+    unsigned head = reader.byte();
+    StringRef name = reader.name();
+    SymbolPlace place{static_cast<SegmentKind>(head >> 1 & 3), static_cast<Offset>(reader.number())};
+    if (head & 1) {
+      readGlobal(reader, name, place, head);
+      continue;
+    }
+    Size size = reader.number();
+    reader.number();
+    for (std::uint64_t named = reader.number(); named > 0; --named)
+      reader.name();
+    if (place.segment == SegmentKind::Code && place.offset <= offset && offset < place.offset + size)
+      return name;
+  }
+  return StringRef();
+}
+
 void SymbolTable::everyFunction(function_ref<void(const FunctionSymbol &)> visit) const {
   everySymbol(visit, [](const GlobalSymbol &) {});
 }
@@ -185,7 +208,12 @@ FunctionFinder::FunctionFinder(const SymbolTable &symbols) {
   extents_.erase(std::unique(extents_.begin(), extents_.end(), isSame), extents_.end());
 }
 
-StringRef FunctionFinder::at(Offset offset) const {
+const FunctionFinder::Extent *FunctionFinder::find(Offset offset) const {
   auto next = llvm::upper_bound(extents_, offset, [](Offset at, const Extent &extent) { return at < extent.base; });
-  return next != extents_.begin() && offset < std::prev(next)->limit ? std::prev(next)->name : StringRef();
+  return next != extents_.begin() && offset < std::prev(next)->limit ? &*std::prev(next) : nullptr;
+}
+
+StringRef FunctionFinder::at(Offset offset) const {
+  const Extent *extent = find(offset);
+  return extent ? extent->name : StringRef();
 }

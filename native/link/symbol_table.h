@@ -77,6 +77,8 @@ public:
   void everyGlobal(llvm::function_ref<void(const GlobalSymbol &)> visit) const;
   std::optional<FunctionSymbol> function(llvm::StringRef name) const;
   std::optional<GlobalSymbol> global(llvm::StringRef name) const;
+  /// The exported function whose code is at `offset`, or ''. Allocates nothing.
+  llvm::StringRef functionAt(Offset offset) const;
   Size bytes() const;
   /// Into the cache, to be read soon.
   void fetch() const { __builtin_prefetch(encoded_.get()); }
@@ -95,13 +97,15 @@ public:
   /// Its name, of several the first one in the module; empty if no exported function's code is there.
   llvm::StringRef at(Offset offset) const;
 
-private:
   struct Extent {
     Offset base;
     Offset limit;
     llvm::StringRef name;
   };
+  /// Null as `at` is empty.
+  const Extent *find(Offset offset) const;
 
+private:
   std::vector<Extent> extents_; // disjoint, in address order
 };
 

@@ -75,19 +75,22 @@ private:
     ir.CreateRet(call);
   }
 
-  // Code may have called host functions that were refused. JS hears of that instead of a result, so none is kept in a register.
-  void reportRefusals() {
-    IRBuilder<> ir(unlessRare(ir_.CreateIsNotNull(load(ir_.getInt32Ty(), environment_.refusedFlag))));
-    ir.CreateCall(FunctionType::get(ir.getVoidTy(), {pointer_}, false), callback(ir, offsetof(ThunkCallbacks, refused)),
-                  {constant(environment_.context)});
+  // Something may have happened that JS does not expect. The result is in its place by then: none is kept in a register.
+  void attend() {
+    BasicBlock *rare = unlessRare(ir_.CreateIsNotNull(load(ir_.getInt32Ty(), environment_.attention)));
+    BasicBlock *usual = ir_.GetInsertBlock();
+    IRBuilder<> ir(rare);
+    Value *hasNoResult = ir.CreateCall(FunctionType::get(ir.getInt32Ty(), {pointer_}, false),
+                                       callback(ir, offsetof(ThunkCallbacks, attend)), {constant(environment_.context)});
+    auto *nothing = BasicBlock::Create(context_, "nothing", thunk_);
+    ir.CreateCondBr(ir.CreateIsNotNull(hasNoResult), nothing, usual);
+    ir.SetInsertPoint(nothing);
     ir.CreateRet(ConstantPointerNull::get(pointer_));
   }
 
   Value *callEntry(Value *entryIndex, ArrayRef<Value *> arguments) {
     Value *slot = ir_.CreateGEP(pointer_, constant(environment_.entrySlots), ir_.CreateZExt(entryIndex, ir_.getInt64Ty()));
-    Value *result = callFunction([&] { return ir_.CreateLoad(pointer_, slot); }, arguments);
-    reportRefusals();
-    return result;
+    return callFunction([&] { return ir_.CreateLoad(pointer_, slot); }, arguments);
   }
 
   // `makeCallee` comes last, for a call through memory: code pushes whatever is in rax to align its frame, and the address of its
@@ -114,36 +117,25 @@ private:
     return parsed_.ir->getOrInsertFunction(name, FunctionType::get(result, parameters, isVarArg));
   }
 
-  void callBack(IRBuilder<> &ir, Size callbackOffset, Value *argument) {
-    auto *type = FunctionType::get(ir.getVoidTy(), {pointer_, argument->getType()}, false);
-    ir.CreateCall(type, callback(ir, callbackOffset), {constant(environment_.context), argument});
-  }
-
   void noteLeft(IRBuilder<> &ir) { ir.CreateStore(ConstantPointerNull::get(pointer_), constant(environment_.entryFrame)); }
 
-  // An exception of ours, which a host function threw: left(context, exception). Any other: catch (...) { uncaught(context,
-  // entry); }, with code entered until the exception's destructor, which is code, has run. Both return null.
+  // caught(context, exception, entry), with code entered until the exception's destructor, which is code, has run. What leaves
+  // that is caught here too.
   BasicBlock *catchAll() {
     IRBuilder<> ir(BasicBlock::Create(context_, "unwound", thunk_));
     BasicBlock *pads = ir.GetInsertBlock();
     LandingPadInst *pad = ir.CreateLandingPad(StructType::get(pointer_, ir.getInt32Ty()), 1);
     pad->addClause(ConstantPointerNull::get(pointer_));
     Value *exception = ir.CreateExtractValue(pad, 0);
-    auto *left = BasicBlock::Create(context_, "left", thunk_), *uncaught = BasicBlock::Create(context_, "uncaught", thunk_);
-    Value *exceptionClass = ir.CreateLoad(ir.getInt64Ty(), exception); // the first field of every _Unwind_Exception
-    ir.CreateCondBr(ir.CreateICmpEQ(exceptionClass, ir.getInt64(hostExceptionClass)), left, uncaught);
-    ir.SetInsertPoint(left);
-    callBack(ir, offsetof(ThunkCallbacks, left), exception);
-    noteLeft(ir);
-    ir.CreateRet(ConstantPointerNull::get(pointer_));
-    ir.SetInsertPoint(uncaught);
-    ir.CreateCall(external("__cxa_begin_catch", pointer_, {pointer_}), {exception});
     // A nested call has put back what was there, which spares every call to keep it elsewhere.
     Value *entry = ir.getInt32(noEntry);
     if (style_ != ThunkStyle::Direct)
       entry = ir.CreateLoad(ir.getInt32Ty(), entryPlace());
-    callBack(ir, offsetof(ThunkCallbacks, uncaught), entry);
-    ir.CreateCall(external("__cxa_end_catch", ir.getVoidTy(), {}));
+    auto *type = FunctionType::get(ir.getVoidTy(), {pointer_, pointer_, ir.getInt32Ty()}, false);
+    auto *done = BasicBlock::Create(context_, "done", thunk_);
+    ir.CreateInvoke(type, callback(ir, offsetof(ThunkCallbacks, caught)), done, pads,
+                    {constant(environment_.context), exception, entry});
+    ir.SetInsertPoint(done);
     noteLeft(ir);
     ir.CreateRet(ConstantPointerNull::get(pointer_));
     return pads;
@@ -158,6 +150,7 @@ private:
     Value *result = callEntry(ir_.CreateLoad(ir_.getInt32Ty(), entryPlace()), arguments);
     if (signature_.result != ValueKind::Void)
       ir_.CreateStore(widen(ir_, result, signature_.result), blockAt(0));
+    attend();
     ir_.CreateRet(ConstantPointerNull::get(pointer_));
   }
 
@@ -224,6 +217,7 @@ private:
     for (size_t i = 0; i < signature_.parameters.size(); ++i)
       arguments.push_back(readValue(jsValue(i + 1), signature_.parameters[i].kind));
     Value *result = callEntry(entryIndex, arguments);
+    attend();
     ir_.CreateRet(makeValue(result, signature_.result));
   }
 

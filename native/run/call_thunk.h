@@ -28,12 +28,10 @@ using ThunkCode = void *(*)(void *, void *);
 struct ThunkCallbacks {
   /// Makes ready to enter code, and calls the thunk of that index again with its two arguments.
   void *(*prepare)(void *first, void *second, void *context, std::uint32_t thunk);
-  /// Code has called a host function that was refused (see Engine::refuseHostCall).
-  void (*refused)(void *context);
-  /// A C++ exception that code does not catch; called while it is handled.
-  void (*uncaught)(void *context, std::uint32_t entry);
-  /// Code was left because a host function threw (run/leave.h).
-  void (*left)(void *context, void *exception);
+  /// Code has returned, and `attention` is not 0. Not 0 if there is no result: JS has an exception.
+  std::int32_t (*attend)(void *context);
+  /// An exception has left code: a host function's (run/leave.h), a trap (run/trap.h), or one that code does not catch.
+  void (*caught)(void *context, void *exception, std::uint32_t entry);
 };
 
 /// Addresses that thunks hold as constants. All are fixed for the life of a Jit.
@@ -41,10 +39,10 @@ struct ThunkEnvironment {
   Address argumentBlock;
   Size entryOffset; // in the block
   Address entrySlots;
-  Address staleFlag;   // int32: not 0 if code can't be entered before `prepare`
-  Address entryFrame;  // ActivationChain::entryFrame; not 0 if code can't be entered before `prepare`
-  Address refusedFlag; // int32: not 0 if `refused` has to be called instead of returning a result
-  Address callbacks;   // a ThunkCallbacks
+  Address staleFlag;  // int32: not 0 if code can't be entered before `prepare`
+  Address entryFrame; // ActivationChain::entryFrame; not 0 if code can't be entered before `prepare`
+  Address attention;  // int32: not 0 if `attend` has to be called when code has returned
+  Address callbacks;  // a ThunkCallbacks
   Address context;
 };
 

@@ -8,6 +8,7 @@
 #include "memory/write_scope.h"
 #include "run/clear_stack.h"
 #include "run/compile_cache.h"
+#include "run/float_state.h"
 #include "run/runtime_support.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -34,6 +35,8 @@ public:
     auto address = process_.find(name);
     if (!address)
       return Resolution();
+    if (isFloatControl(name))
+      engine_.attention_ |= Floats;
     return isSetjmp(name) ? resolveSetjmp(name, *address) : Resolution::fixed(*address);
   }
 
@@ -94,7 +97,8 @@ Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
       verifiesMoves_(options.verifiesMoves), poisonsVacated_(options.poisonsVacated),
       process_(options.symbols, options.listedSymbols), thunkSpace_(thunkSpaceIn(*arena_)),
       nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base}, placeable_(placeableIn(*arena_, thunkSpace_)),
-      stackWalk_(arena_->range(), thunkSpace_[0], mover_.codeOwners(), mover_.dataOwners()) {}
+      stackWalk_(arena_->range(), thunkSpace_[0], mover_.codeOwners(), mover_.dataOwners()),
+      codeRange_(arena_->segments(SegmentKind::Code), thunkSpace_[indexOf(SegmentKind::Code)], mover_.codeOwners()) {}
 
 // Exit handlers and destructors may call into other code objects: all run before the first one is gone.
 Engine::~Engine() {
@@ -127,6 +131,9 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options, 
 Handle Engine::adopt(CodeObject linked) {
   Handle handle = objects_.add(std::move(linked));
   Image &image = *objects_[handle].image;
+  size_t code = indexOf(SegmentKind::Code);
+  if (mayLoadFloatState({reinterpret_cast<const std::uint8_t *>(image.bytes[code].get()), image.storedBytes[code]}))
+    attention_ |= Floats;
   if (image.kept)
     kept_[handle] = std::move(image.kept);
   if (!image.returnsTwice.empty())
@@ -288,7 +295,7 @@ void Engine::afterChange() {
 void Engine::callCode(Address function, void *argument) {
   auto thunk = directThunk();
   if (thunk)
-    thunk->pointer<void *(void *, void *)>()(function.pointer<void>(), argument);
+    thunk->pointer<void *(void *, void *)>()(function.pointer<void>(), argument), resetFloatState();
   else
     consumeError(thunk.takeError());
 }

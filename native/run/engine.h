@@ -6,6 +6,7 @@
 #include "memory/entry_table.h"
 #include "move/mover.h"
 #include "run/call_thunk.h"
+#include "run/code_thread.h"
 #include "run/entry_log.h"
 #include "run/host_table.h"
 #include "run/process_symbols.h"
@@ -19,6 +20,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unwind.h>
 #include <vector>
 
 namespace nomad {
@@ -202,7 +204,10 @@ public:
   /// Why there is no JS for code that calls a host function.
   enum class Refusal : std::uint32_t { OtherThread, OtherStack, Signal };
   /// Nothing runs, the result is 0, and code that returns to JS next throws. Other threads call it, too.
-  void refuseHostCall(HostIndex index, Refusal why) { refusedHost_.store((index + 1) | static_cast<std::uint32_t>(why) << refusalShift); }
+  void refuseHostCall(HostIndex index, Refusal why) {
+    refusedHost_.store((index + 1) | static_cast<std::uint32_t>(why) << refusalShift);
+    attention_ |= Refused;
+  }
   /// Is code of this Jit on the stack?
   bool isRunning();
   /// What waiting frames have of code objects.
@@ -214,6 +219,9 @@ public:
   /// Looks for damage in everything that is kept about code objects. Errors: State that says what.
   llvm::Error verify();
   Handle handleOf(const CodeObject &object) const { return objects_.handleOf(object); }
+
+  /// For those who interrupt code, on whatever thread.
+  std::uint32_t id() const { return codeRange_.id(); }
 
   /// Where clients may place code objects.
   Range placeable(SegmentKind kind) const { return placeable_[indexOf(kind)]; }
@@ -309,7 +317,9 @@ private:
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
   bool refuseJump(Address returnsTo) override;
   void prepareEntry(bool isOwnThread) override;
-  void reportUncaught(EntryIndex entry);
+  bool attend();
+  void endException(_Unwind_Exception *exception, EntryIndex entry);
+  void reportUncaught(const std::string &what, EntryIndex entry);
   void reportRefusedHost();
   std::string nameOf(EntryIndex entry) const;
   llvm::Expected<Address> makeThunk(ParsedModule module, const std::string &name);
@@ -356,9 +366,13 @@ private:
   llvm::DenseSet<Handle> stackSwitchers_; // code objects whose assembly changes to other stacks
   Size hostCalls_ = 0;                        // that have not returned
   std::atomic<std::uint32_t> refusedHost_{0}; // index + 1, and why
+  /// What has to be looked after when code returns.
+  enum Attention : std::uint32_t { Refused = 1, Floats = 2 };
+  std::atomic<std::uint32_t> attention_{0};
   StackWalk stackWalk_;
   StackRoots stackRoots_;
   bool runsElsewhere_ = false; // code may run or wait on other threads or stacks; as of the last walk
+  CodeRange codeRange_;
 };
 
 } // namespace nomad

@@ -4,8 +4,10 @@
 #include "base/error.h"
 #include "run/clear_stack.h"
 #include "run/contexts.h"
+#include "run/float_state.h"
 #include "run/host_thunk.h"
 #include "run/leave.h"
+#include "run/trap.h"
 
 using namespace nomad;
 using namespace llvm;
@@ -103,15 +105,16 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
     block_.pointer<std::uint64_t>()[0] = 0;
     return;
   }
+  leaveIfStackIsLow();
   forgetStackRoots();
-  bool hasReturned = callWaiting(index, registers);
+  bool hasReturned = withStandardFloats([&] { return callWaiting(index, registers); });
   bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *staleUnwindTables();
   forgetStackRoots();
   refreshUnwindTables();
   if (hasLeftAddresses)
     clearStackBelow(longReach);
   if (hasReturned)
-    return;
+    return leaveIfWanted();
   leaveCode();
   // Some frame can't be unwound: code goes on, without a result and without JS, and its caller hears of it when it returns.
   block_.pointer<std::uint64_t>()[0] = 0;

@@ -3,8 +3,10 @@
 #include "run/engine.h"
 
 #include "base/error.h"
+#include "run/float_state.h"
 #include "run/leave.h"
 #include "run/runtime_support.h"
+#include "run/trap.h"
 
 #include <algorithm>
 
@@ -70,12 +72,10 @@ ThunkEnvironment Engine::thunkEnvironment() {
             auto *engine = static_cast<Engine *>(context);
             return engine->enter(reinterpret_cast<ThunkCode>(engine->thunks_[thunk].value()), first, second);
           },
-      .refused = [](void *engine) { static_cast<Engine *>(engine)->reportRefusedHost(); },
-      .uncaught = [](void *engine, EntryIndex entry) { static_cast<Engine *>(engine)->reportUncaught(entry); },
-      .left =
-          [](void *engine, void *exception) {
-            endLeaving(exception);
-            static_cast<Engine *>(engine)->host_->left();
+      .attend = [](void *engine) -> std::int32_t { return static_cast<Engine *>(engine)->attend(); },
+      .caught =
+          [](void *engine, void *exception, EntryIndex entry) {
+            static_cast<Engine *>(engine)->endException(static_cast<_Unwind_Exception *>(exception), entry);
           },
   };
   return {.argumentBlock = block_,
@@ -83,7 +83,7 @@ ThunkEnvironment Engine::thunkEnvironment() {
           .entrySlots = entries_.slotBase(),
           .staleFlag = Address::of(staleUnwindTables()),
           .entryFrame = Address::of(&activations_.entryFrame),
-          .refusedFlag = Address::of(&refusedHost_),
+          .attention = Address::of(&attention_),
           .callbacks = Address::of(&callbacks),
           .context = Address::of(this)};
 }
@@ -143,16 +143,39 @@ Expected<Address> Engine::makeThunk(ParsedModule module, const std::string &name
   return objects_[request.object].addressOf(place);
 }
 
-// Called in a catch block: the exception is the current one.
-void Engine::reportUncaught(EntryIndex entry) {
+bool Engine::attend() {
+  resetFloatState();
+  if (refusedHost_ == 0)
+    return false;
+  attention_ &= ~std::uint32_t{Refused};
+  reportRefusedHost();
+  return true;
+}
+
+// What has left code, and where it ends.
+void Engine::endException(_Unwind_Exception *exception, EntryIndex entry) {
+  resetFloatState();
+  if (exception->exception_class == hostExceptionClass) {
+    endLeaving(exception);
+    host_->left();
+  } else if (exception->exception_class == trapExceptionClass) {
+    Error error = takeTrap(reinterpret_cast<TrapException *>(exception), [&] { return nameOf(entry); });
+    if (host_)
+      host_->uncaught(std::move(error));
+    else
+      consumeError(std::move(error));
+  } else {
+    reportUncaught(takeException(exception), entry);
+  }
+}
+
+void Engine::reportUncaught(const std::string &what, EntryIndex entry) {
   ErrorDetails details;
   details.kind = "exception";
   std::string name = nameOf(entry);
   details.symbols = {name};
   if (host_)
-    host_->uncaught(fail(ErrorCode::Trap,
-                         name + ": C++ exception that compiled code did not catch: " + describeCurrentException(),
-                         std::move(details)));
+    host_->uncaught(fail(ErrorCode::Trap, name + ": " + what, std::move(details)));
 }
 
 // The type is C's void (*)(void *); code that takes no argument does not see it.

@@ -1,5 +1,7 @@
 #include "run/leave.h"
 
+#include "run/trap.h"
+
 #include <unwind.h>
 
 using namespace nomad;
@@ -11,9 +13,17 @@ namespace {
 
 void destroy(_Unwind_Reason_Code, _Unwind_Exception *exception) { delete exception; }
 
-_Unwind_Reason_Code passHostException(int version, _Unwind_Action actions, _Unwind_Exception_Class type,
-                                      _Unwind_Exception *exception, _Unwind_Context *context) {
-  if ((actions & _UA_SEARCH_PHASE) != 0)
+// A trap's first frame may be anywhere in its function, also where a landing pad would not find what it needs.
+bool isInterrupted(const _Unwind_Exception *exception, _Unwind_Context *context) {
+  int isInterrupted = 0;
+  Address at = Address::of(static_cast<std::uint64_t>(_Unwind_GetIPInfo(context, &isInterrupted)));
+  return isInterrupted && exception->exception_class == trapExceptionClass &&
+         reinterpret_cast<const TrapException *>(exception)->interrupted == at;
+}
+
+_Unwind_Reason_Code passOwnException(int version, _Unwind_Action actions, _Unwind_Exception_Class type,
+                                     _Unwind_Exception *exception, _Unwind_Context *context) {
+  if ((actions & _UA_SEARCH_PHASE) != 0 || isInterrupted(exception, context))
     return _URC_CONTINUE_UNWIND;
   // Who would catch it can't be entered for its destructors alone: the same landing pad leads to both.
   bool wouldCatch = __gxx_personality_v0(version, _UA_SEARCH_PHASE, type, exception, context) == _URC_HANDLER_FOUND;
@@ -24,8 +34,8 @@ _Unwind_Reason_Code passHostException(int version, _Unwind_Action actions, _Unwi
 // from the search, so the handler's frame is searched again where its code is now.
 _Unwind_Reason_Code personality(int version, _Unwind_Action actions, _Unwind_Exception_Class type, _Unwind_Exception *exception,
                                 _Unwind_Context *context) {
-  if (type == hostExceptionClass)
-    return passHostException(version, actions, type, exception, context);
+  if (type == hostExceptionClass || type == trapExceptionClass)
+    return passOwnException(version, actions, type, exception, context);
   if ((actions & _UA_HANDLER_FRAME) != 0)
     __gxx_personality_v0(version, _UA_SEARCH_PHASE, type, exception, context);
   return __gxx_personality_v0(version, actions, type, exception, context);

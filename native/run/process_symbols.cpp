@@ -36,7 +36,7 @@ std::optional<Address> ProcessSymbols::find(StringRef name) const {
   bool allowed = policy_ == Policy::All || (policy_ == Policy::Listed && listed_.contains(name)) || isCompilersOwn(name);
   if (!allowed)
     return std::nullopt;
-  for (auto *findOurs : {findContextFunction, findLongjmp})
+  for (auto *findOurs : {findContextFunction, findLongjmp, findAbort})
     if (auto ours = findOurs(name))
       return ours;
   return findInProcess(name.str());

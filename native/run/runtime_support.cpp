@@ -1,9 +1,11 @@
 #include "run/runtime_support.h"
 
+#include "base/error.h"
 #include "run/leave.h"
 #include "run/thread_locals.h"
 
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/StringExtras.h"
 
 #include <cstdlib>
 #include <cxxabi.h>
@@ -12,6 +14,7 @@
 #include <mutex>
 #include <thread>
 #include <typeinfo>
+#include <unwind.h>
 
 using namespace nomad;
 using namespace llvm;
@@ -102,9 +105,11 @@ std::string typeName(const std::type_info &type) {
 }
 } // namespace
 
-std::string nomad::describeCurrentException() {
+namespace {
+
+std::string describeCurrentException() {
   const std::type_info *type = abi::__cxa_current_exception_type();
-  std::string name = type ? typeName(*type) : "of another language";
+  std::string name = type ? typeName(*type) : "of another runtime";
   try {
     throw;
   } catch (const std::exception &exception) {
@@ -112,4 +117,45 @@ std::string nomad::describeCurrentException() {
   } catch (...) {
     return name;
   }
+}
+
+constexpr std::uint64_t classOf(const char (&text)[9]) {
+  std::uint64_t value = 0;
+  for (int i = 0; i < 8; ++i)
+    value = value << 8 | static_cast<std::uint8_t>(text[i]);
+  return value;
+}
+
+// libstdc++'s: the last byte says whether an object is shared by std::exception_ptr.
+bool isOfCpp(std::uint64_t exceptionClass) { return exceptionClass >> 8 == classOf("GNUCC++\0") >> 8; }
+
+// Whoever catches a panic of Rust and ends it, that is not Rust, is taken for lost: its cleanup aborts. So it is left where it
+// is.
+bool canBeEnded(std::uint64_t exceptionClass) { return exceptionClass != classOf("MOZ\0RUST"); }
+
+// "MOZ.RUST (0x4d4f5a0052555354)"
+std::string describeClass(std::uint64_t exceptionClass) {
+  std::string text;
+  for (int shift = 56; shift >= 0; shift -= 8) {
+    auto byte = static_cast<char>(exceptionClass >> shift);
+    text += isPrint(byte) ? byte : '.';
+  }
+  return text + " (" + hex(exceptionClass) + ")";
+}
+
+} // namespace
+
+// libstdc++ looks in front of an exception for what only its own have there: its functions are asked about those alone.
+std::string nomad::takeException(_Unwind_Exception *exception) {
+  std::uint64_t exceptionClass = exception->exception_class;
+  if (isOfCpp(exceptionClass)) {
+    abi::__cxa_begin_catch(exception);
+    std::string what = "C++ exception that compiled code did not catch: " + describeCurrentException();
+    abi::__cxa_end_catch();
+    return what;
+  }
+  std::string what = "exception of class " + describeClass(exceptionClass) + " that compiled code did not catch";
+  if (canBeEnded(exceptionClass))
+    _Unwind_DeleteException(exception);
+  return what;
 }

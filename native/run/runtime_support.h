@@ -10,6 +10,7 @@
 
 #include <optional>
 #include <string>
+#include <unwind.h>
 
 namespace nomad {
 
@@ -25,7 +26,10 @@ void retireTeardown(Teardown &teardown);
 /// registered first; those they register too.
 void runExitHandlers(Teardown &teardown, llvm::function_ref<void(const Teardown::ExitHandler &)> run);
 
-/// In a catch block: the type of what was thrown, and what() if it is a std::exception.
-std::string describeCurrentException();
+/// What an exception is that nobody has caught, C++'s or another language's; it ends here.
+std::string takeException(_Unwind_Exception *exception);
+
+/// `abort` and its like, which end in a TrapError where code calls them; elsewhere they do what they do.
+std::optional<Address> findAbort(llvm::StringRef name);
 
 } // namespace nomad

@@ -1,4 +1,5 @@
 // What the addon exports, and what each environment (main thread or worker) has of its own.
+#include "wrap/wrap_interrupt.h"
 #include "wrap/wrap_jit.h"
 
 #include "llvm/Config/llvm-config.h"
@@ -18,6 +19,7 @@ static Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   };
   add("createJit", createJit);
   add("functionType", functionType);
+  add("interrupt", interrupt);
   return exports;
 }
 

@@ -15,6 +15,25 @@ Call::Call(napi_env env, napi_callback_info info) : js{env} {
 
 namespace {
 
+// { symbol, offset, codeObject }
+napi_value frameObject(const Js &js, const TrapFrame &frame) {
+  napi_value result = js.object();
+  js.set(result, "symbol", js.text(frame.symbol));
+  js.set(result, "offset", js.number(frame.offset));
+  js.set(result, "codeObject", js.text(frame.object));
+  return result;
+}
+
+void addTrap(const Js &js, napi_value result, const ErrorDetails &details) {
+  if (details.address)
+    js.set(result, "address", js.bigint(*details.address));
+  napi_value frames = js.array(details.frames.size());
+  for (size_t i = 0; i < details.frames.size(); ++i)
+    js.setElement(frames, i, frameObject(js, details.frames[i]));
+  js.set(result, "frames", frames);
+  js.set(result, "frameCount", js.number(static_cast<double>(details.frameCount)));
+}
+
 napi_value detailsObject(const Js &js, const ErrorDetails &details) {
   napi_value result = js.object();
   if (details.line)
@@ -25,6 +44,8 @@ napi_value detailsObject(const Js &js, const ErrorDetails &details) {
     js.set(result, "sourceLine", js.text(*details.sourceLine));
   if (details.kind)
     js.set(result, "kind", js.text(*details.kind));
+  if (details.kind)
+    addTrap(js, result, details);
   if (details.object)
     js.set(result, "object", js.number(*details.object));
   napi_value symbols = js.array(details.symbols.size());

@@ -1,6 +1,7 @@
 #include "wrap/wrap_jit.h"
 
 #include "wrap/call.h"
+#include "wrap/wrap_interrupt.h"
 
 using namespace nomad;
 using namespace nomad::wrap;
@@ -154,6 +155,7 @@ napi_value makeJitObject(const Js &js, Jit &jit) {
   addLookup(js, target, jit);
   addCall(js, target, jit);
   addHostFunctions(js, target, jit);
+  addInterrupts(js, target, jit);
   bind<stats>(js, target, "stats", jit);
   bind<trim>(js, target, "trim", jit);
   bind<dispose>(js, target, "dispose", jit);
@@ -165,6 +167,10 @@ napi_value makeJit(const Js &js, Jit &jit, EngineOptions options) {
   auto engine = Engine::create(std::move(options));
   if (!engine) {
     throwError(js, jit, engine.takeError());
+    return nullptr;
+  }
+  if (Error error = stopCodeWith(js.env)) {
+    throwError(js, jit, std::move(error));
     return nullptr;
   }
   jit.engine = std::move(*engine);

@@ -1,0 +1,51 @@
+// Frames from a place in code to the call thunk by which it was entered, found by unwind records.
+//
+// Always true: what `reachThunk` says can be unwound to the thunk, if it is done at once.
+#pragma once
+
+#include "run/code_thread.h"
+
+#include "llvm/ADT/ArrayRef.h"
+
+#include <algorithm>
+#include <array>
+#include <unwind.h>
+
+namespace nomad {
+
+class CodeFrames {
+public:
+  /// From the caller on; or in a signal handler, from the instruction that the signal has interrupted.
+  explicit CodeFrames(CodeThread &thread, Address interrupted = Address());
+
+  /// The thunk is reached, and no other signal's frame lies between.
+  bool reachThunk() const { return reachThunk_; }
+  /// Frames of code, and the innermost of them: addresses in the instructions that they are at.
+  Size count() const { return count_; }
+  llvm::ArrayRef<Address> innermost() const { return {innermost_.data(), std::min<size_t>(count_, innermost_.size())}; }
+  /// The interrupted function is not code's, has nothing on the stack and was called by code, or by the thunk if code has jumped
+  /// to it: memcpy, strlen.
+  bool beginInLeaf(Address stackPointer) const { return foreign_ == 1 && afterFirst_ == stackPointer + 8; }
+  /// The interrupted function is not code's: it is `qsort`, or another that holds no lock while it calls code, or a part of that.
+  bool beginInSearch() const { return foreign_ > 0 && isSearch_; }
+
+  /// Where `beginInSearch` is possible: found without unwind records, which nobody may ask for in the middle of `malloc`.
+  static bool mayBeInSearch(Address pc);
+
+private:
+  bool add(_Unwind_Context *context);
+  void addForeign(const void *function);
+
+  CodeThread &thread_;
+  Address interrupted_;
+  std::array<Address, 64> innermost_{};
+  Size count_ = 0;
+  Size foreign_ = 0; // frames before the first one of code
+  Size depth_ = 0;
+  Address afterFirst_; // the stack pointer of the second frame
+  bool reachThunk_ = false;
+  bool isSearch_ = false;
+  bool mayAllocate_ = false;
+};
+
+} // namespace nomad
