@@ -1,5 +1,7 @@
 #include "memory/occupancy_map.h"
 
+#include "base/error.h"
+
 #include <algorithm>
 #include <bit>
 #include <functional>
@@ -50,6 +52,38 @@ void OccupancyMap::vacateMany(Granules part) {
 Size OccupancyMap::claimedBytes() const {
   auto count = [](Size sum, std::uint64_t word) { return sum + static_cast<Size>(std::popcount(word)); };
   return std::accumulate(words(), words() + range_.size() / granule / bitsPerWord, Size{0}, count) * granule;
+}
+
+bool OccupancyMap::isClaimed(Granules part) const {
+  for (Size granule = part.first; granule < part.limit; ++granule)
+    if ((words()[granule / bitsPerWord] >> granule % bitsPerWord & 1) == 0)
+      return false;
+  return true;
+}
+
+Error OccupancyMap::checkIntegrity(ArrayRef<Owned> owned) const {
+  auto outwards = [](Range part) {
+    return Range{Address::of(roundDown(part.base.value(), granule)), Address::of(roundUp(part.limit.value(), granule))};
+  };
+  Address vacantFrom = range_.base;
+  StringRef before;
+  for (const auto &[part, owner] : owned) {
+    if (part.size() == 0 || !range_.contains(part))
+      return broken("occupancy", 1, "code object '" + owner + "' is outside of its range, at " + hex(part.base.value()));
+    if (outwards(part).base < vacantFrom)
+      return broken("occupancy", 2, "code objects '" + before + "' and '" + owner + "' overlap at " + hex(part.base.value()));
+    if (!isClaimed(granules(part)))
+      return broken("occupancy", 3,
+                    "code object '" + owner + "' lies in memory that counts as vacant, at " + hex(part.base.value()));
+    if (Range gap{vacantFrom, outwards(part).base}; gap.size() > 0 && !isVacant(gap))
+      return broken("occupancy", 4,
+                    "memory of nobody is claimed before code object '" + owner + "' at " + hex(part.base.value()));
+    vacantFrom = outwards(part).limit;
+    before = owner;
+  }
+  if (Range rest{vacantFrom, range_.limit}; rest.size() > 0 && !isVacant(rest))
+    return broken("occupancy", 4, "memory of nobody is claimed from " + hex(vacantFrom.value()) + " on");
+  return Error::success();
 }
 
 Size OccupancyMap::footprint() const { return residentBytes(bits_.range()); }

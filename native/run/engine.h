@@ -10,6 +10,7 @@
 #include "run/process_symbols.h"
 #include "run/setjmp.h"
 #include "run/stack_walk.h"
+#include "run/verifier.h"
 
 #include "llvm/ADT/DenseSet.h"
 
@@ -219,6 +220,7 @@ public:
   Size retainedBytes(Handle handle) const;
 
 private:
+  friend Damage;
   class Resolver;
 
   llvm::Expected<SavedObject> decode(llvm::ArrayRef<std::uint8_t> bytes, const std::string &name) const;
@@ -284,9 +286,7 @@ private:
   llvm::Error verifyMoves(llvm::ArrayRef<BeforeMove> moves);
   llvm::SmallVector<Range> codeToPoison(llvm::ArrayRef<MoveRequest> requests) const;
   llvm::Error verifyMove(const BeforeMove &before);
-  llvm::Error verifySegments(CodeObject &object);
-  llvm::Error verifyLinks(Handle handle);
-  llvm::Error verifyCall(Handle handle, const Relocation &relocation);
+  std::vector<std::pair<const char *, Handle>> sideTables() const;
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
   void reportUncaught(EntryIndex entry);
@@ -334,6 +334,7 @@ private:
   std::atomic<std::uint32_t> refusedHost_{0}; // index + 1
   StackWalk stackWalk_;
   StackRoots stackRoots_;
+  Verifier verifier_{{*arena_, entries_, types_, objects_, mover_, hosts_, hostIndices_, redirections_}};
 };
 
 } // namespace nomad
