@@ -31,7 +31,7 @@ public:
   void redirect(EntryIndex index, Address target) { slots()[index] = target.value(); }
 
   /// The slot that the bytes of a stub jump through; none if they are no such jump.
-  std::optional<Address> decodedSlot(EntryIndex index) const;
+  std::optional<Address> slotOf(EntryIndex index) const;
   /// Who has an entry stub, and where it has to lead.
   struct Owned {
     EntryIndex index;

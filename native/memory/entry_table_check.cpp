@@ -10,7 +10,7 @@
 using namespace nomad;
 using namespace llvm;
 
-std::optional<Address> EntryTable::decodedSlot(EntryIndex index) const {
+std::optional<Address> EntryTable::slotOf(EntryIndex index) const {
   constexpr Size jumpBytes = 6;
   const std::byte *code = stub(index).pointer();
   std::int32_t displacement;
@@ -25,7 +25,7 @@ Error EntryTable::checkStubs() const {
     return broken("entry stubs", 1,
                   Twine(taken_) + " are taken, " + Twine(written_) + " written, " + Twine(vacant_.size()) + " given back");
   for (EntryIndex index = 0; index < taken_; ++index)
-    if (decodedSlot(index) != slotBase() + index * slotBytes)
+    if (slotOf(index) != slotBase() + index * slotBytes)
       return broken("entry stubs", 2, "entry stub " + Twine(index) + " does not jump through its slot");
   return Error::success();
 }
