@@ -57,7 +57,7 @@ constexpr Kind kinds[] = {
 };
 
 constexpr std::int32_t hostAdds = 1;
-constexpr std::size_t mostObjects = 12, mostSteps = 120;
+constexpr std::size_t mostObjects = 12, mostSteps = 60;
 constexpr int deepest = 3;
 
 // Compiled once for all inputs.

@@ -3,6 +3,7 @@
 // An input says which program is saved, and how its bytes change: so inputs stay good from build to build, whatever those bytes
 // are.
 //   | program | isSealed ... | change: how, where: u16, byte | ...
+#include "compile/object_file.h"
 #include "link/saved_object.h"
 #include "support/input.h"
 #include "support/jit.h"
@@ -57,10 +58,19 @@ define double @pool(double %x) {
 )"};
 constexpr Retain retains[] = {Retain::Relocations, Retain::Object, Retain::None};
 
+// Generated once for all inputs.
+ObjectFile calleeFile() {
+  static const ObjectFile file = [] {
+    TargetMachinePool machines;
+    return need(compileSource("define i32 @callee(i32 %x) {\n  ret i32 %x\n}\n", {"callee", OptLevel::O1}, machines));
+  }();
+  return {MemoryBuffer::getMemBufferCopy(file.bytes->getBuffer()), file.exports};
+}
+
 struct Ground {
   Ground() {
     options.name = "callee";
-    Handle callee = need(jit.engine().compile("define i32 @callee(i32 %x) {\n  ret i32 %x\n}\n", options));
+    Handle callee = need(jit.engine().link(calleeFile(), options));
     need(jit.engine().place(jit.request(callee, 0)));
     options.name = "saved";
     options.imports = {{"callee", {}, callee, "callee"}};

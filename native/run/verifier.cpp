@@ -1,5 +1,7 @@
 #include "run/verifier.h"
 
+#include "move/frame_records.h"
+
 #include "llvm/ADT/STLExtras.h"
 
 using namespace nomad;
@@ -13,6 +15,11 @@ Error Verifier::verify(ArrayRef<std::pair<const char *, Handle>> sideTables) {
   if (Error error = verifySideTables(sideTables))
     return error;
   CodeObjectTable &objects = records_.objects;
+  bool isRegistered = *records_.mover.unwind().stale() == 0;
+  for (Handle handle = 0; handle < objects.limit(); ++handle)
+    if (objects[handle].state == State::Placed)
+      if (Error error = checkFrameRecords(objects[handle], isRegistered))
+        return brokenIn("code object " + quoted(objects[handle]), std::move(error));
   for (auto step : {&Verifier::verifyReferences, &Verifier::verifyDependents, &Verifier::verifyForwards})
     for (Handle handle = 0; handle < objects.limit(); ++handle)
       if (objects.isLive(handle))

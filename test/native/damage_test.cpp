@@ -116,6 +116,13 @@ struct Scene {
         return flip(code(handle).base + site.site);
     FAIL("no such site");
   }
+  // Where the first record that describes code says which.
+  Address describedBy(Handle handle) {
+    Address records = code(handle).base + (*this)[handle].unwind;
+    std::uint32_t shared;
+    std::memcpy(&shared, records.pointer(), sizeof shared);
+    return records + 4 + shared + 8;
+  }
   Redirections &redirections(Handle handle) { return Damage::redirections(engine)[handle]; }
 
   Jit jit;
@@ -222,6 +229,13 @@ constexpr Case cases[] = {
      [](Scene &s) { Damage::vacant(Damage::objects(s.engine)).push_back(s.callee); }},
     {"a lost handle", "[code objects 3]", [](Scene &s) { Damage::vacant(Damage::objects(s.engine)).clear(); }},
     {"a vacant record that has something", "[code objects 4]", [](Scene &s) { s.code(s.gone) = s.code(s.callee); }},
+    // ---- unwind records ----
+    {"an unwind record that does not end", "'caller': unwind records are not whole [unwind records 1]",
+     [](Scene &s) { s.flip(s.code(s.caller).base + s[s.caller].unwind + 1, 0x70); }},
+    {"an unwind record of another's code", "'caller': a record describes 0x",
+     [](Scene &s) { s.flip(s.describedBy(s.caller) + 2); }},
+    {"an unwind record of too little", "'f' and its record are not of one size [unwind records 4]",
+     [](Scene &s) { s.flip(s.describedBy(s.caller) + 4); }},
     // ---- who refers to whom ----
     {"a reference to nobody", "'caller': it refers to handle", [](Scene &s) { s.links(s.caller).references[0] = s.gone; }},
     {"what is referred to does not know", "'caller': what it refers to does not know of it",
