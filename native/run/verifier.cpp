@@ -1,6 +1,6 @@
 #include "run/verifier.h"
 
-#include "move/frame_records.h"
+#include "link/frame_records.h"
 
 #include "llvm/ADT/STLExtras.h"
 

@@ -16,7 +16,7 @@ namespace nomad {
 ///   5. `isRegistered`: the unwinder finds the very function by an address in it.
 llvm::Error checkFrameRecords(const CodeObject &object, bool isRegistered);
 
-/// The code that each record describes, in address order. None if they are not whole.
+/// The code that each record describes, if it is any, in address order. None if they are not whole.
 std::optional<std::vector<Range>> readFrameRecords(Range section);
 
 } // namespace nomad

@@ -1,4 +1,4 @@
-#include "move/frame_records.h"
+#include "link/frame_records.h"
 
 #include "base/error.h"
 
@@ -127,7 +127,8 @@ std::optional<std::vector<Range>> nomad::readFrameRecords(Range section) {
       auto encoding = encodingOf(Cursor({common + 8, section.limit}));
       if (!encoding)
         return std::nullopt;
-      described.push_back(codeOf(record, *encoding));
+      if (Range code = codeOf(record, *encoding); code.size() > 0) // a function that only is unreachable has no bytes
+        described.push_back(code);
     }
   }
   return std::nullopt;
@@ -157,7 +158,7 @@ Error nomad::checkFrameRecords(const CodeObject &object, bool isRegistered) {
     return broken("unwind records", 1, "unwind records are not whole");
   Address before = code.base;
   for (Range part : *described) {
-    if (!code.contains(part) || part.size() == 0)
+    if (!code.contains(part))
       return broken("unwind records", 2, "a record describes " + hex(part.base.value()) + ", which is outside of the code");
     if (part.base < before)
       return broken("unwind records", 3, "two records describe " + hex(part.base.value()));
