@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "compile/host.h"
-#include "link/frame_records.h"
+#include "link/frame_check.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"

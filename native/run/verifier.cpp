@@ -1,6 +1,6 @@
 #include "run/verifier.h"
 
-#include "link/frame_records.h"
+#include "link/frame_check.h"
 
 #include "llvm/ADT/STLExtras.h"
 

@@ -1,4 +1,4 @@
-#include "link/frame_records.h"
+#include "link/frame_check.h"
 
 #include "base/error.h"
 
