@@ -88,15 +88,15 @@ class Play {
 
   readonly #operations: ReadonlyArray<(known: Known | undefined, a: number, b: number) => void> = [
     (known, a) => this.#compile(known, a),
-    (known) => known && known.object.place(this.#space.allocate(known.object)),
-    (known) => known && known.object.relocate(this.#nestingPlacement(this.#space.allocate(known.object))),
+    (known) => known?.object.place(this.#space.allocate(known.object)),
+    (known) => known?.object.relocate(this.#nestingPlacement(this.#space.allocate(known.object))),
     () => this.#jit.relocate(this.#nestingMoves()),
     (known) => this.#free(known),
-    (known) => known && known.object.thaw(known.object.freeze()),
+    (known) => known?.object.thaw(known.object.freeze()),
     (known, a) => known && this.#call(known, a),
     (known, a) => known && this.#call(known, a),
     () => this.#jit.trim(),
-    (known) => known && known.object.serialize(),
+    (known) => known?.object.serialize(),
     () => this.#jit.stackRoots(),
     () => void this.#space.occupancy(),
   ];
