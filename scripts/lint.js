@@ -13,7 +13,7 @@ const prettier = bin('prettier', 'bin/prettier.cjs');
 const tsc = bin('typescript', 'bin/tsc');
 const publint = bin('publint', 'src/cli.js');
 
-const nativeFiles = ['native', 'test/native', 'bench/native']
+const nativeFiles = ['native', 'test/native', 'bench/native', 'fuzz']
   .filter((folder) => fs.existsSync(inRoot(folder)))
   .flatMap((folder) => filesUnder(folder))
   .filter((file) => /\.(h|cpp)$/.test(file));

@@ -11,6 +11,7 @@ const wanted = {
   demo: [...build, 'clang-22'],
   bench: [...build, 'clang-22', 'chezscheme'],
   native: [...build, 'doctest-dev'],
+  fuzz: [...build, 'clang-22', 'libclang-rt-22-dev'],
   lint: ['clang-format-22'],
   tidy: [...build, 'doctest-dev', 'clang-tidy-22'],
 };

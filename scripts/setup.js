@@ -1,6 +1,6 @@
 /**
  * All that a script needs before it starts: system packages, npm packages, the addon, dist/.
- * node scripts/setup.js [--for=build|test|demo|bench|native|lint|tidy] [--debug | --static]
+ * node scripts/setup.js [--for=build|test|demo|bench|native|fuzz|lint|tidy] [--debug | --static]
  */
 'use strict';
 const { parseArgs } = require('node:util');
@@ -16,9 +16,10 @@ if (!purposes.includes(purpose)) fail(`--for=${purpose}: one of ${purposes.join(
 
 ensurePackages(purpose);
 ensureModules();
-if (purpose !== 'lint' && purpose !== 'native') {
+const isWithoutNode = purpose === 'native' || purpose === 'fuzz';
+if (purpose !== 'lint' && !isWithoutNode) {
   const variant = values.debug ? 'debug' : values.static ? 'static' : 'release';
   const addon = buildNative(variant);
   if (variant !== 'release') say('native', `to use it: NOMAD_JIT_ADDON=${addon}`);
 }
-if (purpose !== 'native') buildTypeScript();
+if (!isWithoutNode) buildTypeScript();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/address.h"
+#include "base/integrity.h"
 #include "compile/exports.h"
 #include "compile/movable_module.h"
 #include "link/relocation_table.h"
@@ -185,6 +186,11 @@ struct Links {
   std::uint32_t referTo(Handle object);
   void hold(std::uint32_t index);
   void setSpent(std::uint32_t index, bool isSpent);
+  /// Always true:
+  ///   1. `held` and `spent` say nothing of references that there are not;
+  ///   2. no reference is both;
+  ///   3. no code object is there twice.
+  llvm::Error checkIntegrity() const;
   /// Forgets a reference to what is gone.
   void end(std::uint32_t index) { references[index] = noHandle; }
 };
@@ -243,6 +249,13 @@ struct alignas(64) CodeObject {
   }
   Links &ensureLinks();
   Teardown &ensureTeardown();
+  std::array<Size, 3> sizes() const { return {segments[0].size, segments[1].size, segments[2].size}; }
+  /// Between batches of moves, of one that lives. Always true:
+  ///   1. its state is one that there is, it has an image exactly before its first placement, and no batch has it;
+  ///   2. placed segments are aligned;
+  ///   3. unwind records, entry stubs and what runs at its end lie in the segments that it has;
+  ///   4. its symbols, relocations and links are intact.
+  llvm::Error checkIntegrity(const TypePool &types) const;
 };
 
 /// All code objects of a Jit, by handle. Records don't move in memory, and neighbours in handles are neighbours in memory.
@@ -260,8 +273,16 @@ public:
   /// Of a record in this table.
   Handle handleOf(const CodeObject &object) const;
   Size bytes() const { return chunks_.size() * chunkLength * sizeof(CodeObject); }
+  /// Always true:
+  ///   1. there are as many chunks as handles need;
+  ///   2. each record's handle can be found from its address;
+  ///   3. the handles to be used again are those of vacant records, each once;
+  ///   4. a vacant record has no segments, relocations, links, image or teardown.
+  llvm::Error checkIntegrity() const;
 
 private:
+  friend Damage;
+
   static constexpr Handle chunkLength = 256;
   static constexpr Size mostKept = 256; // bytes of names
 

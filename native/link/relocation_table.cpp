@@ -176,3 +176,28 @@ void RelocationTable::keepOnlyReferences() {
   std::erase_if(kept, [](const Relocation &relocation) { return relocation.target != TargetKind::Reference; });
   *this = encode(std::move(kept));
 }
+
+llvm::Error RelocationTable::checkIntegrity(const std::array<Size, 3> &sizes, Size references) const {
+  std::vector<Relocation> relocations;
+  for (Reader reader(groups()); !reader.isEmpty();) {
+    std::uint8_t head = reader.bytes(1)->front();
+    Relocation relocation{static_cast<SegmentKind>(head >> 3 & 3), static_cast<Formula>(head & 7),
+                          static_cast<TargetKind>(head >> 5), SegmentReference{}, 0};
+    bool isReference = relocation.target == TargetKind::Reference;
+    auto reference = isReference ? reader.number() : std::optional(0u);
+    auto length = reader.number();
+    auto sites = length ? reader.bytes(*length) : std::nullopt;
+    bool isKnown = indexOf(relocation.segment) < sizes.size() && relocation.formula <= Formula::DataPointer &&
+                   (relocation.formula != Formula::DataPointer || relocation.segment == SegmentKind::Data) &&
+                   relocation.target <= TargetKind::Reference;
+    if (!isKnown || !reference || !sites)
+      return broken("relocations", 1, "a group is not whole, or of no kind that there is");
+    if (!readSites(Reader(*sites), relocation, sizes[indexOf(relocation.segment)], relocations))
+      return broken("relocations", 2, llvm::Twine("a site is outside of the ") + segmentName(relocation.segment));
+    if (isReference && *reference / segmentKinds.size() >= references)
+      return broken("relocations", 3, "reference " + llvm::Twine(*reference / segmentKinds.size()) + " does not exist");
+  }
+  return relocations.size() == count()
+             ? llvm::Error::success()
+             : broken("relocations", 4, llvm::Twine(relocations.size()) + " sites instead of " + llvm::Twine(count()));
+}

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "base/address.h"
+#include "base/integrity.h"
 #include "memory/arena.h"
 
 #include "llvm/ADT/ArrayRef.h"
@@ -93,6 +94,12 @@ public:
     return encoded_ ? llvm::ArrayRef(encoded_->begin(), encoded_->size) : llvm::ArrayRef<std::uint8_t>();
   }
   void clear() { encoded_.reset(); }
+  /// With segments of these sizes, and so many references. Always true:
+  ///   1. groups are whole, and of kinds that there are; pointers that programs may change are in data;
+  ///   2. sites of a group ascend and lie in its segment with all their bytes;
+  ///   3. a reference is one of those that there are;
+  ///   4. there are as many sites as `count` says.
+  llvm::Error checkIntegrity(const std::array<Size, 3> &sizes, Size references) const;
   /// Takes all but the relocations towards other code objects, as bytes that `putBack` of the same `id` accepts.
   std::vector<std::uint8_t> takeOwn(std::uint64_t id);
   /// `sizes` of the segments. Errors: State that says what is wrong; then nothing has changed.
@@ -106,6 +113,8 @@ public:
   void keepOnlyReferences();
 
 private:
+  friend Damage;
+
   std::uint32_t applyGroups(const SegmentMoves &moves) const;
   /// None if they are not groups of own relocations whose sites lie in segments of these sizes.
   static std::optional<std::vector<Relocation>> decodeChecked(llvm::ArrayRef<std::uint8_t> groups,

@@ -5,6 +5,7 @@
 #include "base/byte_reader.h"
 #include "base/error.h"
 #include "compile/host.h"
+#include "link/frame_check.h"
 
 #include "llvm/ADT/StringSet.h"
 
@@ -302,20 +303,16 @@ private:
       segment.bytes = reader_.raw(segment.storedBytes);
     reader_.require(reader_.isAtEnd(), "there is more than it needs");
     if (reader_.isOk() && saved_.unwind != noOffset)
-      checkUnwindRecords(saved_.segments[indexOf(SegmentKind::Code)].bytes.drop_front(saved_.unwind));
+      checkUnwindRecords(saved_.segments[indexOf(SegmentKind::Code)].bytes);
   }
 
-  // Whoever walks through them goes from length to length until one is 0.
-  void checkUnwindRecords(ArrayRef<std::uint8_t> records) {
-    std::uint32_t length = 1;
-    while (length != 0 && records.size() >= sizeof length) {
-      std::memcpy(&length, records.data(), sizeof length);
-      records = records.drop_front(sizeof length);
-      if (length > records.size())
-        break;
-      records = records.drop_front(length);
-    }
-    reader_.require(length == 0, "its unwind records have no end");
+  // Whoever walks through them believes what they say.
+  void checkUnwindRecords(ArrayRef<std::uint8_t> code) {
+    Range all{Address::of(code.begin()), Address::of(code.end())};
+    auto described = readFrameRecords({all.base + saved_.unwind, all.limit});
+    reader_.require(described.has_value(), "its unwind records are not whole");
+    reader_.require(!described || llvm::all_of(*described, [=](Range part) { return all.contains(part); }),
+                    "its unwind records describe other code");
   }
 
   ByteReader reader_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/address.h"
+#include "base/integrity.h"
 #include "compile/exports.h"
 #include "memory/arena.h"
 
@@ -25,6 +26,7 @@ public:
   SignatureIndex intern(const Signature &signature);
   const Signature &signature(SignatureIndex index) const { return signatures_[index]; }
   Size signatureCount() const { return signatures_.size(); }
+  Size textCount() const { return texts_.size(); }
   std::uint32_t internText(llvm::StringRef text);
   const std::string &text(std::uint32_t index) const { return texts_[index]; }
 
@@ -80,10 +82,17 @@ public:
   /// The exported function whose code is at `offset`, or ''. Allocates nothing.
   llvm::StringRef functionAt(Offset offset) const;
   Size bytes() const;
+  /// With segments of these sizes. Always true:
+  ///   1. it ends where its last symbol ends;
+  ///   2. each symbol lies in a segment, with all its bytes;
+  ///   3. signatures and types are in the pool.
+  llvm::Error checkIntegrity(const std::array<Size, 3> &sizes, const TypePool &types) const;
   /// Into the cache, to be read soon.
   void fetch() const { __builtin_prefetch(encoded_.get()); }
 
 private:
+  friend Damage;
+
   void everySymbol(llvm::function_ref<void(const FunctionSymbol &)> onFunction,
                    llvm::function_ref<void(const GlobalSymbol &)> onGlobal) const;
 

@@ -14,7 +14,11 @@
 // The gate, before the first stub, gives the watch's function a context in rax; what rax was is on the stack.
 #pragma once
 
+#include "base/integrity.h"
 #include "memory/arena.h"
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
 
 #include <optional>
 #include <vector>
@@ -47,8 +51,22 @@ public:
   Address stub(EntryIndex index) const { return arena_.entryStubs().base + gateBytes + index * stubBytes; }
   Address target(EntryIndex index) const { return Address::of(slots()[index]); }
   void redirect(EntryIndex index, Address target) { slots()[index] = target.value(); }
-  /// Of the slot through which the code at a stub's address jumps; none, if that is not what a stub is.
+  /// The slot that the bytes of a stub jump through; none if they are no such jump.
   std::optional<Address> slotOf(EntryIndex index) const;
+  /// Who has an entry stub, and where it has to lead.
+  struct Owned {
+    EntryIndex index;
+    Address target;
+    llvm::StringRef owner;
+  };
+  /// `owned` is all that there is. Always true:
+  ///   1. stubs that have been taken are written, and there is room for them;
+  ///   2. each of them jumps through its own slot;
+  ///   3. a stub that was given back is one of them, was given back once, and leads to null;
+  ///   4. what somebody has was taken, was not given back, and has no other owner;
+  ///   5. it leads where its owner says;
+  ///   6. nobody else has one: those taken are those owned and those given back.
+  llvm::Error checkIntegrity(llvm::ArrayRef<Owned> owned) const;
 
   Address slotBase() const { return arena_.entrySlots().base; }
   Size used() const { return taken_ - vacant_.size(); }
@@ -58,6 +76,9 @@ private:
   static constexpr Size gateBytes = 64;
   static constexpr Size gateSlots = 2; // the last ones: the watch's context and its function
 
+  friend Damage;
+
+  llvm::Error checkStubs() const;
   std::uint64_t *slots() const { return slotBase().pointer<std::uint64_t>(); }
   Address gateSlot(Size which) const { return arena_.entrySlots().limit.shifted(-static_cast<Delta>((gateSlots - which) * slotBytes)); }
   void writeGate();

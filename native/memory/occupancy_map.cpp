@@ -1,5 +1,7 @@
 #include "memory/occupancy_map.h"
 
+#include "base/error.h"
+
 #include <algorithm>
 #include <bit>
 #include <functional>
@@ -11,6 +13,9 @@ using namespace llvm;
 namespace {
 
 constexpr Size wordsPerPage = pageSize / OccupancyMap::granule / 64;
+
+// How much of the range the integrity check looks at in one go: 64 KiB of the map.
+constexpr Size lookBytes = Size{8} << 20;
 
 } // namespace
 
@@ -50,6 +55,53 @@ void OccupancyMap::vacateMany(Granules part) {
 Size OccupancyMap::claimedBytes() const {
   auto count = [](Size sum, std::uint64_t word) { return sum + static_cast<Size>(std::popcount(word)); };
   return std::accumulate(words(), words() + range_.size() / granule / bitsPerWord, Size{0}, count) * granule;
+}
+
+bool OccupancyMap::isClaimed(Granules part) const {
+  for (Size granule = part.first; granule < part.limit; ++granule)
+    if ((words()[granule / bitsPerWord] >> granule % bitsPerWord & 1) == 0)
+      return false;
+  return true;
+}
+
+Error OccupancyMap::checkIntegrity(ArrayRef<Owned> owned) const {
+  auto outwards = [](Range part) {
+    return Range{Address::of(roundDown(part.base.value(), granule)), Address::of(roundUp(part.limit.value(), granule))};
+  };
+  // The map of a large arena is megabytes, of which next to nothing has ever been touched: what is not resident is zero.
+  auto isNobodys = [&](Range gap) {
+    if (gap.size() < lookBytes)
+      return gap.size() == 0 || isVacant(gap);
+    for (Address at = gap.base; at < gap.limit;) {
+      Size index = static_cast<Size>(at - range_.base) / lookBytes;
+      Range look{at, std::min(gap.limit, range_.base + (index + 1) * lookBytes)};
+      Size lookAtMap = lookBytes / granule / 8, mapBytes = bits_.range().size();
+      Range map = Range::at(bits_.range().base + index * lookAtMap, std::min(lookAtMap, mapBytes - index * lookAtMap));
+      if (residentBytes(map) > 0 && !isVacant(look))
+        return false;
+      at = look.limit;
+    }
+    return true;
+  };
+  Address vacantFrom = range_.base;
+  StringRef before;
+  for (const auto &[part, owner] : owned) {
+    if (part.size() == 0 || !range_.contains(part))
+      return broken("occupancy", 1, "code object '" + owner + "' is outside of its range, at " + hex(part.base.value()));
+    if (outwards(part).base < vacantFrom)
+      return broken("occupancy", 2, "code objects '" + before + "' and '" + owner + "' overlap at " + hex(part.base.value()));
+    if (!isClaimed(granules(part)))
+      return broken("occupancy", 3,
+                    "code object '" + owner + "' lies in memory that counts as vacant, at " + hex(part.base.value()));
+    if (!isNobodys({vacantFrom, outwards(part).base}))
+      return broken("occupancy", 4,
+                    "memory of nobody is claimed before code object '" + owner + "' at " + hex(part.base.value()));
+    vacantFrom = outwards(part).limit;
+    before = owner;
+  }
+  if (!isNobodys({vacantFrom, range_.limit}))
+    return broken("occupancy", 4, "memory of nobody is claimed from " + hex(vacantFrom.value()) + " on");
+  return Error::success();
 }
 
 Size OccupancyMap::footprint() const { return residentBytes(bits_.range()); }

@@ -5,7 +5,11 @@
 #pragma once
 
 #include "base/assert.h"
+#include "base/integrity.h"
 #include "memory/mapping.h"
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
 
 #include <cstdint>
 
@@ -43,6 +47,17 @@ public:
 
   /// Bytes in claimed granules. Counts them all.
   Size claimedBytes() const;
+  /// A range that somebody has, and who.
+  struct Owned {
+    Range range;
+    llvm::StringRef owner;
+  };
+  /// `owned` is all that there is, in address order. Always true:
+  ///   1. what is owned lies in the range, and is not empty;
+  ///   2. no granule has two owners;
+  ///   3. each granule that has an owner is claimed;
+  ///   4. no other granule is: what is claimed is the sum of what is owned.
+  llvm::Error checkIntegrity(llvm::ArrayRef<Owned> owned) const;
   /// Bytes of this map that are resident.
   Size footprint() const;
 
@@ -68,6 +83,8 @@ public:
   };
 
 private:
+  friend Damage;
+
   OccupancyMap(Range range, Mapping bits) : range_(range), bits_(std::move(bits)) {}
 
   static constexpr Size bitsPerWord = 64;
@@ -100,6 +117,7 @@ private:
             maskOf({last * bitsPerWord, part.limit})};
   }
   bool isVacantMany(Granules part) const;
+  bool isClaimed(Granules part) const;
   bool claimMany(Granules part);
   void vacateMany(Granules part);
   std::uint64_t *words() const { return bits_.range().base.pointer<std::uint64_t>(); }

@@ -1,12 +1,35 @@
 // The mover's way for code objects that keep their object file: a fresh link at the new place, and the data moved over it.
 #include "move/mover.h"
 
+#include "base/error.h"
+
 #include "llvm/ADT/STLExtras.h"
 
 #include <cstring>
 
 using namespace nomad;
 using namespace llvm;
+
+namespace {
+
+// A saved code object may have been put together with an object file that is not its own.
+bool isOf(const CodeObject &object, const Image &image) {
+  return llvm::all_of(segmentKinds, [&](SegmentKind kind) {
+    const Segment &segment = object.segment(kind);
+    return kind == SegmentKind::Data ? image.storedBytes[indexOf(kind)] <= segment.size
+                                     : image.storedBytes[indexOf(kind)] == segment.size;
+  });
+}
+
+// In data.
+bool areIn(const CodeObject &object, llvm::ArrayRef<Relocation> sites) {
+  Size size = object.segment(SegmentKind::Data).size;
+  return llvm::all_of(sites, [=](const Relocation &site) {
+    return site.formula != Formula::DataPointer || (site.site < size && size - site.site >= widthOf(site.formula));
+  });
+}
+
+} // namespace
 
 // The last thing that can fail.
 Error Mover::emitAgain() {
@@ -23,6 +46,8 @@ Error Mover::emitAgain() {
     auto emission = emitter_.emit(object, bases);
     if (!emission)
       return emission.takeError();
+    if (!isOf(object, *emission->image) || !areIn(object, emission->relocations))
+      return fail(ErrorCode::Link, "code object " + Twine(quoted(object)) + ": its object file gives segments of other sizes");
     emissions_[&object] = std::move(*emission);
   }
   return Error::success();

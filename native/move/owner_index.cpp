@@ -1,5 +1,7 @@
 #include "move/owner_index.h"
 
+#include "base/error.h"
+
 #include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
@@ -67,4 +69,39 @@ Size OwnerIndex::bytes() const {
   for (const Window &window : windows_)
     bytes += window.objects.capacity() * sizeof(CodeObject *);
   return bytes;
+}
+
+Error OwnerIndex::checkWindows(ArrayRef<CodeObject *> owners) const {
+  std::vector<Size> present(windows_.size());
+  for (const CodeObject *owner : owners) {
+    const Segment &segment = owner->segment(kind_);
+    const Window &window = windows_[indexOfWindow(segment.base)];
+    if (segment.ownerSlot >= window.objects.size() || window.objects[segment.ownerSlot] != owner || segment.size > largest_)
+      return broken("owner index", 1, "code object " + Twine(quoted(*owner)) + " is not where its slot says");
+    ++present[indexOfWindow(segment.base)];
+  }
+  for (auto [index, window] : enumerate(windows_))
+    if (window.objects.size() != present[index] + window.left)
+      return broken("owner index", 2,
+                    "window " + Twine(index) + " has " + Twine(window.objects.size()) + " entries, of which " +
+                        Twine(present[index]) + " are there and " + Twine(window.left) + " have left");
+  return Error::success();
+}
+
+Error OwnerIndex::checkIntegrity(ArrayRef<CodeObject *> owners) {
+  if (Error error = checkWindows(owners))
+    return error;
+  Address vacantFrom = range_.base;
+  auto isNobodys = [&](Address address) { return !range_.contains(address) || !find(address); };
+  for (CodeObject *owner : owners) {
+    Range part = owner->segment(kind_).range();
+    for (Address at : {part.base, part.base + part.size() / 2, part.limit.shifted(-1)})
+      if (find(at) != owner)
+        return broken("owner index", 3, "code object " + Twine(quoted(*owner)) + " is not found at " + hex(at.value()));
+    if (vacantFrom < part.base && !(isNobodys(vacantFrom) && isNobodys(part.base.shifted(-1))))
+      return broken("owner index", 4, "somebody is found before code object " + Twine(quoted(*owner)));
+    vacantFrom = part.limit;
+  }
+  return isNobodys(vacantFrom) ? Error::success()
+                               : broken("owner index", 4, "somebody is found after all, at " + hex(vacantFrom.value()));
 }

@@ -5,6 +5,7 @@
 // leaving is a count, and a window's list is put in order when somebody asks for an address in it.
 #pragma once
 
+#include "base/integrity.h"
 #include "link/code_object.h"
 
 #include <mutex>
@@ -54,8 +55,16 @@ public:
 
   /// Held by the Jit's thread while it changes what `every` visits, and by another thread that calls `every`.
   std::mutex &mutex() { return mutex_; }
+  /// `owners` are all whose segment is in the range, in address order, without overlap. Always true:
+  ///   1. each is in the list of the window that it begins in, at its slot, and counts among the largest;
+  ///   2. in each list, those who have left are as many as `left` says;
+  ///   3. each is found at its first byte, in its middle and at its last byte;
+  ///   4. and nobody in between.
+  llvm::Error checkIntegrity(llvm::ArrayRef<CodeObject *> owners);
 
 private:
+  friend Damage;
+
   static constexpr Size fewLeft = 64;
   // No two segments begin in one granule, and `arrived` drops those who have left when they are half of a list and a few more.
   static_assert(2 * (windowBytes / OccupancyMap::granule + fewLeft) < Segment::noOwnerSlot, "a slot fits its 16 bits");
@@ -73,6 +82,7 @@ private:
   void dropLeft(Size index);
   void order(Size index);
   CodeObject *findIn(Size index, Address address);
+  llvm::Error checkWindows(llvm::ArrayRef<CodeObject *> owners) const;
 
   SegmentKind kind_;
   Range range_;

@@ -12,6 +12,7 @@
 #include "run/process_symbols.h"
 #include "run/setjmp.h"
 #include "run/stack_walk.h"
+#include "run/verifier.h"
 
 #include "llvm/ADT/DenseSet.h"
 
@@ -236,6 +237,7 @@ public:
   Size retainedBytes(Handle handle) const;
 
 private:
+  friend Damage;
   class Resolver;
 
   llvm::Expected<SavedObject> decode(llvm::ArrayRef<std::uint8_t> bytes, const std::string &name) const;
@@ -310,9 +312,7 @@ private:
   llvm::Error verifyMoves(llvm::ArrayRef<BeforeMove> moves);
   llvm::SmallVector<Range> codeToPoison(llvm::ArrayRef<MoveRequest> requests) const;
   llvm::Error verifyMove(const BeforeMove &before);
-  llvm::Error verifySegments(CodeObject &object);
-  llvm::Error verifyLinks(Handle handle);
-  llvm::Error verifyCall(Handle handle, const Relocation &relocation);
+  std::vector<std::pair<const char *, Handle>> sideTables() const;
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
   bool refuseJump(Address returnsTo) override;
@@ -373,6 +373,7 @@ private:
   StackRoots stackRoots_;
   bool runsElsewhere_ = false; // code may run or wait on other threads or stacks; as of the last walk
   CodeRange codeRange_;
+  Verifier verifier_{{*arena_, entries_, types_, objects_, mover_, hosts_, hostIndices_, redirections_}};
 };
 
 } // namespace nomad

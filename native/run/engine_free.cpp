@@ -174,5 +174,6 @@ void Engine::discard(Handle handle) {
   names_.erase(handle);
   stackWalk_.setJumpTargets(object, {});
   stackWalk_.setFrames(object, {});
+  verifier_.forget(handle);
   objects_.remove(handle);
 }

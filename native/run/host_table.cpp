@@ -1,10 +1,15 @@
 #include "run/host_table.h"
 
+#include "llvm/ADT/BitVector.h"
+
 #include <cstring>
 
 using namespace nomad;
+using namespace llvm;
 
 namespace {
+
+constexpr Size jumpEnd = 12;
 
 //   41 ba index   mov index, %r10d
 //   ff 25 slot    jmp *slot(%rip)
@@ -20,7 +25,6 @@ void writeStub(std::byte *at, HostIndex index, Delta slotFromEnd) {
 } // namespace
 
 void HostTable::addBlock(Arena &arena, Address code, Address slots) {
-  constexpr Size jumpEnd = 12;
   auto first = static_cast<HostIndex>(blocks_.size() * blockLength);
   blocks_.push_back({code, slots});
   WriteScope scope(arena);
@@ -35,4 +39,36 @@ HostIndex HostTable::take(Address thunk) {
   vacant_.pop_back();
   redirect(index, thunk);
   return index;
+}
+
+void HostTable::everyBlock(function_ref<void(Range code, Range slots)> visit) const {
+  for (const Block &block : blocks_)
+    visit(Range::at(block.code, blockCodeBytes), Range::at(block.slots, blockSlotBytes));
+}
+
+bool HostTable::isIntact(HostIndex index) const {
+  std::byte expected[stubBytes];
+  writeStub(expected, index, slotOf(index) - (stub(index) + jumpEnd));
+  return std::memcmp(stub(index).pointer(), expected, stubBytes) == 0;
+}
+
+Error HostTable::checkIntegrity(ArrayRef<HostIndex> owned) const {
+  auto limit = static_cast<HostIndex>(blocks_.size() * blockLength);
+  for (HostIndex index = 0; index < limit; ++index)
+    if (!isIntact(index))
+      return broken("host stubs", 1, "host stub " + Twine(index) + " is not what was written");
+  BitVector isKnown(limit);
+  for (HostIndex index : vacant_) {
+    if (index >= limit || isKnown[index])
+      return broken("host stubs", 2, "host stub " + Twine(index) + " was given back wrongly");
+    isKnown.set(index);
+  }
+  for (HostIndex index : owned) {
+    if (index >= limit || isKnown[index])
+      return broken("host stubs", 3, "host stub " + Twine(index) + " of a host function belongs to another, or to nobody");
+    if (*slotOf(index).pointer<std::uint64_t>() == 0)
+      return broken("host stubs", 5, "host stub " + Twine(index) + " leads nowhere");
+    isKnown.set(index);
+  }
+  return isKnown.all() ? Error::success() : broken("host stubs", 4, "a host stub belongs to nobody");
 }

@@ -2,7 +2,10 @@
 // never rewritten. Stubs come in blocks that the engine takes from where its thunks are.
 #pragma once
 
+#include "base/integrity.h"
 #include "memory/write_scope.h"
+
+#include "llvm/ADT/STLFunctionalExtras.h"
 
 #include <vector>
 
@@ -25,16 +28,28 @@ public:
   void redirect(HostIndex index, Address target) { slot(index) = target.value(); }
   void giveBack(HostIndex index) { vacant_.push_back(index); }
 
+  /// `owned` are all indices that host functions have. Always true:
+  ///   1. each stub loads its own index and jumps through its own slot;
+  ///   2. an index that was given back exists, and was given back once;
+  ///   3. what a host function has exists, was not given back, and has no other owner;
+  ///   4. all others were given back;
+  ///   5. its slot leads somewhere.
+  llvm::Error checkIntegrity(llvm::ArrayRef<HostIndex> owned) const;
+  /// Visits the code and the slots of each block.
+  void everyBlock(llvm::function_ref<void(Range code, Range slots)> visit) const;
+
   Address stub(HostIndex index) const { return blocks_[index / blockLength].code + index % blockLength * stubBytes; }
 
 private:
+  friend Damage;
+
   struct Block {
     Address code;
     Address slots;
   };
-  std::uint64_t &slot(HostIndex index) {
-    return *(blocks_[index / blockLength].slots + index % blockLength * 8).pointer<std::uint64_t>();
-  }
+  Address slotOf(HostIndex index) const { return blocks_[index / blockLength].slots + index % blockLength * 8; }
+  std::uint64_t &slot(HostIndex index) { return *slotOf(index).pointer<std::uint64_t>(); }
+  bool isIntact(HostIndex index) const;
 
   std::vector<Block> blocks_;
   std::vector<HostIndex> vacant_;
