@@ -52,6 +52,8 @@ export class JitCore {
   readonly arena: PerSegment<FreeListAllocator>;
   /** Who wants to know of every handle that is freed. */
   readonly onFreed = new Set<(handle: Handle) => void>();
+  /** Who manages which code objects: each collector that is not disposed. */
+  readonly managers = new Set<{ isManaged(handle: Handle): boolean }>();
   /** What mends tables of others when a change was left in the middle. */
   readonly onTorn = new Set<() => void>();
   /** What follows the end of the native half. */

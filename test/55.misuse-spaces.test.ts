@@ -51,6 +51,19 @@ describe("a collector's own space, by hand", () => {
   });
 });
 
+test('two collectors for one code object: the second is refused until the first is disposed', () => {
+  const { jit, collector } = makeCollector();
+  const other = new CopyingCollector(jit);
+  const managed = collector.compile(returning('f', 7));
+  expect(errorOf(() => other.adopt(managed)).name).toBe('StateError');
+  for (const each of [other, collector, other]) each.collect();
+  collector.dispose();
+  other.adopt(managed);
+  for (const kind of ['minor', 'major'] as const) other.collect(kind);
+  expect([managed.get('f')(), other.collect().liveObjects]).toEqual([7, 1]);
+  verify(jit);
+});
+
 test("the Jit's default space may be disposed, and is made again", () => {
   const jit = makeJit();
   const first = jit.load(returning('f', 1));

@@ -114,8 +114,8 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   /**
-   * Manages a code object from now on: places it in the nursery, or moves it there. Throws SpaceFullError, StateError (freed, or compiled with
-   * `retain: 'none'`), PinnedError, PlacementError (another Jit's); then nothing has changed.
+   * Manages a code object from now on: places it in the nursery, or moves it there. Throws SpaceFullError, StateError (freed, another collector's, or compiled
+   * with `retain: 'none'`), PinnedError, PlacementError (another Jit's); then nothing has changed.
    */
   adopt(object: CodeObject): CodeObject {
     this.#requireLive('adopt');
@@ -126,6 +126,9 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     const handle = handleIn(this.#core, object, 'adopt');
     if (statusIn(object).retain === 'none')
       throw new StateError(`adopt: code object '${nameOf(object)}' was compiled with retain: 'none' and can't move`);
+    for (const other of this.#core.managers)
+      if (other !== this.#admission && other.isManaged(handle))
+        throw new StateError(`adopt: another collector manages code object '${nameOf(object)}'`);
     if (!this.#admission.isManaged(handle)) this.#admission.adopt(object, handle, this.#nursery);
     return object;
   }
@@ -209,6 +212,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     const { objects, onFreed } = this.#core;
     onFreed.add(this.#onFreed);
     this.#core.onTorn.add(this.#mend);
+    this.#core.managers.add(this.#admission);
     return [
       objects.onDead((handle) => {
         if (!this.#admission.isManaged(handle)) return false;
@@ -224,6 +228,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     this.#zeal?.stop();
     this.#tiers?.stop();
     this.#roots.clear();
+    this.#core.managers.delete(this.#admission);
     for (const stop of this.#stop) stop();
     this.#core.objects.forgetDead([...this.#admission.listDead()]);
     this.#disposeSpaces();
