@@ -1,6 +1,5 @@
 #include "link/imports.h"
 
-#include "base/assert.h"
 #include "base/error.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -29,7 +28,9 @@ std::uint32_t Imports::adopt(ImportedName name) {
 Expected<std::uint32_t> Imports::find(StringRef name, bool isWeak, FindDefinition findOwn) {
   if (auto known = indices_.find(name); known != indices_.end())
     return known->second;
-  NOMAD_ASSERT(resolver_, "an object file that is emitted again uses the names that it used before");
+  if (!resolver_) // emitted again, it uses the names that it used before; not so a common symbol, which has a place of its own
+                  // then
+    return fail(ErrorCode::Link, "'" + name + "' was not looked up when its object file was first linked");
   auto resolved = resolve(name, isWeak, findOwn);
   if (!resolved)
     return resolved.takeError();
