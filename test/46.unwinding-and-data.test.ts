@@ -2,6 +2,7 @@
  * Code that moves while it runs: with its data, in the middle of C++ exceptions, between Jits, at random. Oracle: what the same code does
  * when nothing moves, and a model in JS.
  */
+import koffi from 'koffi';
 import { hostFunction, PinnedError, type CodeObject } from 'nomad-jit';
 import { callingHost, descending, i32Host, makeGround } from './support/hosts';
 import { errorOf } from './support/jits';
@@ -229,4 +230,65 @@ test(`random walks: entries, depths and throws, everything moved at each host fu
     expect(attempt(depth)).toBe(expected);
   }
   expect(moves).toBeGreaterThan(300);
+});
+
+/** The records of all code are there whenever code goes on, however it was entered and whoever has moved. */
+describe('C++ exceptions after others have changed code', () => {
+  const catching = compileC(
+    'c++',
+    `extern "C" __attribute__((noinline)) int thrower(int x) { throw x; }
+extern "C" int catching(int x) { try { return thrower(x); } catch (int e) { return e * 10; } }`,
+  );
+  const outFirst = compileC(
+    'c++',
+    `extern "C" void out(int);
+extern "C" int outFirst(int x) { try { out(x); if (x > 0) throw x; return -1; } catch (int e) { return e + 1; } }`,
+  );
+  const voidOfInt = koffi.pointer(koffi.proto('void (int)'));
+
+  test('code of another Jit calls an entry stub whose code has moved', () => {
+    const callee = makeGround(),
+      caller = makeGround();
+    const object = callee.add(catching);
+    const calls = caller.add(
+      'declare i32 @catching(i32)\ndefine i32 @f(i32 %x) {\n  %r = call i32 @catching(i32 %x)\n  ret i32 %r\n}',
+      {
+        imports: { catching: object.get('catching').entry },
+      },
+    );
+    for (let i = 1; i < 5; i++) {
+      expect(calls.get('f')(i)).toBe(10 * i);
+      object.relocate(callee.nextCode());
+    }
+    expect(calls.get('f')(7)).toBe(70);
+  });
+
+  test.each(['place', 'relocate', 'free', 'another Jit', 'a call'])(
+    'JS that code has reached through another addon: %s',
+    (what) => {
+      const { jit, add, next, nextCode } = makeGround();
+      const elsewhere = makeGround();
+      const other = elsewhere.add(catching),
+        neighbours = [add(catching), add(catching)] as const;
+      const unplaced = jit.compile(catching);
+      const changes: Record<string, () => void> = {
+        place: () => unplaced.place(next()),
+        relocate: () => neighbours[0].relocate(nextCode()),
+        free: () => neighbours[0].free(),
+        'another Jit': () => other.relocate(elsewhere.nextCode()),
+        'a call': () => {
+          neighbours[0].relocate(nextCode());
+          expect(neighbours[0].get('catching')(3)).toBe(30);
+          neighbours[0].relocate(nextCode());
+        },
+      };
+      const callback = koffi.register(changes[what]!, voidOfInt);
+      try {
+        const object = add(outFirst, { imports: { out: koffi.address(callback) } });
+        expect(object.get('outFirst')(41)).toBe(42);
+      } finally {
+        koffi.unregister(callback);
+      }
+    },
+  );
 });

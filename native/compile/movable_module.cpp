@@ -97,12 +97,18 @@ bool callsOthers(const Function &function) {
   });
 }
 
-// The stack walk needs frame pointers, and an exception of a host function unwind records of whoever may wait for one.
+// Conventions that pass an argument in rbp.
+bool passesFramePointer(const Function &function) {
+  return function.getCallingConv() == CallingConv::GHC || function.getCallingConv() == CallingConv::HiPE;
+}
+
+// The stack walk is fast where there are frame pointers, and an exception of a host function needs unwind records of whoever may
+// wait for one.
 void keepFrames(llvm::Module &ir) {
   for (Function &function : ir) {
     if (function.isDeclaration())
       continue;
-    function.addFnAttr("frame-pointer", "all");
+    function.addFnAttr("frame-pointer", passesFramePointer(function) ? "none" : "all");
     if (callsOthers(function) && !function.hasUWTable())
       function.setUWTableKind(UWTableKind::Default);
   }

@@ -65,8 +65,13 @@ Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose)
     undo();
     return error;
   }
+  UnwindRegistry::Change change(unwind_);
   MoveReport report;
   report.moved = requests.size();
+  // Else all old bytes stay as they are until everything new is there, and entry stubs lead to either.
+  std::optional<QuietMoves::Scope> quiet;
+  if (purpose == Purpose::Relocate && (overlaps_ || isSeen_))
+    quiet.emplace(quietMoves_);
   WriteScope scope(arena_);
   if (overlaps_)
     copyOverlapping(scope);
@@ -98,6 +103,7 @@ Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
   run_ = {};
   isTaken_ = false;
   overlaps_ = false;
+  isSeen_ = false;
   emitsAgain_ = false;
   for (size_t i = 0; i < requests.size(); ++i) {
     const MoveRequest &request = requests[i];
@@ -151,6 +157,8 @@ Error Mover::checkReferences(const CodeObject &object, ArrayRef<MoveRequest> bat
     return false;
   if (!object.segment(SegmentKind::Constants).exists() && !object.segment(SegmentKind::Data).exists()) [[likely]]
     return true;
+  // Data that move may be written meanwhile, and tables that stay lead into code that moves.
+  isSeen_ = isSeen_ || request.to[indexOf(SegmentKind::Data)] != MoveRequest::stays || object.hasOuterSites || object.retain == Retain::Object;
   for (SegmentKind kind : {SegmentKind::Constants, SegmentKind::Data})
     if (object.segment(kind).exists() && !addPiece(object, kind, request.to[indexOf(kind)], purpose)) [[unlikely]] {
       refused = kind;

@@ -7,9 +7,11 @@
 #include "link/linker.h"
 #include "memory/write_scope.h"
 #include "move/owner_index.h"
+#include "move/quiet.h"
 #include "move/unwind.h"
 
 #include <array>
+#include <optional>
 #include <vector>
 
 namespace nomad {
@@ -40,8 +42,8 @@ protected:
 
 class Mover {
 public:
-  Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, Emitter &emitter)
-      : arena_(arena), entries_(entries), objects_(objects), emitter_(emitter),
+  Mover(Arena &arena, EntryTable &entries, CodeObjectTable &objects, Emitter &emitter, QuietMoves &quietMoves)
+      : arena_(arena), entries_(entries), objects_(objects), emitter_(emitter), quietMoves_(quietMoves),
         owners_{OwnerIndex(SegmentKind::Code, arena.segments(SegmentKind::Code)),
                 OwnerIndex(SegmentKind::Data, arena.segments(SegmentKind::Data))},
         unwind_(arena.segments(SegmentKind::Code), owners_[0]) {}
@@ -54,7 +56,7 @@ public:
   /// All or nothing (I7). Errors: Placement, State, and Pinned by the code object's `stackUse`; Link, where something is emitted
   /// again.
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
-  /// A placed code object's memory is nobody's from now on.
+  /// A placed code object's memory is nobody's from now on. In an UnwindRegistry::Change.
   void vacate(CodeObject &object);
 
   /// Who has an address in code; and in data, of those that move as a whole.
@@ -112,6 +114,7 @@ private:
   EntryTable &entries_;
   CodeObjectTable &objects_;
   Emitter &emitter_;
+  QuietMoves &quietMoves_;
   std::array<OwnerIndex, 2> owners_; // code, data
   UnwindRegistry unwind_;
   Ranges ranges_; // where the batch that runs may go
@@ -123,6 +126,7 @@ private:
   SegmentKind runKind_ = SegmentKind::Code;
   bool isTaken_ = false;            // somebody has a new place
   bool overlaps_ = false;           // a new place is where some segment of the batch was
+  bool isSeen_ = false;             // whoever runs meanwhile could see that some bytes have moved and others have not
   bool emitsAgain_ = false;         // some of the batch have their object file
   std::vector<Piece> movedCallees_; // what others refer to
   llvm::DenseMap<const CodeObject *, Emission> emissions_;

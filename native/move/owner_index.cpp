@@ -27,6 +27,7 @@ void OwnerIndex::dropLeft(Size index) {
 }
 
 void OwnerIndex::order(Size index) {
+  std::lock_guard<std::mutex> lock(mutex_);
   dropLeft(index);
   Window &window = windows_[index];
   auto isBefore = [&](const CodeObject *a, const CodeObject *b) { return a->segment(kind_).base < b->segment(kind_).base; };

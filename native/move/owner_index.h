@@ -7,6 +7,7 @@
 
 #include "link/code_object.h"
 
+#include <mutex>
 #include <vector>
 
 namespace nomad {
@@ -51,6 +52,9 @@ public:
 
   Size bytes() const;
 
+  /// Held by the Jit's thread while it changes what `every` visits, and by another thread that calls `every`.
+  std::mutex &mutex() { return mutex_; }
+
 private:
   static constexpr Size fewLeft = 64;
   // No two segments begin in one granule, and `arrived` drops those who have left when they are half of a list and a few more.
@@ -72,6 +76,7 @@ private:
 
   SegmentKind kind_;
   Range range_;
+  std::mutex mutex_;
   std::uint32_t largest_ = 0; // ever, in bytes: how far before an address its owner may begin
   std::vector<Window> windows_;
 };

@@ -1,56 +1,140 @@
 #include "move/unwind.h"
 
-extern "C" {
-// libgcc's: an array of pointers to .eh_frame sections, with null at its end.
-void __register_frame_table(void *tables);
-void __deregister_frame(void *tables);
-}
+#include "move/retired_frames.h"
+
+#include <algorithm>
 
 using namespace nomad;
-
-UnwindRegistry::UnwindRegistry(Range code, const OwnerIndex &owners)
-    : code_(code), owners_(owners), windows_(code.size() / windowBytes + 1) {}
+using namespace llvm;
 
 namespace {
 
-void unregister(std::vector<const void *> &tables) {
-  if (tables.empty())
+struct RegistryLink {
+  UnwindRegistry *registry;
+  RegistryLink *next;
+};
+
+// Nothing is done with it when the thread ends, so a Jit may go later.
+struct ThreadTables {
+  std::uint32_t isStale = 0;
+  RegistryLink *registries = nullptr;
+};
+
+ThreadTables &threadTables() {
+  static thread_local ThreadTables tables;
+  return tables;
+}
+
+const void *framesOf(const CodeObject &object) {
+  return (object.segment(SegmentKind::Code).base + object.unwind).pointer<void>();
+}
+
+void takeBack(CodeObject &object) {
+  if (!object.hasFramesRegistered)
     return;
-  __deregister_frame(tables.data());
-  tables.clear();
+  unregisterFrames(framesOf(object));
+  object.hasFramesRegistered = false;
 }
 
 } // namespace
 
-UnwindRegistry::~UnwindRegistry() {
-  for (Window &window : windows_)
-    unregister(window.tables);
+const std::uint32_t *nomad::staleUnwindTables() { return &threadTables().isStale; }
+
+void nomad::refreshUnwindTables() {
+  ThreadTables &tables = threadTables();
+  if (!tables.isStale) [[likely]]
+    return;
+  for (RegistryLink *link = tables.registries; link; link = link->next)
+    link->registry->refresh();
+  tables.isStale = 0;
 }
 
-void UnwindRegistry::makeStale(Size index) {
-  unregister(windows_[index].tables);
+UnwindRegistry::UnwindRegistry(Range code, OwnerIndex &owners)
+    : code_(code), owners_(owners), windows_(code.size() / windowBytes + 1) {
+  ThreadTables &tables = threadTables();
+  tables.registries = new RegistryLink{this, tables.registries};
+}
+
+UnwindRegistry::~UnwindRegistry() {
+  RegistryLink **link = &threadTables().registries;
+  while (*link && (*link)->registry != this)
+    link = &(*link)->next;
+  if (RegistryLink *ours = *link) {
+    *link = ours->next;
+    delete ours;
+  }
+  if (lookup_ == FrameLookup::Ranges)
+    owners_.every(code_, takeBack);
+}
+
+// ---- a change ----
+
+void UnwindRegistry::changesRange(CodeObject &object) {
+  takeBack(object);
+  Range code = object.segment(SegmentKind::Code).range();
+  Size first = windowOf(code.base), last = lookup_ == FrameLookup::BrokenRanges ? windowOf(code.limit.shifted(-1)) : first;
+  reach_ = std::max(reach_, last - first);
+  for (Size index = first; index <= last; ++index)
+    if (!windows_[index].isStale)
+      makeStale(index, object);
+}
+
+void UnwindRegistry::makeStale(Size index, const CodeObject &changing) {
   windows_[index].isStale = true;
   staleWindows_.push_back(index);
-  stale_ = 1;
+  threadTables().isStale = 1;
+  if (lookup_ == FrameLookup::Ranges || !windows_[index].frames)
+    return;
+  if (hasOtherThreads_)
+    publish(index, [&](const CodeObject &owner) { return !owner.isMoving && !owner.isEnding && &owner != &changing; });
+  else
+    windows_[index].frames->publish({});
 }
 
-void UnwindRegistry::registerTables(Size index) {
-  std::vector<const void *> &tables = windows_[index].tables;
-  owners_.every(Range::at(code_.base + index * windowBytes, windowBytes), [&](const CodeObject &owner) {
-    if (owner.unwind != noOffset)
-      tables.push_back((owner.segment(SegmentKind::Code).base + owner.unwind).pointer<void>());
+// ---- complete again ----
+
+void UnwindRegistry::publish(Size index, function_ref<bool(const CodeObject &)> isComplete) {
+  sections_.clear();
+  Range window = range(index);
+  owners_.every({range(index - std::min(reach_, index)).base, window.limit}, [&](const CodeObject &owner) {
+    if (owner.unwind != noOffset && isComplete(owner))
+      sections_.push_back(framesOf(owner));
   });
-  if (tables.empty())
-    return;
-  tables.push_back(nullptr);
-  __register_frame_table(tables.data());
+  std::unique_ptr<WindowFrames> &frames = windows_[index].frames;
+  if (!frames && !sections_.empty())
+    frames = WindowFrames::make(lookup_, window);
+  if (frames)
+    frames->publish(sections_);
+}
+
+void UnwindRegistry::registerObjects(Size index) {
+  owners_.every(range(index), [](CodeObject &owner) {
+    if (owner.unwind == noOffset || owner.hasFramesRegistered)
+      return;
+    registerFrames(framesOf(owner));
+    owner.hasFramesRegistered = true;
+  });
+}
+
+void UnwindRegistry::refreshLocked() {
+  for (Size index : staleWindows_) {
+    windows_[index].isStale = false;
+    if (lookup_ == FrameLookup::Ranges)
+      registerObjects(index);
+    else
+      publish(index, [](const CodeObject &) { return true; });
+  }
+  staleWindows_.clear();
 }
 
 void UnwindRegistry::refresh() {
-  for (Size index : staleWindows_) {
-    windows_[index].isStale = false;
-    registerTables(index);
-  }
-  staleWindows_.clear();
-  stale_ = 0;
+  std::lock_guard<std::mutex> lock(owners_.mutex());
+  refreshLocked();
+}
+
+void UnwindRegistry::noteOtherThreads() {
+  std::lock_guard<std::mutex> lock(owners_.mutex());
+  hasOtherThreads_ = true;
+  keepRetiredFrames();
+  refreshLocked();
 }

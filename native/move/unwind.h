@@ -1,55 +1,93 @@
 // Unwind records follow their code: C++ exceptions and debuggers find the frame descriptions (.eh_frame) of code where it is now.
 //
-// libgcc knows them as registered tables. One table per code object would make every throw a linear search, and registering it at
-// each move a cost per object (DESIGN, trap 5). So the code range is cut into windows; all code objects that begin in one share
-// a table. A move takes its windows' tables back before bytes change; the next entry into code registers them anew: `stale` says
-// that there is something to do.
+// Registering each code object anew at each move would cost more than the move, so moves leave windows of code stale, and all
+// that is stale is registered before code of the thread goes on, by whatever Jit it is:
+//
+//   call thunks   read staleUnwindTables() and call Engine::enter
+//   host exits    Engine::callHost, before code goes on
+//   entry stubs   refreshUnwindTables(), where native code has entered and something is stale
+//   the engine    after each change, while code waits that returns through none of these (Engine::returnsUnseen)
+//
+// Other threads that run code throw whenever they like. From noteOtherThreads() on each change ends with complete tables, and
+// what does not move or go is found in the middle of it, too.
 #pragma once
 
+#include "move/frame_registration.h"
 #include "move/owner_index.h"
 
+#include <mutex>
 #include <vector>
 
 namespace nomad {
 
+/// Not 0: something of this thread's Jits is stale. The address is the same for the thread's life.
+const std::uint32_t *staleUnwindTables();
+/// Registers what is stale, of all Jits of this thread. Next to nothing if nothing is.
+void refreshUnwindTables();
+
 class UnwindRegistry {
 public:
-  /// `owners` of `code`.
-  UnwindRegistry(Range code, const OwnerIndex &owners);
+  /// `owners` of `code`. Belongs to the thread that makes it.
+  UnwindRegistry(Range code, OwnerIndex &owners);
   ~UnwindRegistry();
   UnwindRegistry(const UnwindRegistry &) = delete;
   UnwindRegistry &operator=(const UnwindRegistry &) = delete;
 
-  /// Before the bytes of a placed code object change or go, and after it has come.
-  void changes(const CodeObject &object) {
+  /// As long as it lives code objects change, and nobody else reads them.
+  class Change {
+  public:
+    explicit Change(UnwindRegistry &registry) : registry_(registry), lock_(registry.owners_.mutex()) {}
+    ~Change() {
+      if (registry_.hasOtherThreads_)
+        registry_.refreshLocked();
+    }
+    Change(const Change &) = delete;
+    Change &operator=(const Change &) = delete;
+
+  private:
+    UnwindRegistry &registry_;
+    std::lock_guard<std::mutex> lock_;
+  };
+
+  /// Before the bytes of a placed code object change or go, and after it has come. In a Change; where several change, `isMoving`
+  /// or `isEnding` says so of each.
+  void changes(CodeObject &object) {
     if (object.unwind == noOffset)
       return;
-    Size index = static_cast<Size>(object.segment(SegmentKind::Code).base - code_.base) / windowBytes;
+    if (lookup_ != FrameLookup::Lists) [[unlikely]]
+      return changesRange(object);
+    Size index = windowOf(object.segment(SegmentKind::Code).base);
     if (!windows_[index].isStale)
-      makeStale(index);
+      makeStale(index, object);
   }
-  /// Registers what has changed. Call before code runs, if stale.
+  /// Code runs on other threads, too: call on the first of them, before it goes on. From any thread; waits while a Change lives.
+  void noteOtherThreads();
   void refresh();
-
-  /// Not 0: refresh before code runs. Call thunks read it.
-  const std::uint32_t *stale() const { return &stale_; }
 
 private:
   static constexpr Size windowBytes = 4 * OwnerIndex::windowBytes;
 
   struct Window {
-    std::vector<const void *> tables; // .eh_frame sections while registered, then null; else empty
+    std::unique_ptr<WindowFrames> frames; // null: nothing was ever registered
     bool isStale = false;
   };
 
-  void makeStale(Size index);
-  void registerTables(Size index);
+  Size windowOf(Address address) const { return static_cast<Size>(address - code_.base) / windowBytes; }
+  Range range(Size index) const { return Range::at(code_.base + index * windowBytes, windowBytes); }
+  void changesRange(CodeObject &object);
+  void makeStale(Size index, const CodeObject &changing);
+  void publish(Size index, llvm::function_ref<bool(const CodeObject &)> isComplete);
+  void registerObjects(Size index);
+  void refreshLocked();
 
+  const FrameLookup lookup_ = frameLookup();
   Range code_;
-  const OwnerIndex &owners_;
+  OwnerIndex &owners_;
   std::vector<Window> windows_;
   std::vector<Size> staleWindows_;
-  std::uint32_t stale_ = 0;
+  Size reach_ = 0; // windows before an address in which code that goes on there begins. Ranges of windows only
+  std::vector<const void *> sections_; // kept for its memory
+  bool hasOtherThreads_ = false;
 };
 
 } // namespace nomad

@@ -6,6 +6,7 @@
 #include "link/revive.h"
 #include "link/runtimedyld_linker.h"
 #include "memory/write_scope.h"
+#include "run/clear_stack.h"
 #include "run/compile_cache.h"
 #include "run/runtime_support.h"
 
@@ -89,7 +90,7 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
 }
 
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
-    : arena_(std::move(arena)), entries_(*arena_), mover_(*arena_, entries_, objects_, *this), linkerKind_(options.linker),
+    : arena_(std::move(arena)), entries_(*arena_, entryLog_.watch()), mover_(*arena_, entries_, objects_, *this, entryLog_.moves()), linkerKind_(options.linker),
       verifiesMoves_(options.verifiesMoves), poisonsVacated_(options.poisonsVacated),
       process_(options.symbols, options.listedSymbols), thunkSpace_(thunkSpaceIn(*arena_)),
       nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base}, placeable_(placeableIn(*arena_, thunkSpace_)),
@@ -134,6 +135,10 @@ Handle Engine::adopt(CodeObject linked) {
     immovable_.insert(handle);
   if (!image.jumpTargets.empty())
     stackWalk_.setJumpTargets(objects_[handle], image.jumpTargets);
+  if (objects_[handle].hasOddFrames)
+    stackWalk_.setFrames(objects_[handle], image.frames);
+  if (image.frames.switchesStacks)
+    stackSwitchers_.insert(handle);
   if (Teardown *teardown = objects_[handle].teardown.get())
     announceTeardown(*teardown);
   return handle;
@@ -264,10 +269,19 @@ Expected<MoveReport> Engine::place(ArrayRef<MoveRequest> requests) {
     if (auto thunk = directThunk(); !thunk)
       return thunk.takeError();
   auto report = mover_.place(requests, placeable_);
+  afterChange();
   if (report)
     for (auto &[handle, initializer] : initializers)
       callCode(objects_[handle].segment(SegmentKind::Code).base + initializer);
   return report;
+}
+
+// The unwind tables, if code waits that JS can return to past thunks and host exits: it called JS past host functions.
+void Engine::afterChange() {
+  if (!returnsUnseen() || !*staleUnwindTables())
+    return;
+  refreshUnwindTables();
+  clearStackBelow(longReach); // the next code's frames will be here
 }
 
 // Code with constructors has made the thunk. Without one (no room is left) what ends can only be called as C would.

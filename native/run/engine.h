@@ -6,6 +6,7 @@
 #include "memory/entry_table.h"
 #include "move/mover.h"
 #include "run/call_thunk.h"
+#include "run/entry_log.h"
 #include "run/host_table.h"
 #include "run/process_symbols.h"
 #include "run/setjmp.h"
@@ -95,8 +96,13 @@ struct EngineStats {
 class Host {
 public:
   virtual ~Host() = default;
+  /// What JS is thrown when code has been left, as if a host function had thrown it.
+  virtual void willThrow(llvm::Error error) = 0;
   /// Parameters and result are in the argument block. False: it threw, and code has to be left.
   virtual bool call(HostIndex index) = 0;
+  /// The same for code that no JS has called: native code has, through an entry stub. What it throws goes to whoever hears of
+  /// uncaught exceptions, and there is no result then.
+  virtual void callFromNative(HostIndex index) = 0;
   /// Code has been left because a host function threw.
   virtual void left() = 0;
   /// Something went wrong in code that is about to return to JS: a C++ exception left it (Trap), it called a host function on
@@ -113,7 +119,7 @@ struct BeforeMove {
 };
 
 /// Belongs to one thread (I15).
-class Engine final : private Landings, private Emitter {
+class Engine final : private Landings, private Emitter, private EntryLog::Owner {
 public:
   /// Bytes of the argument block that are parameters; the entry index comes behind them.
   static constexpr Size blockParameterBytes = 8 * 1000;
@@ -193,9 +199,10 @@ public:
   std::optional<HostIndex> hostIndex(Handle handle) const;
   /// Code calls a host function; called by the exit only. Does not return normally if that throws.
   void callHost(HostIndex index, const Activation::Registers &registers);
-  /// Code calls a host function on another thread than the engine's, which has no JS: nothing runs, the result is 0, and code
-  /// that returns to JS next throws. The only method that other threads call.
-  void refuseHostCall(HostIndex index) { refusedHost_.store(index + 1); }
+  /// Why there is no JS for code that calls a host function.
+  enum class Refusal : std::uint32_t { OtherThread, OtherStack, Signal };
+  /// Nothing runs, the result is 0, and code that returns to JS next throws. Other threads call it, too.
+  void refuseHostCall(HostIndex index, Refusal why) { refusedHost_.store((index + 1) | static_cast<std::uint32_t>(why) << refusalShift); }
   /// Is code of this Jit on the stack?
   bool isRunning();
   /// What waiting frames have of code objects.
@@ -243,7 +250,14 @@ private:
   llvm::SmallVector<Handle> idleOf(llvm::ArrayRef<Handle> handles);
   void spareReferred(llvm::SmallVectorImpl<Handle> &ending);
   void tearDown(CodeObject &object);
+  void discardAll(llvm::ArrayRef<Handle> ending);
   void discard(Handle handle);
+  /// Does code go on that no call thunk, host exit or entry stub sees going on?
+  bool returnsUnseen() {
+    return activations_.entryFrame != Address() ||
+           entryLog_.present(Address::of(__builtin_frame_address(0))).outermost != Address();
+  }
+  void afterChange();
   void callCode(Address function, void *argument = nullptr);
   llvm::Expected<Address> directThunk();
   llvm::Expected<Address> hostThunk(const Signature &signature);
@@ -252,6 +266,8 @@ private:
   void forgetStackRoots();
   EntryIndex &enteredFunction() { return *(block_ + blockParameterBytes).pointer<EntryIndex>(); } // of the innermost call
   bool callWaiting(HostIndex index, const Activation::Registers &registers);
+  std::optional<Refusal> refusalOf(const Activation::Registers &registers);
+  void pinAll();
   llvm::Error checkRedirect(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to,
                             const FunctionPlace &fromPlace, const FunctionPlace &toPlace);
   llvm::Error checkReplace(Handle from, Handle to);
@@ -291,6 +307,8 @@ private:
   llvm::Error verifyCall(Handle handle, const Relocation &relocation);
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
+  bool refuseJump(Address returnsTo) override;
+  void prepareEntry(bool isOwnThread) override;
   void reportUncaught(EntryIndex entry);
   void reportRefusedHost();
   std::string nameOf(EntryIndex entry) const;
@@ -300,6 +318,10 @@ private:
   ThunkEnvironment thunkEnvironment();
   void *enter(ThunkCode thunk, void *first, void *second);
 
+  static constexpr unsigned refusalShift = 29;
+
+  ActivationChain &activations_ = threadActivations();
+  EntryLog entryLog_{activations_, *this};
   std::unique_ptr<Arena> arena_;
   EntryTable entries_;
   TypePool types_;
@@ -331,11 +353,12 @@ private:
   llvm::DenseMap<Handle, HostIndex> hostIndices_;
   llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
   llvm::DenseSet<Handle> immovable_; // whatever the stack has
-  ActivationChain &activations_ = threadActivations();
+  llvm::DenseSet<Handle> stackSwitchers_; // code objects whose assembly changes to other stacks
   Size hostCalls_ = 0;                        // that have not returned
-  std::atomic<std::uint32_t> refusedHost_{0}; // index + 1
+  std::atomic<std::uint32_t> refusedHost_{0}; // index + 1, and why
   StackWalk stackWalk_;
   StackRoots stackRoots_;
+  bool runsElsewhere_ = false; // code may run or wait on other threads or stacks; as of the last walk
 };
 
 } // namespace nomad

@@ -19,7 +19,7 @@ Error Engine::free(Handle handle) {
   if (Error error = checkFree(handle))
     return error;
   tearDown(objects_[handle]);
-  discard(handle);
+  discardAll(handle);
   return Error::success();
 }
 
@@ -64,15 +64,23 @@ void Engine::freeMany(MutableArrayRef<Handle> handles) {
   spareReferred(ending);
   for (Handle handle : ending)
     tearDown(objects_[handle]);
-  auto ahead = [&](size_t i, size_t by) -> const CodeObject & { return objects_[ending[std::min(ending.size() - 1, i + by)]]; };
-  for (size_t i = 0; i < ending.size(); ++i) {
-    ahead(i, readAhead).fetch();
-    ahead(i, readAhead / 2).symbols.fetch(); // a vacant record keeps its names if they are few
-    discard(ending[i]);
-  }
+  discardAll(ending);
   for (Handle &handle : handles)
     if (!objects_.isLive(handle))
       handle = noHandle;
+}
+
+void Engine::discardAll(ArrayRef<Handle> ending) {
+  auto ahead = [&](size_t i, size_t by) -> const CodeObject & { return objects_[ending[std::min(ending.size() - 1, i + by)]]; };
+  {
+    UnwindRegistry::Change change(mover_.unwind());
+    for (size_t i = 0; i < ending.size(); ++i) {
+      ahead(i, readAhead).fetch();
+      ahead(i, readAhead / 2).symbols.fetch(); // a vacant record keeps its names if they are few
+      discard(ending[i]);
+    }
+  }
+  afterChange();
 }
 
 SmallVector<Handle> Engine::idleOf(ArrayRef<Handle> handles) {
@@ -161,8 +169,10 @@ void Engine::discard(Handle handle) {
   }
   returnsTwice_.erase(handle);
   immovable_.erase(handle);
+  stackSwitchers_.erase(handle);
   kept_.erase(handle);
   names_.erase(handle);
   stackWalk_.setJumpTargets(object, {});
+  stackWalk_.setFrames(object, {});
   objects_.remove(handle);
 }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "run/clear_stack.h"
+#include "run/contexts.h"
 #include "run/host_thunk.h"
 #include "run/leave.h"
 
@@ -15,7 +16,7 @@ extern "C" [[gnu::visibility("hidden"), gnu::used]] void nomad_call_host(Engine 
 }
 
 extern "C" [[gnu::visibility("hidden")]] void nomad_refuse_host_call(Engine *engine, HostIndex index) {
-  engine->refuseHostCall(index);
+  engine->refuseHostCall(index, Engine::Refusal::OtherThread);
 }
 
 Expected<Address> Engine::hostThunk(const Signature &signature) {
@@ -76,21 +77,37 @@ std::optional<HostIndex> Engine::hostIndex(Handle handle) const {
 
 bool Engine::callWaiting(HostIndex index, const Activation::Registers &registers) {
   EntryIndex ours = enteredFunction();
-  Waiting code(activations_, registers, Activation::Exit::Host);
+  bool isFromNative = activations_.entryFrame == Address();
+  Address enteredAt = isFromNative ? entryLog_.present(Address::of(&registers)).outermost : Address();
+  Waiting code(activations_, registers, Activation::Exit::Host, enteredAt);
   ++hostCalls_;
-  bool hasReturned = host_ && host_->call(index);
+  bool hasReturned = host_ && (isFromNative ? (host_->callFromNative(index), true) : host_->call(index));
   --hostCalls_;
   enteredFunction() = ours;
   return hasReturned;
 }
 
+// JS needs its thread's own stack, and V8 in a state between two of its steps.
+std::optional<Engine::Refusal> Engine::refusalOf(const Activation::Registers &registers) {
+  Address here = Address::of(&registers);
+  if (!activations_.stack.contains(here) || (activations_.entryFrame != Address() && here > activations_.entryFrame))
+    return Refusal::OtherStack;
+  if (activations_.entryFrame == Address() && entryLog_.present(here).isInSignal)
+    return Refusal::Signal;
+  return std::nullopt;
+}
+
 void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
+  if (auto refusal = refusalOf(registers)) {
+    refuseHostCall(index, *refusal);
+    block_.pointer<std::uint64_t>()[0] = 0;
+    return;
+  }
   forgetStackRoots();
   bool hasReturned = callWaiting(index, registers);
-  bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *mover_.unwind().stale();
+  bool hasLeftAddresses = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty() || *staleUnwindTables();
   forgetStackRoots();
-  if (*mover_.unwind().stale())
-    mover_.unwind().refresh();
+  refreshUnwindTables();
   if (hasLeftAddresses)
     clearStackBelow(longReach);
   if (hasReturned)
@@ -103,36 +120,56 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
 }
 
 void Engine::reportRefusedHost() {
-  HostIndex index = refusedHost_.exchange(0) - 1;
+  std::uint32_t refused = refusedHost_.exchange(0);
+  HostIndex index = (refused & ((1u << refusalShift) - 1)) - 1;
+  static constexpr const char *reasons[] = {"on another thread than its Jit's", "on another stack than its thread's",
+                                            "by a signal handler that has not interrupted code"};
   std::string name = "a host function";
   for (auto &[handle, known] : hostIndices_)
     if (known == index)
       name = "host function " + quoted(objects_[handle]);
   if (host_)
     host_->uncaught(
-        fail(ErrorCode::State, name + " was called on another thread than its Jit's: it did not run, and code got 0"));
+        fail(ErrorCode::State, name + " was called " + reasons[refused >> refusalShift] + ": it did not run, and code got 0"));
+}
+
+void Engine::prepareEntry(bool isOwnThread) {
+  if (!isOwnThread)
+    return mover_.unwind().noteOtherThreads();
+  refreshUnwindTables();
+  clearStackBelow(longReach); // code's first frames will be here
 }
 
 // ---- the stack ----
 
 bool Engine::isRunning() {
   const StackRoots &roots = stackRoots();
-  return hostCalls_ > 0 || !roots.exact.empty() || !roots.ambiguous.empty();
+  auto isWord = [](const StackRoot &root) { return root.slot != Address(); };
+  return hostCalls_ > 0 || runsElsewhere_ || !roots.exact.empty() || any_of(roots.ambiguous, isWord);
 }
 
 // Looked for anew each time: what the host function calls in between may write to frames that wait.
 const StackRoots &Engine::stackRoots() {
   forgetStackRoots();
-  if (activations_.innermost && *mover_.unwind().stale())
-    mover_.unwind().refresh();
+  if (activations_.innermost) // frames are walked by them, those of other Jits' code too
+    refreshUnwindTables();
   Activation::Registers registers;
+  saveRegisters(registers);
+  EntryLog::Present entered = entryLog_.present(Address::of(&registers));
   std::optional<Waiting> unrecorded;
-  if (activations_.entryFrame != Address()) {
-    saveRegisters(registers);
-    unrecorded.emplace(activations_, registers, Activation::Exit::Unknown);
-  }
+  if (activations_.entryFrame != Address() || entered.outermost != Address())
+    unrecorded.emplace(activations_, registers, Activation::Exit::Unknown, entered.outermost);
   for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)
-    stackWalk_.walk(*activation, stackRoots_);
+    stackWalk_.walk(*activation, activations_.stack.limit, stackRoots_);
+  runsElsewhere_ = entered.isElsewhere;
+  everySuspendedContext([&](const SuspendedContext &context) {
+    bool isKnown = stackWalk_.scanForeign(context.registers, stackRoots_) &&
+                   (activations_.stack.contains(context.stackPointer) ||
+                    (context.stack && stackWalk_.scanForeign(*context.stack, stackRoots_)));
+    runsElsewhere_ = runsElsewhere_ || !isKnown;
+  });
+  if (runsElsewhere_ || !stackSwitchers_.empty())
+    pinAll();
   for (const StackRoot &root : stackRoots_.exact)
     root.object->stackUse.active = 1;
   for (const StackRoot &root : stackRoots_.ambiguous)
@@ -141,6 +178,18 @@ const StackRoots &Engine::stackRoots() {
     if (hasShadowStack() || mayReturnTwice(root))
       root.object->stackUse.pinned |= 1 << indexOf(SegmentKind::Code);
   return stackRoots_;
+}
+
+// Other threads and stacks are not walked, and what runs may have its address in a register alone.
+void Engine::pinAll() {
+  for (Handle handle = 0; handle < objects_.limit(); ++handle) {
+    CodeObject &object = objects_[handle];
+    if (object.state != State::Placed || hostIndices_.contains(handle) || thunkSpace_[0].contains(object.segment(SegmentKind::Code).base))
+      continue;
+    for (SegmentKind kind : segmentKinds)
+      if (object.segment(kind).exists())
+        stackRoots_.ambiguous.push_back({&object, kind, StackRoot::Kind::Word, Address(), 0});
+  }
 }
 
 DenseSet<Handle> Engine::pinned() {
@@ -168,6 +217,17 @@ std::optional<Address> Engine::landing(Address returnsTo, ArrayRef<std::uint64_t
   }
   returnsTwice_[handleOf(*object)] = {{0, static_cast<Offset>(code.size())}};
   return returnsTo;
+}
+
+bool Engine::refuseJump(Address returnsTo) {
+  const CodeObject *object = mover_.codeOwners().find(returnsTo.shifted(-1));
+  if (!object || !host_ || activations_.entryFrame == Address())
+    return false;
+  host_->willThrow(fail(ErrorCode::State, "code object " + Twine(quoted(*object)) +
+                                              ": longjmp over the frames of JS functions: they can't be left so"));
+  leaveCode();
+  host_->left();
+  return true;
 }
 
 // What may return a second time has noted its return address where nobody can read it, for as long as the function that called it
@@ -201,6 +261,7 @@ Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
     *root.slot.pointer<std::uint64_t>() = (root.object->segment(root.segment).base + root.offset).value();
   for (Range range : left)
     poison(range);
+  afterChange();
   if (Error error = verifyMoves(*before))
     return error;
   return report;

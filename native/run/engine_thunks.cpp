@@ -81,7 +81,7 @@ ThunkEnvironment Engine::thunkEnvironment() {
   return {.argumentBlock = block_,
           .entryOffset = blockParameterBytes,
           .entrySlots = entries_.slotBase(),
-          .staleFlag = Address::of(mover_.unwind().stale()),
+          .staleFlag = Address::of(staleUnwindTables()),
           .entryFrame = Address::of(&activations_.entryFrame),
           .refusedFlag = Address::of(&refusedHost_),
           .callbacks = Address::of(&callbacks),
@@ -90,8 +90,8 @@ ThunkEnvironment Engine::thunkEnvironment() {
 
 // Through prepareIf of run/call_thunk.cpp: the unwind records are stale, or code runs that has called JS past host functions.
 void *Engine::enter(ThunkCode thunk, void *first, void *second) {
-  if (*mover_.unwind().stale()) {
-    mover_.unwind().refresh();
+  if (*staleUnwindTables()) {
+    refreshUnwindTables();
     clearStackBelow(longReach); // code's first frames will be here
   }
   if (activations_.entryFrame == Address())
@@ -139,6 +139,7 @@ Expected<Address> Engine::makeThunk(ParsedModule module, const std::string &name
     return report.takeError();
   }
   nextThunk_ = next;
+  afterChange();
   return objects_[request.object].addressOf(place);
 }
 

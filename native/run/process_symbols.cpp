@@ -1,6 +1,8 @@
 #include "run/process_symbols.h"
 
+#include "run/contexts.h"
 #include "run/runtime_support.h"
+#include "run/setjmp.h"
 
 #include <dlfcn.h>
 
@@ -32,5 +34,10 @@ std::optional<Address> ProcessSymbols::find(StringRef name) const {
   if (auto own = findRuntimeSupport(name))
     return own;
   bool allowed = policy_ == Policy::All || (policy_ == Policy::Listed && listed_.contains(name)) || isCompilersOwn(name);
-  return allowed ? findInProcess(name.str()) : std::nullopt;
+  if (!allowed)
+    return std::nullopt;
+  for (auto *findOurs : {findContextFunction, findLongjmp})
+    if (auto ours = findOurs(name))
+      return ours;
+  return findInProcess(name.str());
 }

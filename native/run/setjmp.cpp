@@ -1,11 +1,17 @@
 #include "run/setjmp.h"
 
+#include "run/activation.h"
 #include "run/clear_stack.h"
 
 #include "llvm/ADT/STLExtras.h"
 
 #include <array>
+#include <bit>
+#include <csetjmp>
+#include <cstdio>
+#include <cstdlib>
 #include <dlfcn.h>
+#include <cstring>
 #include <vector>
 
 using namespace nomad;
@@ -62,6 +68,63 @@ void nomad___sigsetjmp();
       "  popq %rsi\n  popq %rdi\n"                                                                                               \
       "  jmpq *nomad_glibc_" #name "(%rip)\n"                                                                                    \
       ".size nomad_" #name ", .-nomad_" #name "\n")
+
+// ---- longjmp ----
+
+namespace {
+
+// glibc mangles it: xor with a word of the thread's, then rotated by 17 bits to the left.
+Address stackPointerIn(const jmp_buf buffer) {
+  constexpr int place = 6, rotation = 17;
+  constexpr std::uintptr_t guard = 0x30;
+  std::uint64_t key;
+  asm("movq %%fs:(%1), %0" : "=r"(key) : "r"(guard));
+  std::uint64_t mangled;
+  std::memcpy(&mangled, reinterpret_cast<const std::byte *>(buffer) + place * sizeof mangled, sizeof mangled);
+  return Address::of(std::rotr(mangled, rotation) ^ key);
+}
+
+// JS frames lie between a waiting activation and what is called above it, and below the frame of every call thunk.
+bool crossesJs(Address to) {
+  const ActivationChain &chain = activationChain;
+  if (!chain.stack.contains(to))
+    return false;
+  bool crossesThunk = chain.entryFrame != Address() && chain.entryFrame < to;
+  return crossesThunk || (chain.innermost && chain.innermost->frame() < to);
+}
+
+[[noreturn]] void jump(void (*real)(jmp_buf, int), jmp_buf buffer, int value, Address returnsTo) {
+  if (crossesJs(stackPointerIn(buffer))) {
+    for (Landings *each : threadLandings())
+      if (each->refuseJump(returnsTo))
+        break;
+    std::fputs("nomad-jit: longjmp over the frames of JS functions, in code that can't be left\n", stderr);
+    std::abort();
+  }
+  real(buffer, value);
+  __builtin_unreachable();
+}
+
+template <int which>
+[[noreturn]] void ourLongjmp(jmp_buf buffer, int value) {
+  static constexpr const char *names[] = {"longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"};
+  static auto *const real = reinterpret_cast<void (*)(jmp_buf, int)>(dlsym(RTLD_DEFAULT, names[which]));
+  jump(real, buffer, value, Address::of(__builtin_return_address(0)));
+}
+
+} // namespace
+
+std::optional<Address> nomad::findLongjmp(StringRef name) {
+  if (name == "longjmp")
+    return Address::of(reinterpret_cast<const void *>(&ourLongjmp<0>));
+  if (name == "_longjmp")
+    return Address::of(reinterpret_cast<const void *>(&ourLongjmp<1>));
+  if (name == "siglongjmp")
+    return Address::of(reinterpret_cast<const void *>(&ourLongjmp<2>));
+  if (name == "__longjmp_chk")
+    return Address::of(reinterpret_cast<const void *>(&ourLongjmp<3>));
+  return std::nullopt;
+}
 
 NOMAD_SETJMP(setjmp);
 NOMAD_SETJMP(_setjmp);

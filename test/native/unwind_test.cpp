@@ -2,7 +2,11 @@
 // unwind tables first.
 #include "support.h"
 
+#include "move/frame_records.h"
+
+#include <atomic>
 #include <stdexcept>
+#include <thread>
 
 using namespace nomad;
 using namespace nomad::test;
@@ -193,4 +197,195 @@ TEST_CASE("unwind: two engines at once, one gone before the other") {
     checkCatches(stays, kept);
   }
   checkCatches(stays, kept);
+}
+
+// ---- complete whenever code runs ----
+
+namespace {
+
+const std::string throwsAndCatches = std::string(throwerBody) + catcherBody;
+
+// Calls `out` first: where JS is reached past host functions.
+const std::string callsOutFirst = throwsAndCatches + R"(
+  declare void @out()
+  define i32 @outThenCatches(i32 %x) {
+    call void @out()
+    %r = call i32 @catches(i32 %x)
+    ret i32 %r
+  })";
+
+std::function<void()> onOut;
+void out() { onOut(); }
+
+} // namespace
+
+TEST_CASE("unwind: code that has moved catches, entered by its entry stub from another engine's code") {
+  Jit callee, caller;
+  Handle catcher = callee.add(throwsAndCatches);
+  Handle calls =
+      caller.add("declare i32 @catches(i32)\ndefine i32 @f(i32 %x) {\n  %r = call i32 @catches(i32 %x)\n  ret i32 %r\n}\n",
+                 importing(importAddress("catches", callee.function<int(int)>(catcher, "catches"))));
+  for (int round = 0; round < 4; ++round) {
+    CHECK(caller.call<int>(calls, "f", 7) == 70);
+    callee.moveOn(catcher);
+    if (round % 2 == 1)
+      caller.moveOn(calls);
+  }
+  CHECK(caller.call<int>(calls, "f", 8) == 80);
+}
+
+TEST_CASE("unwind: code goes on and catches after what it called past host functions has changed code, of whatever engine") {
+  Jit jit, other;
+  Handle neighbour = jit.add(throwsAndCatches), moved = jit.add(throwsAndCatches);
+  std::vector<Handle> idle;
+  for (int i = 0; i < 8; ++i)
+    idle.push_back(jit.add(throwsAndCatches));
+  Handle late = jit.compile(throwsAndCatches), elsewhere = other.add(throwsAndCatches);
+  Handle handle = jit.add(callsOutFirst, importing(importAddress("out", out)));
+  auto goesOn = [&](std::function<void()> change) {
+    onOut = std::move(change);
+    CHECK(jit.call<int>(handle, "outThenCatches", 4) == 40);
+  };
+  goesOn([&] { jit.place(late); });
+  goesOn([&] { jit.moveOn(moved); });
+  goesOn([&] { // one at least: registering leaves addresses on the stack, and what may be on the stack is not freed
+    CHECK(llvm::any_of(idle, [&](Handle each) { return failureOf(jit.engine().free(each)).code.empty(); }));
+  });
+  goesOn([&] {
+    Handle handles[] = {neighbour, moved};
+    jit.engine().freeMany(handles);
+  });
+  moved = jit.add(throwsAndCatches);
+  goesOn([&] { other.moveOn(elsewhere); });
+  goesOn([&] { CHECK(jit.call<int>(late, "catches", 5) == 50); });
+  goesOn([&] { // makes a new thunk in the end
+    Handle added = jit.add("define i16 @g(i16 %x, i8 %y) {\n  ret i16 %x\n}\n");
+    CHECK(jit.call<std::int16_t>(added, "g", std::int16_t{3}, std::int8_t{1}) == 3);
+    jit.moveOn(moved);
+  });
+  onOut = nullptr;
+}
+
+TEST_CASE("unwind: native code refreshes by itself before it enters by a stub") {
+  Jit jit;
+  Handle handle = jit.add(throwsAndCatches);
+  auto *catches = jit.function<int(int)>(handle, "catches");
+  CHECK(*staleUnwindTables() != 0);
+  refreshUnwindTables();
+  CHECK(*staleUnwindTables() == 0);
+  CHECK(catches(3) == 30);
+  jit.moveOn(handle);
+  CHECK(*staleUnwindTables() != 0);
+  refreshUnwindTables();
+  CHECK(catches(4) == 40);
+  std::thread([] { CHECK(*staleUnwindTables() == 0); }).join(); // each thread has its own
+}
+
+TEST_CASE("unwind: a thread throws and catches while others of its window are placed, moved and freed") {
+  if (frameLookup() == FrameLookup::BrokenRanges) // docs/unwinding.md, "Limits"
+    return;
+  constexpr int throws = 20000, others = 12, more = 30;
+  Jit jit;
+  Handle own = jit.add(throwsAndCatches);
+  std::vector<Handle> handles, unplaced;
+  for (int i = 0; i < others; ++i)
+    handles.push_back(jit.add(throwsAndCatches));
+  for (int i = 0; i < more; ++i)
+    unplaced.push_back(jit.compile(throwsAndCatches));
+  auto *catches = jit.function<int(int)>(own, "catches");
+  std::atomic<int> wrong{0};
+  std::atomic<bool> isRunning{false}, isDone{false};
+  std::thread thread([&] {
+    jit.engine().noteOtherThreads();
+    isRunning = true;
+    for (int i = 1; i <= throws; ++i)
+      wrong += catches(i) != 10 * i;
+    isDone = true;
+  });
+  while (!isRunning)
+    std::this_thread::yield();
+  Random random;
+  auto somewhere = [&](Handle handle) { // in the window, if that is vacant
+    Offsets offsets = jit.nextOffsets(handle);
+    offsets[0] = static_cast<std::int64_t>(random.below((200 << 10) / 16) * 16);
+    return jit.request(handle, offsets);
+  };
+  while (!isDone) {
+    size_t i = random.below(handles.size());
+    if (random.oneIn(8) && !unplaced.empty()) {
+      jit.free(handles[i]);
+      handles[i] = unplaced.back();
+      unplaced.pop_back();
+      while (!failureOf(jit.engine().place(somewhere(handles[i]))).code.empty())
+        ;
+    } else if (random.oneIn(3)) { // over its own records
+      auto base = static_cast<std::int64_t>(jit.offsetOf(handles[i], SegmentKind::Code));
+      failureOf(jit.engine().relocate(jit.request(handles[i], {base + 16, stays, stays})));
+    } else {
+      MoveRequest request = somewhere(handles[i]);
+      request.to[1] = request.to[2] = MoveRequest::stays;
+      failureOf(jit.engine().relocate(request));
+    }
+    CHECK(jit.function<int(int)>(handles[i], "catches")(2) == 20); // complete already: entered by its stub
+  }
+  thread.join();
+  CHECK(wrong == 0);
+}
+
+// ---- what libgcc finds ----
+
+extern "C" const void *_Unwind_Find_FDE(void *address, void **bases);
+
+namespace {
+
+// One function of `instructions` stores.
+std::string sized(int instructions) {
+  std::string source = "define void @f(ptr %p) uwtable {\n";
+  for (int i = 0; i < instructions; ++i)
+    source += "  store volatile i32 " + std::to_string(i) + ", ptr %p\n";
+  return source + "  ret void\n}\n";
+}
+
+// Oracle: the records themselves, which say what they are for. libgcc has to find each of them, at both ends of its code.
+void checkFound(Jit &jit, Handle handle) {
+  const CodeObject &object = jit.object(handle);
+  int records = 0;
+  everyRecord((object.segment(SegmentKind::Code).base + object.unwind).pointer<void>(), [&](const FrameRecord &record) {
+    ++records;
+    CHECK(object.segment(SegmentKind::Code).range().contains(record.code));
+    void *bases[3];
+    for (Address address : {record.code.base, record.code.limit.shifted(-1)})
+      CHECK(_Unwind_Find_FDE(address.pointer<void>(), bases) == record.at);
+  });
+  CHECK(records == 1);
+}
+
+} // namespace
+
+TEST_CASE("unwind: libgcc finds the record of each function that is placed, whatever was where it is") {
+  SHOW_SEED;
+  constexpr Size span = 300 << 10, window = 256 << 10; // a border between windows is in it, and functions lie across
+  Random random;
+  Jit jit;
+  std::vector<Handle> handles;
+  auto somewhere = [&](Size from, Size size) { return static_cast<std::int64_t>(from + random.below(size / 16) * 16); };
+  for (int i = 0; i < 60; ++i) {
+    Handle handle = jit.compile(sized(static_cast<int>(1 + random.below(i % 10 == 0 ? 2000 : 60))));
+    while (!failureOf(jit.engine().place(jit.request(handle, {somewhere(0, span), stays, stays}))).code.empty())
+      ;
+    handles.push_back(handle);
+  }
+  for (int step = 0; step < 600; ++step) {
+    Handle handle = handles[random.below(handles.size())];
+    bool isAcross = random.oneIn(4);
+    std::int64_t to = isAcross ? somewhere(window - 4096, 4096) : somewhere(0, span);
+    failureOf(jit.engine().relocate(jit.request(handle, {to, stays, stays})));
+    if (step % 3 == 0)
+      refreshUnwindTables();
+    if (step % 20 == 0) {
+      refreshUnwindTables();
+      for (Handle each : handles)
+        checkFound(jit, each);
+    }
+  }
 }

@@ -1,0 +1,296 @@
+#include "run/entry_log.h"
+
+#include "memory/foreign.h"
+#include "move/unwind.h"
+
+#include <algorithm>
+#include <cpuid.h>
+#include <cstddef>
+#include <cstring>
+#include <ucontext.h>
+
+using namespace nomad;
+
+// rax: the log. On the stack: what rax was, where the stub goes on, where the function returns to. All registers that a function's
+// caller may have put arguments into are kept. What is called first is compiled for plain SSE, which leaves the upper parts of vector
+// registers alone.
+asm(R"(
+  .text
+  .p2align 4
+  .globl nomad_entered
+  .hidden nomad_entered
+  .type nomad_entered, @function
+nomad_entered:
+  .cfi_startproc
+  .cfi_def_cfa_offset 24
+  pushq %rdi
+  pushq %rsi
+  pushq %rdx
+  pushq %rcx
+  pushq %r8
+  pushq %r9
+  pushq %r10
+  pushq %r11
+  pushq %rbp
+  .cfi_adjust_cfa_offset 72
+  .cfi_rel_offset %rbp, 0
+  movq %rsp, %rbp
+  .cfi_def_cfa %rbp, 96
+  movq %rdi, %rdx
+  movq %rsi, %rcx
+  movq %rax, %rdi
+  leaq 88(%rbp), %rsi
+  subq $272, %rsp
+  andq $-16, %rsp
+  movq %rax, 256(%rsp)
+  movaps %xmm0, 0(%rsp)
+  movaps %xmm1, 16(%rsp)
+  movaps %xmm2, 32(%rsp)
+  movaps %xmm3, 48(%rsp)
+  movaps %xmm4, 64(%rsp)
+  movaps %xmm5, 80(%rsp)
+  movaps %xmm6, 96(%rsp)
+  movaps %xmm7, 112(%rsp)
+  movaps %xmm8, 128(%rsp)
+  movaps %xmm9, 144(%rsp)
+  movaps %xmm10, 160(%rsp)
+  movaps %xmm11, 176(%rsp)
+  movaps %xmm12, 192(%rsp)
+  movaps %xmm13, 208(%rsp)
+  movaps %xmm14, 224(%rsp)
+  movaps %xmm15, 240(%rsp)
+  cld
+  call nomad_note_entry
+  movaps 0(%rsp), %xmm0
+  movaps 16(%rsp), %xmm1
+  movaps 32(%rsp), %xmm2
+  movaps 48(%rsp), %xmm3
+  movaps 64(%rsp), %xmm4
+  movaps 80(%rsp), %xmm5
+  movaps 96(%rsp), %xmm6
+  movaps 112(%rsp), %xmm7
+  movaps 128(%rsp), %xmm8
+  movaps 144(%rsp), %xmm9
+  movaps 160(%rsp), %xmm10
+  movaps 176(%rsp), %xmm11
+  movaps 192(%rsp), %xmm12
+  movaps 208(%rsp), %xmm13
+  movaps 224(%rsp), %xmm14
+  movaps 240(%rsp), %xmm15
+  cmpl $1, %eax
+  je 2f
+  ja 3f
+1:
+  movq %rbp, %rsp
+  .cfi_remember_state
+  popq %rbp
+  .cfi_def_cfa %rsp, 88
+  .cfi_restore %rbp
+  popq %r11
+  popq %r10
+  popq %r9
+  popq %r8
+  popq %rcx
+  popq %rdx
+  popq %rsi
+  popq %rdi
+  popq %rax
+  .cfi_adjust_cfa_offset -72
+  ret
+  .cfi_restore_state
+2: # a signal handler that is put off returns to the kernel
+  leaq 88(%rbp), %rsp
+  movq (%rbp), %rbp
+  ret
+3: # all of the vector registers
+  movq 256(%rsp), %rdi
+  subq nomad_vector_bytes(%rip), %rsp
+  andq $-64, %rsp
+  xorl %eax, %eax
+  movq %rax, 512(%rsp)
+  movq %rax, 520(%rsp)
+  movq %rax, 528(%rsp)
+  movq %rax, 536(%rsp)
+  movq %rax, 544(%rsp)
+  movq %rax, 552(%rsp)
+  movq %rax, 560(%rsp)
+  movq %rax, 568(%rsp)
+  movl $0xe7, %eax
+  xorl %edx, %edx
+  xsave64 (%rsp)
+  call nomad_prepare_entry
+  movl $0xe7, %eax
+  xorl %edx, %edx
+  xrstor64 (%rsp)
+  jmp 1b
+  .cfi_endproc
+  .size nomad_entered, .-nomad_entered
+)");
+
+extern "C" void nomad_entered();
+
+extern "C" {
+
+[[gnu::visibility("hidden"), gnu::used]] EntryLog::Order nomad_note_entry(EntryLog *log, const std::uint64_t *returnSlot,
+                                                                          std::uint64_t first, std::uint64_t second) {
+  return log->note(Address::of(returnSlot), first, second);
+}
+
+[[gnu::visibility("hidden"), gnu::used]] void nomad_prepare_entry(EntryLog *log) { log->prepare(); }
+
+// As much as xsave may write of what the system lets a process have.
+[[gnu::visibility("hidden"), gnu::used]] std::uint64_t nomad_vector_bytes = [] {
+  constexpr unsigned stateLeaf = 0xd, least = 576;
+  unsigned a = 0, enabled = 0, most = 0, d = 0;
+  return __get_cpuid_count(stateLeaf, 0, &a, &enabled, &most, &d) != 0 ? std::max(most, least) : least;
+}();
+}
+
+namespace {
+
+std::uint64_t threadPointer() { return reinterpret_cast<std::uint64_t>(__builtin_thread_pointer()); }
+
+// Of this thread's own stack.
+__attribute__((no_sanitize_address)) std::uint64_t wordAt(std::uint64_t address) {
+  return *reinterpret_cast<const volatile std::uint64_t *>(address);
+}
+
+// Is it of a stack whose thread may be gone? Then it may have changed, or there is nothing any more.
+bool isUnchanged(std::uint64_t address, std::uint64_t expected) {
+  std::uint64_t word = 0;
+  switch (readForeign(Range::at(Address::of(address), sizeof word), &word)) {
+  case Reading::Done:
+    return word == expected;
+  case Reading::Gone:
+    return false;
+  case Reading::Refused:
+    return true;
+  }
+  return true;
+}
+
+// What the kernel makes a signal handler return to: movq $15, %rax; syscall.
+bool returnsFromSignal(std::uint64_t returnsTo) {
+  constexpr std::uint8_t restorer[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
+  std::uint8_t code[sizeof restorer] = {};
+  return readForeign(Range::at(Address::of(returnsTo), sizeof code), code) == Reading::Done &&
+         std::memcmp(code, restorer, sizeof code) == 0;
+}
+
+// What the kernel has pushed above a handler's return slot: the interrupted stack pointer is higher, and code segments have one
+// selector.
+bool hasSignalFrame(std::uint64_t slot) {
+  constexpr std::uint64_t selectorOfCode = 0x33;
+  auto registerAt = [=](int which) {
+    return wordAt(slot + 8 + offsetof(ucontext_t, uc_mcontext.gregs) + static_cast<std::uint64_t>(which) * 8);
+  };
+  return registerAt(REG_RSP) > slot && (registerAt(REG_CSGSFS) & 0xffff) == selectorOfCode;
+}
+
+// Of this thread's stack. One word may be left by chance in what other frames don't use; a signal's frame is not.
+bool isActive(std::uint64_t slot, std::uint64_t returnsTo, Address stackPointer) {
+  return Address::of(slot) > stackPointer && wordAt(slot) == returnsTo && (!returnsFromSignal(returnsTo) || hasSignalFrame(slot));
+}
+
+} // namespace
+
+EntryLog::EntryLog(const ActivationChain &chain, Owner &owner)
+    : chain_(chain), owner_(owner), stale_(staleUnwindTables()), thread_(threadPointer()) {}
+
+EntryWatch EntryLog::watch() {
+  Delta offset = Address::of(&activationChain.entryFrame) - Address::of(threadPointer());
+  return {static_cast<std::int32_t>(offset), Address::of(reinterpret_cast<const void *>(&nomad_entered)), Address::of(this)};
+}
+
+EntryLog::Order EntryLog::note(Address returnSlot, std::uint64_t first, std::uint64_t second) {
+  std::uint64_t thread = threadPointer(), slot = returnSlot.value();
+  bool isOwnThread = thread == thread_;
+  if (isOwnThread && moves_.areUnderWay() && putOff(slot, first, second))
+    return Order::Return;
+  bool isOnStack = !isOwnThread || (slot - chain_.stack.base.value()) < chain_.stack.size();
+  if (!isKnown(slot, thread, isOnStack))
+    add(slot, thread);
+  if (isOwnThread)
+    return *stale_ != 0 && !returnsFromSignal(wordAt(slot)) ? Order::Prepare : Order::Enter;
+  bool isFirst = !hasOtherThreads_.load(std::memory_order_relaxed);
+  while (moves_.areUnderWay())
+    __builtin_ia32_pause();
+  return isFirst ? Order::Prepare : Order::Enter;
+}
+
+void EntryLog::prepare() {
+  bool isOwnThread = threadPointer() == thread_;
+  owner_.prepareEntry(isOwnThread);
+  if (!isOwnThread)
+    hasOtherThreads_.store(true);
+}
+
+// A signal handler's arguments are the signal and its siginfo_t, which lies in the frame that the kernel has pushed.
+bool EntryLog::putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t info) {
+  constexpr std::uint64_t mostFrameBytes = 4096;
+  if (!returnsFromSignal(wordAt(slot)) || info - slot > mostFrameBytes)
+    return false;
+  const auto *what = reinterpret_cast<const siginfo_t *>(info);
+  if (static_cast<std::uint64_t>(what->si_signo) != signal)
+    return false;
+  moves_.putOff(*what);
+  return true;
+}
+
+// Is it below an entry that counts, on the same stack? Those that it shows to be over are forgotten.
+bool EntryLog::isKnown(std::uint64_t slot, std::uint64_t thread, bool isOnStack) {
+  for (Entry &entry : used()) {
+    std::uint64_t other = entry.slot.load(std::memory_order_acquire);
+    if (other <= 1 || entry.thread != thread)
+      continue;
+    bool isOtherOnStack = thread != thread_ || (other - chain_.stack.base.value()) < chain_.stack.size();
+    if (!isOnStack || !isOtherOnStack) {
+      if (other == slot && entry.returnsTo == wordAt(slot))
+        return true;
+      continue;
+    }
+    if (other >= slot && entry.returnsTo == wordAt(other))
+      return true;
+    entry.slot.store(0, std::memory_order_release);
+  }
+  return false;
+}
+
+void EntryLog::add(std::uint64_t slot, std::uint64_t thread) {
+  for (std::size_t i = 0; i < mostEntries; ++i) {
+    Entry &entry = entries_[i];
+    std::uint64_t vacant = 0;
+    if (!entry.slot.compare_exchange_strong(vacant, 1))
+      continue;
+    for (std::size_t used = used_.load(); used <= i && !used_.compare_exchange_weak(used, i + 1);)
+      ;
+    entry.returnsTo = wordAt(slot);
+    entry.thread = thread;
+    entry.slot.store(slot, std::memory_order_release);
+    return;
+  }
+  isFull_.store(true);
+}
+
+EntryLog::Present EntryLog::present(Address stackPointer) {
+  Present present;
+  present.isElsewhere = isFull_.load();
+  for (Entry &entry : used()) {
+    std::uint64_t slot = entry.slot.load(std::memory_order_acquire);
+    if (slot <= 1) {
+      present.isElsewhere = present.isElsewhere || slot == 1;
+      continue;
+    }
+    bool isHere = entry.thread == thread_ && chain_.stack.contains(Address::of(slot));
+    bool counts = isHere ? isActive(slot, entry.returnsTo, stackPointer) : isUnchanged(slot, entry.returnsTo);
+    if (!counts) {
+      entry.slot.store(0, std::memory_order_release);
+      continue;
+    }
+    present.isElsewhere = present.isElsewhere || !isHere;
+    if (isHere && Address::of(slot) > present.outermost)
+      present.outermost = Address::of(slot);
+    present.isInSignal = present.isInSignal || (isHere && returnsFromSignal(entry.returnsTo));
+  }
+  return present;
+}

@@ -1,0 +1,85 @@
+// Entries into code that no call thunk makes (I16): entry stubs bring them here, on whichever thread (memory/entry_table.h).
+//
+// Such code leaves unseen. But the word that the entry stub's caller returns by is overwritten by what that caller calls next, and
+// is below the stack pointer once the caller has returned; so an entry counts as long as its word is there. It may count too long:
+// then something is pinned that need not be.
+//
+// Always true: what an entry does is safe in signal handlers and on any thread; it takes no lock and allocates nothing.
+#pragma once
+
+#include "memory/entry_table.h"
+#include "move/quiet.h"
+#include "run/activation.h"
+
+#include "llvm/ADT/ArrayRef.h"
+
+#include <array>
+#include <atomic>
+
+namespace nomad {
+
+class EntryLog {
+public:
+  class Owner {
+  public:
+    /// Before code is entered, if `staleUnwindTables` is not 0 or it is the first time on another thread.
+    virtual void prepareEntry(bool isOwnThread) = 0;
+
+  protected:
+    ~Owner() = default;
+  };
+
+  /// Made on the thread of its Jit.
+  EntryLog(const ActivationChain &chain, Owner &owner);
+  EntryLog(const EntryLog &) = delete;
+  EntryLog &operator=(const EntryLog &) = delete;
+
+  EntryWatch watch();
+
+  /// What entries tell at a safepoint.
+  struct Present {
+    Address outermost;        // code that was entered so is on the thread's stack, below this slot; 0 if there is none
+    bool isElsewhere = false; // on another thread, or on another stack of this one: anything may run or wait there
+    bool isInSignal = false;  // the thread runs a signal handler that is code, and that has not interrupted code
+  };
+  /// `stackPointer`: whoever asks. Forgets entries that are over.
+  Present present(Address stackPointer);
+  /// Has another thread ever entered?
+  bool hasOtherThreads() const { return hasOtherThreads_.load(std::memory_order_relaxed); }
+
+  /// Those during which nobody enters.
+  QuietMoves &moves() { return moves_; }
+
+  /// What an entry has to do.
+  enum class Order : int { Enter, Return, Prepare };
+  /// Called by the watch's function only. `returnSlot` has the address that the function returns to; `first` and `second` are its
+  /// arguments, if it has any.
+  Order note(Address returnSlot, std::uint64_t first, std::uint64_t second);
+  /// The same after Order::Prepare, where all registers may be used.
+  void prepare();
+
+private:
+  struct Entry {
+    std::atomic<std::uint64_t> slot{0}; // 0: vacant; 1: being written
+    std::uint64_t returnsTo;
+    std::uint64_t thread; // its thread pointer
+  };
+  static constexpr std::size_t mostEntries = 64;
+
+  llvm::MutableArrayRef<Entry> used() { return {entries_.data(), used_.load(std::memory_order_acquire)}; }
+  bool putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t info);
+  bool isKnown(std::uint64_t slot, std::uint64_t thread, bool isOnStack);
+  void add(std::uint64_t slot, std::uint64_t thread);
+
+  const ActivationChain &chain_;
+  Owner &owner_;
+  const std::uint32_t *stale_;
+  std::uint64_t thread_;
+  std::array<Entry, mostEntries> entries_;
+  std::atomic<std::size_t> used_{0}; // of those, from the first on
+  std::atomic<bool> isFull_{false}; // some entry is not among them
+  std::atomic<bool> hasOtherThreads_{false};
+  QuietMoves moves_;
+};
+
+} // namespace nomad
