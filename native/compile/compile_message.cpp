@@ -52,6 +52,31 @@ Signature readSignature(ByteReader &reader) {
   return signature;
 }
 
+void write(ByteWriter &writer, const ModuleFrames &frames) {
+  writer.byte(static_cast<unsigned>(frames.usual));
+  writer.byte(frames.switchesStacks ? 1 : 0);
+  writer.number(frames.others.size());
+  for (const FunctionFrame &frame : frames.others) {
+    writer.text(frame.name);
+    writer.byte(static_cast<unsigned>(frame.kind));
+  }
+}
+
+FrameKind readFrameKind(ByteReader &reader) {
+  return static_cast<FrameKind>(reader.byte(static_cast<unsigned>(FrameKind::Unknown)));
+}
+
+ModuleFrames readFrames(ByteReader &reader) {
+  ModuleFrames frames;
+  frames.usual = readFrameKind(reader);
+  frames.switchesStacks = reader.flag();
+  for (size_t count = reader.count(); count > 0 && reader.isOk(); --count) {
+    std::string name = reader.text().str();
+    frames.others.push_back({std::move(name), readFrameKind(reader)});
+  }
+  return frames;
+}
+
 void write(ByteWriter &writer, const Exports &exports) {
   writer.byte((exports.keepsCodeAddresses ? 1u : 0u) | (exports.storesLabels ? 2u : 0u) | (exports.isUnique ? 4u : 0u));
   writer.number(exports.functions.size());
@@ -78,6 +103,7 @@ void write(ByteWriter &writer, const Exports &exports) {
     writer.text(function.name);
     writer.text(function.type);
   }
+  write(writer, exports.frames);
 }
 
 ExportedGlobal readGlobal(ByteReader &reader) {
@@ -114,6 +140,7 @@ Exports readExports(ByteReader &reader) {
     std::string name = reader.text().str();
     exports.declared.push_back({std::move(name), reader.text().str()});
   }
+  exports.frames = readFrames(reader);
   return exports;
 }
 
