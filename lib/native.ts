@@ -180,8 +180,9 @@ export interface NativeJit {
   thunk(signature: number, style: 'block' | 'values'): (...args: unknown[]) => unknown;
   /** Address of the bytes of a TypedArray, Buffer, DataView or ArrayBuffer. */
   bufferAddress(bytes: ArrayBufferView | ArrayBufferLike): bigint;
-  /** Address of entry stub `index` is entriesBase + 8n * index. */
+  /** The address of entry stub `index` is entriesBase plus entryStubBytes times index. */
   entriesBase: bigint;
+  entryStubBytes: number;
   /** Where the arena's three ranges begin, and their sizes in bytes. */
   rangeBases: [code: bigint, constants: bigint, data: bigint];
   rangeBytes: [code: number, constants: number, data: number];

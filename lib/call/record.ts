@@ -7,8 +7,6 @@
 import type { CodeObject } from '../code-object';
 import type { CallKind } from './kind';
 
-const entryStubBytes = 8n;
-
 /** Its subclasses add their private fields to `target` instead of a new object. */
 // eslint-disable-next-line @typescript-eslint/no-extraneous-class -- its constructor is the point
 class Stamp {
@@ -54,7 +52,8 @@ export class Callable extends Stamp {
   }
 
   get entry(): bigint {
-    return this.#kind.core.native.entriesBase + entryStubBytes * BigInt(this.#entry);
+    const { entriesBase, entryStubBytes } = this.#kind.core.native;
+    return entriesBase + BigInt(entryStubBytes * this.#entry);
   }
 }
 

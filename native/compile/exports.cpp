@@ -99,7 +99,7 @@ Exports nomad::exportsOf(const llvm::Module &ir) {
     exports.keepsCodeAddresses |= keepsCodeAddresses(function);
   }
   LabelUse labels = labelUseOf(ir);
-  exports.keepsCodeAddresses |= labels >= LabelUse::Code;
+  exports.keepsCodeAddresses |= labels >= LabelUse::Code || !ir.getModuleInlineAsm().empty();
   exports.storesLabels = labels == LabelUse::Stored;
   for (const GlobalVariable &global : ir.globals())
     if (isExported(global) && !global.isThreadLocal())

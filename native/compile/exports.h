@@ -1,6 +1,7 @@
 // What a module tells of its names: its exported functions and globals with their types, and who calls setjmp.
 #pragma once
 
+#include "compile/frames.h"
 #include "compile/signature.h"
 
 #include "llvm/IR/Module.h"
@@ -42,12 +43,14 @@ struct Exports {
   std::vector<ExportedGlobal> globals;
   /// Functions, exported or not, that call what may return twice.
   std::vector<ReturnsTwice> returnsTwice;
-  /// Code may make addresses of its labels, or have its own return address: blockaddress, llvm.returnaddress, inline assembly.
+  /// Code may make addresses of its labels, or have its own return address: blockaddress, llvm.returnaddress, assembly.
   bool keepsCodeAddresses = false;
   /// Labels' addresses may be in memory that a move does not know.
   bool storesLabels = false;
   /// See `isUnique`.
   bool isUnique = false;
+  /// Known when code has been generated.
+  ModuleFrames frames;
   /// See `declaredFunctions`.
   std::vector<DeclaredFunction> declared;
 };

@@ -1,13 +1,16 @@
 #include "compile/machine_passes.h"
 
 #include "llvm/ADT/SmallPtrSet.h"
+#include "llvm/CodeGen/MachineFrameInfo.h"
 #include "llvm/CodeGen/MachineFunctionPass.h"
 #include "llvm/CodeGen/MachineInstrBuilder.h"
 #include "llvm/CodeGen/MachineJumpTableInfo.h"
 #include "llvm/CodeGen/Passes.h"
 #include "llvm/CodeGen/TargetInstrInfo.h"
 #include "llvm/CodeGen/TargetPassConfig.h"
+#include "llvm/CodeGen/TargetRegisterInfo.h"
 #include "llvm/CodeGen/TargetSubtargetInfo.h"
+#include "llvm/IR/InlineAsm.h"
 #include "llvm/Target/RegisterTargetPassConfigCallback.h"
 
 #include <mutex>
@@ -108,10 +111,132 @@ private:
 
 char PartLabels::id = 0;
 
+// ---- which frames are plain ----
+
+// Assembly that calls: where the stack is then, only the assembly knows.
+bool mayCall(const MachineInstr &assembly) {
+  std::string text = StringRef(assembly.getOperand(InlineAsm::MIOp_AsmString).getSymbolName()).lower();
+  return any_of(ArrayRef<StringRef>{"call", "jmp", "ret", "syscall", ".byte", ".quad", ".long", ".inst"},
+                [&](StringRef part) { return StringRef(text).contains(part); });
+}
+
+class ProveFrames : public MachineFunctionPass {
+public:
+  explicit ProveFrames(OddFrames &odd) : MachineFunctionPass(id), odd_(odd) {}
+
+  StringRef getPassName() const override { return "Prove that frames are plain"; }
+
+  bool runOnMachineFunction(MachineFunction &function) override {
+    const TargetInstrInfo &instructions = *function.getSubtarget().getInstrInfo();
+    registers_ = function.getSubtarget().getRegisterInfo();
+    framePointer_ = registers_->getLLVMRegNum(6, /*isEH=*/true).value_or(MCRegister());
+    stackPointer_ = registers_->getLLVMRegNum(7, /*isEH=*/true).value_or(MCRegister());
+    if (pushRegister_ == 0) {
+      pushRegister_ = opcodeOf(instructions, "PUSH64r");
+      moveRegister_ = opcodeOf(instructions, "MOV64rr");
+    }
+    if (FrameKind kind = kindOf(function); kind != FrameKind::Plain)
+      odd_[function.getName()] = kind;
+    return false;
+  }
+
+private:
+  FrameKind kindOf(const MachineFunction &function) const {
+    if (isBeyondRecords(function))
+      return FrameKind::Unknown;
+    return isPlain(function) ? FrameKind::Plain : FrameKind::Recorded;
+  }
+
+  // Unwind records don't say where its caller is, or the program may have put another return address there.
+  bool isBeyondRecords(const MachineFunction &function) const {
+    const Function &ir = function.getFunction();
+    if (ir.hasFnAttribute(Attribute::Naked) || ir.hasFnAttribute("split-stack") || ir.hasFnAttribute("hipe"))
+      return true;
+    // Its frame holds rbp with a bit set, and its records don't say so.
+    if (any_of(ir.args(), [](const Argument &argument) { return argument.hasAttribute(Attribute::SwiftAsync); }))
+      return true;
+    if (function.getFrameInfo().isReturnAddressTaken())
+      return true;
+    for (const MachineBasicBlock &block : function)
+      for (const MachineInstr &instruction : block)
+        if (instruction.isInlineAsm() ? mayCall(instruction) : changesFramePointer(instruction))
+          return true;
+    return false;
+  }
+
+  // Then rbp is not what the records count from while something is called. Around assembly LLVM saves it.
+  bool changesFramePointer(const MachineInstr &instruction) const {
+    bool isOfFrame = instruction.getFlag(MachineInstr::FrameSetup) || instruction.getFlag(MachineInstr::FrameDestroy);
+    return !isOfFrame && !instruction.isReturn() && !instruction.isMetaInstruction() &&
+           instruction.modifiesRegister(framePointer_, registers_);
+  }
+
+  bool isPlain(const MachineFunction &function) const {
+    unsigned frames = 0;
+    for (const MachineBasicBlock &block : function) {
+      bool isBefore = true; // nothing has been pushed in this block, and nothing called
+      for (auto instruction = block.begin(); instruction != block.end(); ++instruction) {
+        if (isBefore && beginsFrame(block, instruction)) {
+          ++frames;
+          isBefore = false;
+          instruction = next(block, instruction);
+          continue;
+        }
+        isBefore = isBefore && !isFirst(*instruction);
+        if (!instruction->getFlag(MachineInstr::FrameSetup))
+          continue;
+        if (instruction->modifiesRegister(framePointer_, registers_) ||
+            (frames == 0 && instruction->modifiesRegister(stackPointer_, registers_)))
+          return false;
+      }
+    }
+    return frames == 1;
+  }
+
+  // push %rbp; mov %rsp, %rbp
+  bool beginsFrame(const MachineBasicBlock &block, MachineBasicBlock::const_iterator push) const {
+    if (push->getOpcode() != pushRegister_ || !push->getFlag(MachineInstr::FrameSetup) ||
+        push->getOperand(0).getReg() != framePointer_)
+      return false;
+    auto move = next(block, push);
+    return move != block.end() && move->getOpcode() == moveRegister_ && move->getFlag(MachineInstr::FrameSetup) &&
+           move->getOperand(0).getReg() == framePointer_ && move->getOperand(1).getReg() == stackPointer_;
+  }
+
+  // The next one that is machine code.
+  static MachineBasicBlock::const_iterator next(const MachineBasicBlock &block, MachineBasicBlock::const_iterator from) {
+    do
+      ++from;
+    while (from != block.end() && from->isMetaInstruction());
+    return from;
+  }
+
+  // What may be waited for: before the frame is there, the return slot is elsewhere. Some of them are no calls yet.
+  static bool isFirst(const MachineInstr &instruction) {
+    switch (instruction.getOpcode()) {
+    case TargetOpcode::FENTRY_CALL:
+    case TargetOpcode::PATCHABLE_FUNCTION_ENTER:
+    case TargetOpcode::PATCHABLE_OP:
+      return true;
+    default:
+      return instruction.isCall() || instruction.isInlineAsm();
+    }
+  }
+
+  static char id;
+  OddFrames &odd_;
+  const TargetRegisterInfo *registers_ = nullptr;
+  MCRegister framePointer_, stackPointer_;
+  unsigned pushRegister_ = 0;
+  unsigned moveRegister_ = 0;
+};
+
+char ProveFrames::id = 0;
+
 } // namespace
 
 // LLVM calls whoever has registered for whatever machine, and has one list of them.
-void nomad::withMachinePasses(TargetMachine &machine, function_ref<void()> add) {
+void nomad::withMachinePasses(TargetMachine &machine, OddFrames &odd, function_ref<void()> add) {
   static std::mutex mutex;
   std::lock_guard lock(mutex);
   RegisterTargetPassConfigCallback callback([&](TargetMachine &each, legacy::PassManagerBase &, TargetPassConfig *config) {
@@ -119,6 +244,7 @@ void nomad::withMachinePasses(TargetMachine &machine, function_ref<void()> add) 
       return;
     config->insertPass(&PrologEpilogCodeInserterID, IdentifyingPassPtr(new CleanFrames));
     config->insertPass(&FuncletLayoutID, IdentifyingPassPtr(new PartLabels)); // blocks have their order, and instructions
+    config->insertPass(&FuncletLayoutID, IdentifyingPassPtr(new ProveFrames(odd)));
   });
   add();
 }

@@ -87,13 +87,19 @@ void closeLinkage(llvm::Module &ir) {
   }
 }
 
-// The stack walk needs frame pointers. Whatever runs may fail, or be interrupted, and is then unwound: so there are records of all. A
-// frame larger than a page touches each of its pages in their order, so that its thread's stack ends where it should.
+// Conventions that pass an argument in rbp.
+bool passesFramePointer(const Function &function) {
+  return function.getCallingConv() == CallingConv::GHC || function.getCallingConv() == CallingConv::HiPE;
+}
+
+// The stack walk is fast where there are frame pointers. Whatever runs may fail, or be interrupted, and is then unwound: so there
+// are records of all. A frame larger than a page touches each of its pages in their order, so that its thread's stack ends where
+// it should.
 void keepFrames(llvm::Module &ir) {
   for (Function &function : ir) {
     if (function.isDeclaration())
       continue;
-    function.addFnAttr("frame-pointer", "all");
+    function.addFnAttr("frame-pointer", passesFramePointer(function) ? "none" : "all");
     if (!function.hasUWTable())
       function.setUWTableKind(UWTableKind::Default);
     if (!function.hasFnAttribute("probe-stack") && !function.hasFnAttribute(Attribute::Naked))

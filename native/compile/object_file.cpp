@@ -57,6 +57,7 @@ struct Job {
     exports.isUnique = unique;
     if (Error error = pipeline->generate(*module.ir).moveInto(bytes))
       return error;
+    exports.frames = pipeline->takeFrames();
     return module.diagnostics->empty() ? checkObject(StringRef(bytes.data(), bytes.size()), *module.ir) : Error::success();
   }
 

@@ -65,18 +65,22 @@ public:
   Error build(TargetMachine &machine) {
     MCContext *context = nullptr;
     bool hasFailed = false;
-    withMachinePasses(machine, [&] { hasFailed = machine.addPassesToEmitMC(passes_, context, stream_, /*DisableVerify=*/true); });
+    withMachinePasses(machine, odd_, [&] { hasFailed = machine.addPassesToEmitMC(passes_, context, stream_, /*DisableVerify=*/true); });
     if (hasFailed)
       return fail(ErrorCode::Codegen, "LLVM can't write object files for this machine");
     return Error::success();
   }
 
   ObjectBytes run(llvm::Module &ir) {
+    odd_.clear();
     passes_.run(ir);
     return stream_.take();
   }
 
+  const OddFrames &odd() const { return odd_; }
+
 private:
+  OddFrames odd_; // the passes write to it
   BoundedStream stream_;
   legacy::PassManager passes_;
 };
@@ -117,6 +121,7 @@ Expected<ObjectBytes> Pipeline::generate(llvm::Module &ir) {
       return error;
   }
   ObjectBytes bytes = generator_->run(ir);
+  frames_ = framesOf(ir, generator_->odd());
   if (leavesTraces(ir))
     generator_.reset();
   return bytes;

@@ -1,6 +1,7 @@
 // A target machine with its pass pipelines: an IR module in, an object file out.
 #pragma once
 
+#include "compile/frames.h"
 #include "compile/target.h"
 
 #include "llvm/ADT/SmallVector.h"
@@ -12,6 +13,7 @@
 
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace nomad {
@@ -29,6 +31,8 @@ public:
   void optimise(llvm::Module &ir);
   /// Errors: Codegen.
   llvm::Expected<ObjectBytes> generate(llvm::Module &ir);
+  /// Of the module that was generated last.
+  ModuleFrames takeFrames() { return std::exchange(frames_, {}); }
 
 private:
   class Generator;
@@ -47,6 +51,7 @@ private:
   llvm::ModuleAnalysisManager modules_;
   llvm::PassBuilder builder_;
   std::unique_ptr<Generator, DropGenerator> generator_; // none before the first module
+  ModuleFrames frames_;
 };
 
 /// Pipelines serve one thread at a time: this lends them out. Safe from several threads.

@@ -42,6 +42,7 @@ Capture::Capture(const LinkEnvironment &environment, const LinkRequest &request,
                  const SegmentBases &bases)
     : environment_(environment), request_(request), imports_(kept.imports), bases_(bases) {
   exports_.returnsTwice = kept.returnsTwice;
+  exports_.frames = kept.frames;
   object_.image = std::make_unique<Image>();
 }
 
@@ -137,11 +138,29 @@ void Capture::finish(PlaceOf placeOf, ArrayRef<StringRef> definitions, Offset un
       object_.image->mayReturnTwice.push_back(
           {{extent->place.offset, extent->place.offset + static_cast<Offset>(extent->size)}, bySetjmpOnly});
   object_.image->returnsTwice = returnsTwice(object_.image->mayReturnTwice, imports_.setjmpStaysValid());
+  findFrames(placeOf);
   if (Offset finalizer = offsetOfName(finalizerName); finalizer != noOffset)
     object_.ensureTeardown().finalizer = finalizer;
   for (StringRef name : definitions)
     if (name.starts_with(threadLocalPrefix))
       object_.ensureTeardown().threadLocals.push_back(offsetOfName(name));
+}
+
+void Capture::everyLive(function_ref<void(StringRef)> visit) const {
+  for (const ReturnsTwice &function : exports_.returnsTwice)
+    visit(function.name);
+  for (const FunctionFrame &function : exports_.frames.others)
+    visit(function.name);
+}
+
+void Capture::findFrames(PlaceOf placeOf) {
+  FrameMap &frames = object_.image->frames;
+  frames.usual = exports_.frames.usual;
+  for (const auto &[name, kind] : exports_.frames.others)
+    if (auto extent = placeOf(name); extent && extent->place.segment == SegmentKind::Code)
+      frames.others.push_back({{extent->place.offset, extent->place.offset + static_cast<Offset>(extent->size)}, kind});
+  llvm::sort(frames.others, [](const auto &a, const auto &b) { return a.extent.base < b.extent.base; });
+  object_.hasOddFrames = !frames.isAllPlain();
 }
 
 CodeObject Capture::take(std::unique_ptr<MemoryBuffer> object) {
@@ -159,7 +178,7 @@ CodeObject Capture::take(std::unique_ptr<MemoryBuffer> object) {
   readAddends();
   if (request_.keepsObject)
     object_.image->kept = std::make_unique<KeptObject>(
-        KeptObject{std::move(object), imports_.names().vec(), std::move(exports_.returnsTwice), std::nullopt});
+        KeptObject{std::move(object), imports_.names().vec(), std::move(exports_.returnsTwice), std::move(exports_.frames), {}});
   object_.image->imports = imports_.take();
   object_.image->declared = std::move(exports_.declared);
   return std::move(object_);

@@ -61,8 +61,8 @@ public:
   Imports splitOff();
   Exports &exports() { return exports_; }
   const LinkRequest &request() const { return request_; }
-  /// Local names that the link must not drop.
-  llvm::ArrayRef<ReturnsTwice> live() const { return exports_.returnsTwice; }
+  /// Visits local names that the link must not drop.
+  void everyLive(llvm::function_ref<void(llvm::StringRef)> visit) const;
   SegmentKind segmentOf(const SectionTraits &section) const;
 
   /// Sizes in bytes; `zeros` follow the content. Errors: Link if the arena is too small.
@@ -84,6 +84,7 @@ public:
   void abandon();
 
 private:
+  void findFrames(PlaceOf placeOf);
   void addToTables(const Site &site, const SiteTarget &target);
   void readAddends();
   Offset offsetOf(const Site &site) const { return static_cast<Offset>(site.address - base(site.segment)); }

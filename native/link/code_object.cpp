@@ -97,6 +97,14 @@ void CodeObjectTable::trim() {
     (*this)[handle] = CodeObject();
 }
 
+FrameKind FrameMap::at(Offset code) const {
+  auto after = llvm::upper_bound(others, code, [](Offset offset, const Part &part) { return offset < part.extent.base; });
+  if (after == others.begin())
+    return usual;
+  const Part &part = *std::prev(after);
+  return code < part.extent.limit ? part.kind : usual;
+}
+
 std::vector<CodeExtent> nomad::returnsTwice(const std::vector<ReturnsTwiceExtent> &extents, bool setjmpStaysValid) {
   std::vector<CodeExtent> result;
   for (auto &[extent, bySetjmpOnly] : extents)

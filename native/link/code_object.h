@@ -66,6 +66,19 @@ struct CodeExtent {
   Offset limit;
 };
 
+/// How the frames of a code object's functions are found.
+struct FrameMap {
+  struct Part {
+    CodeExtent extent;
+    FrameKind kind;
+  };
+  FrameKind usual = FrameKind::Plain; // of code that is in no part
+  std::vector<Part> others;           // functions, in address order
+
+  bool isAllPlain() const { return usual == FrameKind::Plain && others.empty(); }
+  FrameKind at(Offset code) const;
+};
+
 /// A function of another code object, as one that refers to it sees it.
 struct FunctionReference {
   std::uint32_t reference; // index of the code object
@@ -102,6 +115,7 @@ struct KeptObject {
   std::unique_ptr<llvm::MemoryBuffer> bytes;
   std::vector<ImportedName> imports;
   std::vector<ReturnsTwice> returnsTwice; // names that the link must not drop
+  ModuleFrames frames;                    // such names too
   std::optional<std::uint64_t> frozen;    // checksum of `bytes`, which somebody else has
 
   Size footprint() const;
@@ -131,6 +145,7 @@ struct Image {
   std::vector<CodeExtent> returnsTwice;
   std::vector<ReturnsTwiceExtent> mayReturnTwice; // whatever setjmp stands for
   std::vector<Offset> jumpTargets;                // see jump_targets.h
+  FrameMap frames;
   std::vector<ImportedName> imports;
   std::vector<ImportSite> importSites;
   std::vector<DeclaredFunction> declared;
@@ -206,6 +221,7 @@ struct alignas(64) CodeObject {
   bool sharesData : 1 = false;         // others may refer to its constants and data
   bool storesLabels : 1 = false;       // and in memory that nobody knows: its code can't move
   bool isUnique : 1 = false;           // another compile of its source can't take its place
+  bool hasOddFrames : 1 = false;       // some of its functions have no plain frames
   Offset unwind = noOffset;            // of its unwind records, in code
   llvm::SmallVector<EntryUse, 1> entries;
   RelocationTable relocations;

@@ -112,8 +112,7 @@ Error JITLinkCapture::keepAlive(LinkGraph &graph) {
   for (Symbol *symbol : graph.external_symbols())
     if (StringRef name = *symbol->getName(); name.consume_front(entryPrefix))
       keep(name);
-  for (const ReturnsTwice &function : capture_.live())
-    keep(function.name);
+  capture_.everyLive(keep);
   return Error::success();
 }
 

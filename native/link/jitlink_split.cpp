@@ -80,6 +80,7 @@ void JITLinkSplitCapture::makeCaptures() {
     each.keepsCodeAddresses = all.keepsCodeAddresses;
     each.storesLabels = all.storesLabels;
     each.isUnique = true; // a function alone can't be compiled again
+    each.frames.usual = all.frames.usual;
   }
   for (ExportedFunction &function : all.functions)
     exports[partOf(function.name)].functions.push_back(std::move(function));
@@ -87,6 +88,8 @@ void JITLinkSplitCapture::makeCaptures() {
     exports[partOf(global.name)].globals.push_back(std::move(global));
   for (ReturnsTwice &function : all.returnsTwice)
     exports[partOf(function.name)].returnsTwice.push_back(std::move(function));
+  for (FunctionFrame &function : all.frames.others)
+    exports[partOf(function.name)].frames.others.push_back(std::move(function));
   std::vector<std::string> names(parts_->count());
   for (auto &[name, symbol] : defined_)
     if (auto part = parts_->partOf(symbol->getBlock()); part && text_.contains(&symbol->getSection()))

@@ -133,6 +133,8 @@ private:
     image().mayReturnTwice = saved_.mayReturnTwice;
     image().returnsTwice = returnsTwice(saved_.mayReturnTwice, imports_.setjmpStaysValid());
     image().jumpTargets = saved_.jumpTargets;
+    image().frames = saved_.frames;
+    object_.hasOddFrames = !saved_.frames.isAllPlain();
     image().declared = saved_.exports.declared;
     image().importSites = saved_.importSites;
     if (!imports_.references().empty())
@@ -156,7 +158,7 @@ private:
     }
     if (request_.keepsObject && saved_.objectFile)
       image().kept = std::make_unique<KeptObject>(KeptObject{MemoryBuffer::getMemBufferCopy(*saved_.objectFile, request_.name),
-                                                             names, saved_.exports.returnsTwice, std::nullopt});
+                                                             names, saved_.exports.returnsTwice, saved_.exports.frames, {}});
     image().imports = std::move(names);
   }
 

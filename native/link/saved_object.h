@@ -10,7 +10,7 @@
 
 namespace nomad {
 
-constexpr std::uint32_t savedVersion = 1;
+constexpr std::uint32_t savedVersion = 2;
 
 /// Of the segments of one that is saved: far from each other, and from null.
 constexpr Address savedBase(SegmentKind kind) { return Address::of((indexOf(kind) + 1) << 36); }
@@ -42,6 +42,7 @@ struct SavedObject {
   std::vector<Offset> threadLocals;
   std::vector<ReturnsTwiceExtent> mayReturnTwice;
   std::vector<Offset> jumpTargets;
+  FrameMap frames;
   Exports exports;
   std::vector<SymbolExtent> extents; // of its functions, then of its globals
   std::vector<SavedImport> imports;

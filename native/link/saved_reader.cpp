@@ -188,14 +188,31 @@ private:
       requireIn(SegmentKind::Data, saved_.threadLocals.back(), threadLocalBytes);
     }
     for (size_t count = reader_.count(); count > 0 && reader_.isOk(); --count) {
-      CodeExtent extent{reader_.word(), reader_.word()};
-      reader_.require(extent.base <= extent.limit && extent.limit <= sizeOf(SegmentKind::Code),
-                      "a function is not in its segment");
+      CodeExtent extent = readExtent();
       saved_.mayReturnTwice.push_back({extent, reader_.flag()});
     }
     for (size_t count = reader_.count(); count > 0 && reader_.isOk(); --count) {
       saved_.jumpTargets.push_back(reader_.word());
       requireIn(SegmentKind::Code, saved_.jumpTargets.back(), 0);
+    }
+    readFrames();
+  }
+
+  CodeExtent readExtent() {
+    CodeExtent extent{reader_.word(), reader_.word()};
+    reader_.require(extent.base <= extent.limit && extent.limit <= sizeOf(SegmentKind::Code), "a function is not in its segment");
+    return extent;
+  }
+
+  FrameKind readFrameKind() { return static_cast<FrameKind>(reader_.byte(static_cast<unsigned>(FrameKind::Unknown))); }
+
+  void readFrames() {
+    saved_.frames.usual = readFrameKind();
+    for (size_t count = reader_.count(); count > 0 && reader_.isOk(); --count) {
+      CodeExtent extent = readExtent();
+      bool isOrdered = saved_.frames.others.empty() || saved_.frames.others.back().extent.limit <= extent.base;
+      reader_.require(isOrdered, "functions are not in their order");
+      saved_.frames.others.push_back({extent, readFrameKind()});
     }
   }
 
@@ -336,6 +353,11 @@ private:
     for (size_t count = reader_.count(); count > 0 && reader_.isOk(); --count) {
       std::string name = reader_.text().str();
       saved_.exports.returnsTwice.push_back({std::move(name), reader_.flag()});
+    }
+    saved_.exports.frames.usual = readFrameKind();
+    for (size_t count = reader_.count(); count > 0 && reader_.isOk(); --count) {
+      std::string name = reader_.text().str();
+      saved_.exports.frames.others.push_back({std::move(name), readFrameKind()});
     }
   }
 

@@ -55,6 +55,13 @@ void writeFacts(ByteWriter &writer, const CodeObject &object, bool hasObjectFile
   writer.number(image.jumpTargets.size());
   for (Offset target : image.jumpTargets)
     writer.number(target);
+  writer.byte(static_cast<unsigned>(image.frames.usual));
+  writer.number(image.frames.others.size());
+  for (auto &[extent, kind] : image.frames.others) {
+    writer.number(extent.base);
+    writer.number(extent.limit);
+    writer.byte(static_cast<unsigned>(kind));
+  }
 }
 
 // The text of a signature that JS can call follows from the rest; of any other the text is all there is.
@@ -164,6 +171,12 @@ void writeObjectFile(ByteWriter &writer, const KeptObject *kept, std::uint64_t r
   for (const ReturnsTwice &function : kept->returnsTwice) {
     writer.text(function.name);
     writer.byte(function.bySetjmpOnly ? 1 : 0);
+  }
+  writer.byte(static_cast<unsigned>(kept->frames.usual));
+  writer.number(kept->frames.others.size());
+  for (const FunctionFrame &function : kept->frames.others) {
+    writer.text(function.name);
+    writer.byte(static_cast<unsigned>(function.kind));
   }
 }
 

@@ -14,8 +14,9 @@ namespace {
 
 constexpr Size step = 64 * 1024; // borders lie on multiples of this, the largest alignment that a module may ask for
 
-// A stub and a slot take 8 bytes each; a 64th of the arena each is room for 2 million of them in 1 GiB.
-constexpr Size entryShare = 64;
+// A slot takes 8 bytes and its stub three times as many: room for 2 million of them in 1 GiB.
+constexpr Size entrySlotShare = 64;
+constexpr Size stubBytesPerSlotByte = 3;
 
 // libgcc takes the unwind record of a function at a multiple of 4 GiB for one that the static linker has dropped, because the low
 // 32 bits of its address are 0: exceptions would end there. So at most the entry stubs, which have no records, begin at one.
@@ -49,17 +50,18 @@ Expected<std::unique_ptr<Arena>> Arena::create(Size arenaBytes) {
 
 Error Arena::map() {
   Size total = range().size();
-  Size entries = std::max(step, roundDown(total / entryShare, step));
-  Size rest = total - 2 * entries;
+  Size slots = std::max(step, roundDown(total / entrySlotShare, step));
+  Size stubs = slots * stubBytesPerSlotByte;
+  Size rest = total - slots - stubs;
   Size code = roundDown(rest / 2, step);
   Size constants = roundDown(rest / 4, step);
-  entryStubs_ = Range::at(range().base, entries);
+  entryStubs_ = Range::at(range().base, stubs);
   segments_[0] = Range::at(entryStubs_.limit, code);
   segments_[1] = Range::at(segments_[0].limit, constants);
-  entrySlots_ = {range().limit.shifted(-static_cast<Delta>(entries)), range().limit};
+  entrySlots_ = {range().limit.shifted(-static_cast<Delta>(slots)), range().limit};
   segments_[2] = {segments_[1].limit, entrySlots_.base};
 
-  Size shared = entries + code + constants;
+  Size shared = stubs + code + constants;
   auto memory = SharedMemory::create("nomad-jit code", shared);
   if (!memory)
     return memory.takeError();
@@ -69,7 +71,7 @@ Error Arena::map() {
   writableView_ = std::move(*view);
   if (Error error = reservation_.mapShared({entryStubs_.base, segments_[0].limit}, *memory, 0, Access::ReadExecute))
     return error;
-  if (Error error = reservation_.mapShared(segments_[1], *memory, entries + code, Access::Read))
+  if (Error error = reservation_.mapShared(segments_[1], *memory, stubs + code, Access::Read))
     return error;
   if (Error error = reservation_.mapPrivate({segments_[2].base, entrySlots_.limit}))
     return error;

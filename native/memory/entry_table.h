@@ -1,39 +1,70 @@
-// Entry stubs: addresses of functions that never move (I10). Stub i is `jmp *slot[i]`, 8 bytes; slot i holds the function's
-// present address, or null where there is nothing to run.
+// Entry stubs: addresses of functions that never move (I10). Stub i leads through slot i, which holds the function's present
+// address, or null where there is nothing to run.
+//
+// Most calls through a stub come from code that a call thunk has entered. What else comes (libuv, another addon, the kernel for a
+// signal, another thread) would enter code unseen; so a stub compares the stack pointer with the frame of the thread's call thunk,
+// and asks the gate where that is not above it (I16):
+//
+//    0   64 48 39 24 25 offset   cmpq %rsp, %fs:offset      the thread's EntryWatch::thunkFrame
+//    9   76 06                   jbe 17
+//   11   ff 25 distance          jmp *slot(%rip)
+//   17   e8 distance             call gate
+//   22   eb f3                   jmp 11
+//
+// The gate, before the first stub, gives the watch's function a context in rax; what rax was is on the stack.
 #pragma once
 
 #include "memory/arena.h"
 
+#include <optional>
 #include <vector>
 
 namespace nomad {
 
 using EntryIndex = std::uint32_t;
 
+/// Who hears of entries that no call thunk makes.
+struct EntryWatch {
+  /// From a thread's thread pointer, of a word: the address of the frame of the call thunk that code on the thread runs under, or 0.
+  std::int32_t thunkFrame;
+  /// Called with the context in rax, and on the stack: what rax was, where the stub goes on, where the function that the stub is of
+  /// returns to. Keeps all registers but the flags, and rax gets its old value.
+  Address function;
+  Address context;
+};
+
 class EntryTable {
 public:
-  static constexpr Size stubBytes = 8;
+  static constexpr Size stubBytes = 24;
   static constexpr Size slotBytes = 8;
 
-  explicit EntryTable(Arena &arena) : arena_(arena) {}
+  EntryTable(Arena &arena, const EntryWatch &watch) : arena_(arena), watch_(watch) {}
 
   /// Errors: SpaceFull.
   llvm::Expected<EntryIndex> take();
   void giveBack(EntryIndex index);
 
-  Address stub(EntryIndex index) const { return arena_.entryStubs().base + index * stubBytes; }
+  Address stub(EntryIndex index) const { return arena_.entryStubs().base + gateBytes + index * stubBytes; }
   Address target(EntryIndex index) const { return Address::of(slots()[index]); }
   void redirect(EntryIndex index, Address target) { slots()[index] = target.value(); }
+  /// Of the slot through which the code at a stub's address jumps; none, if that is not what a stub is.
+  std::optional<Address> slotOf(EntryIndex index) const;
 
   Address slotBase() const { return arena_.entrySlots().base; }
   Size used() const { return taken_ - vacant_.size(); }
-  Size capacity() const { return arena_.entryStubs().size() / stubBytes; }
+  Size capacity() const { return std::min(arena_.entrySlots().size() / slotBytes - gateSlots, (arena_.entryStubs().size() - gateBytes) / stubBytes); }
 
 private:
+  static constexpr Size gateBytes = 64;
+  static constexpr Size gateSlots = 2; // the last ones: the watch's context and its function
+
   std::uint64_t *slots() const { return slotBase().pointer<std::uint64_t>(); }
+  Address gateSlot(Size which) const { return arena_.entrySlots().limit.shifted(-static_cast<Delta>((gateSlots - which) * slotBytes)); }
+  void writeGate();
   void writeStubs(EntryIndex first);
 
   Arena &arena_;
+  EntryWatch watch_;
   EntryIndex taken_ = 0;   // ever
   EntryIndex written_ = 0; // stubs whose code is there
   std::vector<EntryIndex> vacant_;

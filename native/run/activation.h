@@ -1,4 +1,4 @@
-// The chain of entries into code and exits from it. V8's frames can't be walked (DESIGN, trap 6), so each leaves a record.
+// The chain of entries into code and exits from it. V8's frames can't be walked (DESIGN, trap 6), so each leaves a record (I16).
 //
 //   JS ... call thunk    code ... libc ... code    host thunk, exit    JS ... call thunk    code ...
 //          ^entryFrame                             ^Activation                 ^entryFrame
@@ -8,6 +8,9 @@
 //
 // Code can call JS past host functions: through another addon's function, say. Such code has left no Activation and `entryFrame`
 // is its thunk's, until it is entered again: the frames up to there become an Activation then, in which nothing is known.
+//
+// Native code can enter code past call thunks, by its entry stub: entry_log.h hears of that. What such code calls is an Activation
+// of which nothing is known, too, and that reaches up to the Activation before it, or to the stack's end.
 #pragma once
 
 #include "base/address.h"
@@ -24,12 +27,18 @@ struct Activation {
   enum class Exit : std::uint8_t { Host, Unknown };
 
   Activation *previous;
-  Address entryFrame; // of the call thunk that entered
+  Address entryFrame; // of the call thunk that entered; 0 if none did
   const Registers *registers;
   Exit exit;
 
   /// A host function's exit's own frame: its caller's frame pointer is there, and behind it the return address.
   Address frame() const { return Address::of(registers) + 48; }
+  /// Where its frames end on a stack that ends at `stackLimit`.
+  Address limit(Address stackLimit) const {
+    if (entryFrame != Address())
+      return entryFrame;
+    return previous ? Address::of(previous->registers) : stackLimit;
+  }
 };
 
 /// Registers that callees have not saved yet are the caller's to save.
@@ -43,7 +52,15 @@ struct Activation {
 struct ActivationChain {
   Address entryFrame;
   Activation *innermost = nullptr;
+  Range stack; // of the thread; empty until it has a Jit
 };
+
+/// One for all Jits of a thread: code of one may call another's. At a fixed distance from the thread pointer, because entry stubs
+/// read `entryFrame`.
+[[gnu::tls_model("initial-exec")]] extern constinit thread_local ActivationChain activationChain;
+
+/// Of a thread that has a Jit.
+ActivationChain &threadActivations();
 
 /// Code waits as long as this lives.
 class Waiting {
@@ -64,11 +81,5 @@ private:
   ActivationChain &chain_;
   Activation activation_;
 };
-
-/// One for all Jits of a thread: code of one may call another's.
-inline ActivationChain &threadActivations() {
-  static thread_local ActivationChain chain;
-  return chain;
-}
 
 } // namespace nomad

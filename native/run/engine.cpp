@@ -93,7 +93,7 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
 }
 
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
-    : arena_(std::move(arena)), entries_(*arena_), mover_(*arena_, entries_, objects_, *this), linkerKind_(options.linker),
+    : arena_(std::move(arena)), entries_(*arena_, entryLog_.watch()), mover_(*arena_, entries_, objects_, *this), linkerKind_(options.linker),
       verifiesMoves_(options.verifiesMoves), poisonsVacated_(options.poisonsVacated),
       process_(options.symbols, options.listedSymbols), thunkSpace_(thunkSpaceIn(*arena_)),
       nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base}, placeable_(placeableIn(*arena_, thunkSpace_)),
@@ -142,6 +142,8 @@ Handle Engine::adopt(CodeObject linked) {
     immovable_.insert(handle);
   if (!image.jumpTargets.empty())
     stackWalk_.setJumpTargets(objects_[handle], image.jumpTargets);
+  if (objects_[handle].hasOddFrames)
+    stackWalk_.setFrames(objects_[handle], image.frames);
   if (Teardown *teardown = objects_[handle].teardown.get())
     announceTeardown(*teardown);
   return handle;

@@ -7,6 +7,7 @@
 #include "move/mover.h"
 #include "run/call_thunk.h"
 #include "run/code_thread.h"
+#include "run/entry_log.h"
 #include "run/host_table.h"
 #include "run/process_symbols.h"
 #include "run/setjmp.h"
@@ -97,6 +98,9 @@ public:
   virtual ~Host() = default;
   /// Parameters and result are in the argument block. False: it threw, and code has to be left.
   virtual bool call(HostIndex index) = 0;
+  /// The same for code that no JS has called: native code has, through an entry stub. What it throws goes to whoever hears of
+  /// uncaught exceptions, and there is no result then.
+  virtual void callFromNative(HostIndex index) = 0;
   /// Code has been left because a host function threw.
   virtual void left() = 0;
   /// Something went wrong in code that is about to return to JS: a C++ exception left it (Trap), it called a host function on
@@ -193,10 +197,11 @@ public:
   std::optional<HostIndex> hostIndex(Handle handle) const;
   /// Code calls a host function; called by the exit only. Does not return normally if that throws.
   void callHost(HostIndex index, const Activation::Registers &registers);
-  /// Code calls a host function on another thread than the engine's, which has no JS: nothing runs, the result is 0, and code
-  /// that returns to JS next throws. The only method that other threads call.
-  void refuseHostCall(HostIndex index) {
-    refusedHost_.store(index + 1);
+  /// Why there is no JS for code that calls a host function.
+  enum class Refusal : std::uint32_t { OtherThread, OtherStack, Signal };
+  /// Nothing runs, the result is 0, and code that returns to JS next throws. The only method that other threads call.
+  void refuseHostCall(HostIndex index, Refusal why) {
+    refusedHost_.store((index + 1) | static_cast<std::uint32_t>(why) << refusalShift);
     attention_ |= Refused;
   }
   /// Is code of this Jit on the stack?
@@ -258,6 +263,8 @@ private:
   void forgetStackRoots();
   EntryIndex &enteredFunction() { return *(block_ + blockParameterBytes).pointer<EntryIndex>(); } // of the innermost call
   bool callWaiting(HostIndex index, const Activation::Registers &registers);
+  std::optional<Refusal> refusalOf(const Activation::Registers &registers);
+  void pinAll();
   llvm::Error checkRedirect(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to,
                             const FunctionPlace &fromPlace, const FunctionPlace &toPlace);
   llvm::Error checkReplace(Handle from, Handle to);
@@ -308,6 +315,10 @@ private:
   ThunkEnvironment thunkEnvironment();
   void *enter(ThunkCode thunk, void *first, void *second);
 
+  static constexpr unsigned refusalShift = 29;
+
+  ActivationChain &activations_ = threadActivations();
+  EntryLog entryLog_{activations_};
   std::unique_ptr<Arena> arena_;
   EntryTable entries_;
   TypePool types_;
@@ -338,10 +349,9 @@ private:
   HostTable hosts_;
   llvm::DenseMap<Handle, HostIndex> hostIndices_;
   llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
-  llvm::DenseSet<Handle> immovable_; // whatever the stack has
-  ActivationChain &activations_ = threadActivations();
+  llvm::DenseSet<Handle> immovable_;          // whatever the stack has
   Size hostCalls_ = 0;                        // that have not returned
-  std::atomic<std::uint32_t> refusedHost_{0}; // index + 1
+  std::atomic<std::uint32_t> refusedHost_{0}; // index + 1, and why
   /// What has to be looked after when code returns.
   enum Attention : std::uint32_t { Refused = 1, Floats = 2 };
   std::atomic<std::uint32_t> attention_{0};

@@ -164,5 +164,6 @@ void Engine::discard(Handle handle) {
   kept_.erase(handle);
   names_.erase(handle);
   stackWalk_.setJumpTargets(object, {});
+  stackWalk_.setFrames(object, {});
   objects_.remove(handle);
 }

@@ -17,7 +17,7 @@ extern "C" [[gnu::visibility("hidden"), gnu::used]] void nomad_call_host(Engine 
 }
 
 extern "C" [[gnu::visibility("hidden")]] void nomad_refuse_host_call(Engine *engine, HostIndex index) {
-  engine->refuseHostCall(index);
+  engine->refuseHostCall(index, Engine::Refusal::OtherThread);
 }
 
 Expected<Address> Engine::hostThunk(const Signature &signature) {
@@ -80,13 +80,29 @@ bool Engine::callWaiting(HostIndex index, const Activation::Registers &registers
   EntryIndex ours = enteredFunction();
   Waiting code(activations_, registers, Activation::Exit::Host);
   ++hostCalls_;
-  bool hasReturned = host_ && host_->call(index);
+  bool isFromNative = activations_.innermost->entryFrame == Address();
+  bool hasReturned = host_ && (isFromNative ? (host_->callFromNative(index), true) : host_->call(index));
   --hostCalls_;
   enteredFunction() = ours;
   return hasReturned;
 }
 
+// JS needs its thread's own stack, and V8 in a state between two of its steps.
+std::optional<Engine::Refusal> Engine::refusalOf(const Activation::Registers &registers) {
+  Address here = Address::of(&registers);
+  if (!activations_.stack.contains(here) || (activations_.entryFrame != Address() && here > activations_.entryFrame))
+    return Refusal::OtherStack;
+  if (activations_.entryFrame == Address() && entryLog_.present(here).isInSignal)
+    return Refusal::Signal;
+  return std::nullopt;
+}
+
 void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
+  if (auto refusal = refusalOf(registers)) {
+    refuseHostCall(index, *refusal);
+    block_.pointer<std::uint64_t>()[0] = 0;
+    return;
+  }
   leaveIfStackIsLow();
   forgetStackRoots();
   bool hasReturned = withStandardFloats([&] { return callWaiting(index, registers); });
@@ -106,14 +122,17 @@ void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
 }
 
 void Engine::reportRefusedHost() {
-  HostIndex index = refusedHost_.exchange(0) - 1;
+  std::uint32_t refused = refusedHost_.exchange(0);
+  HostIndex index = (refused & ((1u << refusalShift) - 1)) - 1;
+  static constexpr const char *reasons[] = {"on another thread than its Jit's", "on another stack than its thread's",
+                                            "by a signal handler that has not interrupted code"};
   std::string name = "a host function";
   for (auto &[handle, known] : hostIndices_)
     if (known == index)
       name = "host function " + quoted(objects_[handle]);
   if (host_)
     host_->uncaught(
-        fail(ErrorCode::State, name + " was called on another thread than its Jit's: it did not run, and code got 0"));
+        fail(ErrorCode::State, name + " was called " + reasons[refused >> refusalShift] + ": it did not run, and code got 0"));
 }
 
 // ---- the stack ----
@@ -129,13 +148,15 @@ const StackRoots &Engine::stackRoots() {
   if (activations_.innermost && *mover_.unwind().stale())
     mover_.unwind().refresh();
   Activation::Registers registers;
+  saveRegisters(registers);
+  EntryLog::Present entered = entryLog_.present(Address::of(&registers));
   std::optional<Waiting> unrecorded;
-  if (activations_.entryFrame != Address()) {
-    saveRegisters(registers);
+  if (activations_.entryFrame != Address() || entered.isHere)
     unrecorded.emplace(activations_, registers, Activation::Exit::Unknown);
-  }
   for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)
-    stackWalk_.walk(*activation, stackRoots_);
+    stackWalk_.walk(*activation, activations_.stack.limit, stackRoots_);
+  if (entered.isElsewhere)
+    pinAll();
   for (const StackRoot &root : stackRoots_.exact)
     root.object->stackUse.active = 1;
   for (const StackRoot &root : stackRoots_.ambiguous)
@@ -144,6 +165,19 @@ const StackRoots &Engine::stackRoots() {
     if (hasShadowStack() || mayReturnTwice(root))
       root.object->stackUse.pinned |= 1 << indexOf(SegmentKind::Code);
   return stackRoots_;
+}
+
+// Other threads and stacks are not walked, and what runs may have its address in a register alone.
+void Engine::pinAll() {
+  for (Handle handle = 0; handle < objects_.limit(); ++handle) {
+    CodeObject &object = objects_[handle];
+    if (object.state != State::Placed || hostIndices_.contains(handle) ||
+        thunkSpace_[0].contains(object.segment(SegmentKind::Code).base))
+      continue;
+    for (SegmentKind kind : segmentKinds)
+      if (object.segment(kind).exists())
+        stackRoots_.ambiguous.push_back({&object, kind, StackRoot::Kind::Word, Address(), 0});
+  }
 }
 
 DenseSet<Handle> Engine::pinned() {

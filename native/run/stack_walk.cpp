@@ -1,7 +1,9 @@
 #include "run/stack_walk.h"
 
 #include "link/call_site.h"
-#include "run/unwind_from.h"
+#include "memory/foreign.h"
+
+#include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
 
@@ -12,15 +14,55 @@ namespace {
 // Other frames' words, whatever the sanitizer thinks of them.
 __attribute__((no_sanitize_address)) std::uint64_t wordAt(Address address) { return *address.pointer<std::uint64_t>(); }
 
+std::vector<StackWalk *> &threadWalks() {
+  static thread_local std::vector<StackWalk *> walks;
+  return walks;
+}
+
 } // namespace
 
-void StackWalk::walk(const Activation &activation, StackRoots &roots) {
+StackWalk::StackWalk(Range arena, Range thunks, OwnerIndex &code, OwnerIndex &data)
+    : arena_(arena), thunks_(thunks), code_(code), data_(data) {
+  threadWalks().push_back(this);
+}
+
+StackWalk::~StackWalk() { llvm::erase(threadWalks(), this); }
+
+void StackWalk::walk(const Activation &activation, Address stackLimit, StackRoots &roots) {
   slots_.clear();
-  isComplete_ = activation.exit == Activation::Exit::Host && findReturns(activation);
+  bool isFromThunk = activation.exit == Activation::Exit::Host && activation.entryFrame != Address();
+  isComplete_ = isFromThunk && findReturns(activation);
   std::sort(slots_.begin(), slots_.end());
   for (Address slot : slots_)
     addExact(slot, roots);
-  scan(Address::of(activation.registers), activation.entryFrame, roots);
+  scan({Address::of(activation.registers), activation.limit(stackLimit)}, roots);
+}
+
+StackWalk::Place StackWalk::placeOf(Address returnsTo) {
+  for (StackWalk *walk : threadWalks())
+    if (walk->arena_.contains(returnsTo))
+      return walk->placeIn(returnsTo);
+  return Place::Outside;
+}
+
+StackWalk::Place StackWalk::placeIn(Address returnsTo) {
+  if (thunks_.contains(returnsTo))
+    return Place::Thunk;
+  const CodeObject *object = code_.find(returnsTo.shifted(-1));
+  if (!object)
+    return Place::Unknown;
+  if (!object->hasOddFrames)
+    return Place::Plain;
+  auto offset = static_cast<Offset>(returnsTo.shifted(-1) - object->segment(SegmentKind::Code).base);
+  switch (frames_.find(object)->second.at(offset)) {
+  case FrameKind::Plain:
+    return Place::Plain;
+  case FrameKind::Recorded:
+    return Place::Recorded;
+  case FrameKind::Unknown:
+    break;
+  }
+  return Place::Unknown;
 }
 
 bool StackWalk::findReturns(const Activation &activation) {
@@ -30,17 +72,19 @@ bool StackWalk::findReturns(const Activation &activation) {
   return followUnwindRecords(activation);
 }
 
-// The host thunk's frame, its caller's, and so on; false where the chain ends before the call thunk.
+// The host thunk's frame, its caller's, and so on: each is of a function whose frame is plain. False where another kind of frame
+// comes before the call thunk's.
 bool StackWalk::followFrames(const Activation &activation) {
   Address frame = Address::of(wordAt(activation.frame()));
-  while (frame < activation.entryFrame && frame > activation.frame()) {
-    Address slot = frame + 8, returnsTo = Address::of(wordAt(slot));
-    Address outer = Address::of(wordAt(frame));
-    if (outer == activation.entryFrame)
-      return true; // it returns to the call thunk
-    if (!code_.find(returnsTo.shifted(-1)) || outer <= frame)
+  for (Address inner = activation.frame(); frame > inner && frame < activation.entryFrame && frame.isAligned(8);) {
+    Address slot = frame + 8, outer = Address::of(wordAt(frame));
+    Place place = placeOf(Address::of(wordAt(slot)));
+    if (place == Place::Thunk)
+      return outer == activation.entryFrame;
+    if (place != Place::Plain)
       return false;
     slots_.push_back(slot);
+    inner = frame;
     frame = outer;
   }
   return false;
@@ -51,15 +95,19 @@ bool StackWalk::followUnwindRecords(const Activation &activation) {
   const Activation::Registers &saved = *activation.registers;
   FrameContext context{Address::of(wordAt(exit + 8)), exit + 16, wordAt(exit), saved[0], saved[1], saved[2], saved[3], saved[4]};
   bool isComplete = false;
-  unwindFrom(context, [&](const WaitingFrame &frame) {
-    if (frame.returnSlot >= activation.entryFrame)
-      return false;
-    isComplete = Address::of(frame.framePointer) == activation.entryFrame;
-    if (code_.find(frame.instruction.shifted(-1)) && wordAt(frame.returnSlot) == frame.instruction.value())
-      slots_.push_back(frame.returnSlot);
-    return true;
-  });
+  unwindFrom(context, [&](const WaitingFrame &frame) { return takeFrame(frame, activation, isComplete); });
   return isComplete;
+}
+
+// Returns whether what its caller's frame is can be found by its unwind records.
+bool StackWalk::takeFrame(const WaitingFrame &frame, const Activation &activation, bool &isComplete) {
+  if (frame.returnSlot >= activation.entryFrame || frame.isInterrupted || wordAt(frame.returnSlot) != frame.instruction.value())
+    return false;
+  Place place = placeOf(frame.instruction);
+  isComplete = place == Place::Thunk && Address::of(frame.framePointer) == activation.entryFrame;
+  if (place > Place::Thunk)
+    slots_.push_back(frame.returnSlot);
+  return place != Place::Unknown && !isComplete;
 }
 
 // A return address may be just behind the segment: after a call that does not return.
@@ -72,24 +120,36 @@ void StackWalk::addExact(Address slot, StackRoots &roots) {
   roots.exact.push_back({object, SegmentKind::Code, StackRoot::Kind::Return, slot, offset});
 }
 
-// From the saved registers up to the call thunk's frame.
-void StackWalk::scan(Address registers, Address entryFrame, StackRoots &roots) {
+// From the saved registers on.
+void StackWalk::scan(Range words, StackRoots &roots) {
   auto exact = slots_.begin();
-  for (Address word = registers; word < entryFrame; word = word + 8) {
+  for (Address word = words.base; word < words.limit; word = word + 8) {
     if (exact != slots_.end() && *exact == word) {
       ++exact;
       continue;
     }
-    if (wordAt(word) - arena_.base.value() > arena_.size())
+    std::uint64_t value = wordAt(word);
+    if (value - arena_.base.value() > arena_.size())
       continue;
-    bool isRegister = word < registers + sizeof(Activation::Registers);
-    addAmbiguous(isRegister ? StackRoot::Kind::Register : StackRoot::Kind::Word, word, roots);
+    bool isRegister = word < words.base + sizeof(Activation::Registers);
+    addAmbiguous(isRegister ? StackRoot::Kind::Register : StackRoot::Kind::Word, word, value, roots);
   }
 }
 
+bool StackWalk::scanForeign(Range stack, StackRoots &roots) {
+  isComplete_ = false;
+  std::vector<std::uint64_t> words(stack.size() / sizeof(std::uint64_t));
+  stack = Range::at(Address::of(roundUp(stack.base.value(), 8)), words.size() * sizeof(std::uint64_t));
+  if (readForeign(stack, words.data()) != Reading::Done)
+    return false;
+  for (size_t i = 0; i < words.size(); ++i)
+    if (words[i] - arena_.base.value() <= arena_.size())
+      addAmbiguous(StackRoot::Kind::Word, stack.base + i * sizeof(std::uint64_t), words[i], roots);
+  return true;
+}
+
 // It may point to what begins there, or be a return address or the end of what ends there.
-void StackWalk::addAmbiguous(StackRoot::Kind kind, Address slot, StackRoots &roots) {
-  std::uint64_t value = wordAt(slot);
+void StackWalk::addAmbiguous(StackRoot::Kind kind, Address slot, std::uint64_t value, StackRoots &roots) {
   for (auto [owners, segment] : {std::pair(&code_, SegmentKind::Code), std::pair(&data_, SegmentKind::Data)}) {
     StackRoot root{owners->find(Address::of(value)), segment, kind, slot, 0};
     addPin(root, value, roots);
@@ -124,4 +184,11 @@ void StackWalk::setJumpTargets(const CodeObject &object, std::vector<Offset> off
     jumpTargets_.erase(&object);
   else
     jumpTargets_[&object] = std::move(offsets);
+}
+
+void StackWalk::setFrames(const CodeObject &object, FrameMap frames) {
+  if (frames.isAllPlain())
+    frames_.erase(&object);
+  else
+    frames_[&object] = std::move(frames);
 }

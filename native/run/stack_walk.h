@@ -8,13 +8,15 @@
 // it refers to nothing, unless its code object may have such addresses by other ways. There are many: code's frames lie over old
 // ones.
 //
-// Code keeps frame pointers, so its frames are a chain from the exit to the call thunk. Where the chain meets a return address
-// that is not code's (libc calls a comparator), frame pointers say nothing beyond it, and the activation is walked by unwind
-// records instead.
+// Functions whose frames are proved plain (compile/frames.h) form a chain from the exit to the call thunk. Where the chain meets
+// another return address (libc calls a comparator, a function of assembly), frame pointers say nothing beyond it, and the
+// activation is walked by unwind records instead. These are believed of code whose frames LLVM has recorded, and of what is not
+// code. At a frame that is neither, and at one that a signal has interrupted, the walk ends, and nothing is known beyond it.
 #pragma once
 
 #include "move/owner_index.h"
 #include "run/activation.h"
+#include "run/unwind_from.h"
 
 #include <vector>
 
@@ -35,34 +37,54 @@ struct StackRoots {
   std::vector<StackRoot> ambiguous;
 };
 
+/// Of one Jit. Those of a thread know of each other: code of one Jit may call another's.
 class StackWalk {
 public:
   /// Code whose frames are walked, what is there beside code objects, and who owns what.
-  StackWalk(Range arena, Range thunks, OwnerIndex &code, OwnerIndex &data)
-      : arena_(arena), thunks_(thunks), code_(code), data_(data) {}
+  StackWalk(Range arena, Range thunks, OwnerIndex &code, OwnerIndex &data);
+  ~StackWalk();
+  StackWalk(const StackWalk &) = delete;
+  StackWalk &operator=(const StackWalk &) = delete;
 
-  void walk(const Activation &activation, StackRoots &roots);
+  /// `stackLimit`: of the thread.
+  void walk(const Activation &activation, Address stackLimit, StackRoots &roots);
+  /// Every word in `stack`, which is not the thread's, pins. False if it can't be read any more.
+  bool scanForeign(Range stack, StackRoots &roots);
   /// Where `object` may have labels' addresses that look like return addresses; nowhere, if it is not said.
   void setJumpTargets(const CodeObject &object, std::vector<Offset> offsets);
+  /// All plain, if it is not said.
+  void setFrames(const CodeObject &object, FrameMap frames);
 
 private:
+  /// What a frame that goes on somewhere is.
+  enum class Place : std::uint8_t {
+    Outside, // no Jit's
+    Thunk,
+    Plain,
+    Recorded,
+    Unknown,
+  };
+
+  static Place placeOf(Address returnsTo);
+  Place placeIn(Address returnsTo);
   bool findReturns(const Activation &activation);
   bool followFrames(const Activation &activation);
   bool followUnwindRecords(const Activation &activation);
+  bool takeFrame(const WaitingFrame &frame, const Activation &activation, bool &isComplete);
   void addExact(Address slot, StackRoots &roots);
-  void scan(Address registers, Address entryFrame, StackRoots &roots);
-  void addAmbiguous(StackRoot::Kind kind, Address slot, StackRoots &roots);
+  void scan(Range words, StackRoots &roots);
+  void addAmbiguous(StackRoot::Kind kind, Address slot, std::uint64_t value, StackRoots &roots);
   void addPin(StackRoot root, std::uint64_t value, StackRoots &roots) const;
+  bool isFinished(StackRoot root) const;
 
   Range arena_;
   Range thunks_;
   OwnerIndex &code_;
   OwnerIndex &data_;
-  bool isFinished(StackRoot root) const;
-
   std::vector<Address> slots_; // of one activation, in address order
   bool isComplete_ = false;    // they are all that there are
   llvm::DenseMap<const CodeObject *, std::vector<Offset>> jumpTargets_;
+  llvm::DenseMap<const CodeObject *, FrameMap> frames_;
 };
 
 } // namespace nomad

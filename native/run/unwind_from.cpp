@@ -60,9 +60,10 @@ _Unwind_Reason_Code visitFrame(_Unwind_Context *context, void *argument) {
   // The first frame is the one that called _Unwind_Backtrace.
   if (!std::exchange(walk->isThere, true))
     return _URC_NO_REASON;
-  WaitingFrame frame{Address::of(static_cast<std::uint64_t>(_Unwind_GetIP(context))),
-                     Address::of(static_cast<std::uint64_t>(_Unwind_GetCFA(context))).shifted(-8),
-                     static_cast<std::uint64_t>(_Unwind_GetGR(context, rbp))};
+  int isBetween = 0;
+  auto instruction = static_cast<std::uint64_t>(_Unwind_GetIPInfo(context, &isBetween));
+  WaitingFrame frame{Address::of(instruction), Address::of(static_cast<std::uint64_t>(_Unwind_GetCFA(context))).shifted(-8),
+                     static_cast<std::uint64_t>(_Unwind_GetGR(context, rbp)), isBetween != 0};
   return walk->visit(frame) ? _URC_NO_REASON : _URC_NORMAL_STOP;
 }
 

@@ -19,6 +19,7 @@ struct WaitingFrame {
   Address instruction;
   Address returnSlot;
   std::uint64_t framePointer;
+  bool isInterrupted; // it waits for no call: a signal came in between, and `returnSlot` says nothing
 };
 
 /// Visits the frame at `context` and those it was called from, until `visit` returns false or a frame has no unwind record.

@@ -47,8 +47,7 @@ bool JsHost::call(HostIndex index) {
     thrown.push_back(nullptr);
     return false;
   }
-  napi_value function = nullptr, result = nullptr;
-  napi_get_reference_value(env, functions_[index], &function);
+  napi_value function = functionOf(index), result = nullptr;
   if (!function)
     napi_throw_error(env, "ERR_STATE", "the Jit of a running host function has been collected");
   bool hasReturned = function && napi_call_function(env, function, function, 0, nullptr, &result) == napi_ok;
@@ -56,6 +55,37 @@ bool JsHost::call(HostIndex index) {
     keepException();
   napi_close_handle_scope(env, scope);
   return hasReturned;
+}
+
+napi_value JsHost::functionOf(HostIndex index) {
+  napi_value function = nullptr;
+  napi_get_reference_value(jit_.env, functions_[index], &function);
+  return function;
+}
+
+// As Node calls callbacks of its own: what is due afterwards (promises, process.nextTick) runs, unless JS is below.
+void JsHost::callFromNative(HostIndex index) {
+  napi_env env = jit_.env;
+  napi_handle_scope scope;
+  bool hasReturned = false;
+  if (napi_open_handle_scope(env, &scope) == napi_ok) {
+    napi_value function = functionOf(index), result = nullptr;
+    hasReturned = function && napi_make_callback(env, nullptr, function, function, 0, nullptr, &result) == napi_ok;
+    if (!hasReturned)
+      reportException();
+    napi_close_handle_scope(env, scope);
+  }
+  if (!hasReturned)
+    static_cast<std::uint64_t *>(jit_.blockData)[0] = 0;
+}
+
+// To process.on('uncaughtException'), or to the process's end.
+void JsHost::reportException() {
+  bool isPending = false;
+  napi_value exception = nullptr;
+  if (napi_is_exception_pending(jit_.env, &isPending) == napi_ok && isPending &&
+      napi_get_and_clear_last_exception(jit_.env, &exception) == napi_ok)
+    napi_fatal_exception(jit_.env, exception);
 }
 
 // None is there if JS was ended (worker.terminate).

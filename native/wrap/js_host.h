@@ -20,10 +20,13 @@ public:
   void remove(HostIndex index);
 
   bool call(HostIndex index) override;
+  void callFromNative(HostIndex index) override;
   void left() override;
   void uncaught(llvm::Error error) override;
 
 private:
+  napi_value functionOf(HostIndex index);
+  void reportException();
   void keepException();
 
   Jit &jit_;

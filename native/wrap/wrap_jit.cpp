@@ -129,6 +129,7 @@ void addRanges(const Js &js, napi_value target, const Engine &engine) {
   js.set(target, "rangeBases", bases);
   js.set(target, "rangeBytes", sizes(js, bytes));
   js.set(target, "entriesBase", js.bigint(engine.entries().stub(0).value()));
+  js.set(target, "entryStubBytes", js.number(static_cast<double>(EntryTable::stubBytes)));
 }
 
 napi_value makeJitObject(const Js &js, Jit &jit) {

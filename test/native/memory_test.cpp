@@ -1,4 +1,5 @@
 // Arena, entry stubs, write scopes. Oracle for protections and the number of mappings: /proc/self/maps.
+#include "run/entry_log.h"
 #include "support.h"
 
 #include "memory/entry_table.h"
@@ -125,7 +126,8 @@ TEST_CASE("write scope: code that is overwritten a thousand times runs as it was
 
 TEST_CASE("entry table: a stub jumps to where it was last redirected, and never moves (I10)") {
   std::unique_ptr<Arena> arena = makeArena();
-  EntryTable entries(*arena);
+  EntryLog log(threadActivations());
+  EntryTable entries(*arena, log.watch());
   EntryIndex index = need(entries.take());
   Address stub = entries.stub(index);
   int (*targets[])() = {[] { return 1; }, [] { return 2; }};
@@ -138,7 +140,8 @@ TEST_CASE("entry table: a stub jumps to where it was last redirected, and never 
 
 TEST_CASE("entry table: each stub has its own slot, to the last one; then it is full") {
   std::unique_ptr<Arena> arena = makeArena(Arena::minBytes);
-  EntryTable entries(*arena);
+  EntryLog log(threadActivations());
+  EntryTable entries(*arena, log.watch());
   auto same = [](std::uint64_t) { return 0; };
   Address target = Address::of(reinterpret_cast<const void *>(+same));
   std::vector<EntryIndex> taken;
@@ -159,7 +162,8 @@ TEST_CASE("entry table: each stub has its own slot, to the last one; then it is 
 
 TEST_CASE("entry table: the first and the last stub both work") {
   std::unique_ptr<Arena> arena = makeArena(Arena::minBytes);
-  EntryTable entries(*arena);
+  EntryLog log(threadActivations());
+  EntryTable entries(*arena, log.watch());
   for (Size i = 0; i < entries.capacity(); ++i) {
     EntryIndex index = need(entries.take());
     if (i != 0 && i != 511 && i != 512 && i + 1 != entries.capacity())

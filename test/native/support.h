@@ -211,11 +211,16 @@ public:
     ++calls;
     return onCall(index);
   }
+  void callFromNative(HostIndex index) override {
+    ++callsFromNative;
+    call(index);
+  }
   void left() override { ++lefts; }
   void uncaught(llvm::Error error) override { failures.push_back(failureOf(std::move(error))); }
 
   std::function<bool(HostIndex)> onCall = [](HostIndex) { return true; };
   int calls = 0;
+  int callsFromNative = 0; // of those
   int lefts = 0;
   std::vector<Failure> failures;
 
