@@ -89,7 +89,7 @@ const frames: readonly FrameKind[] = [
   },
   {
     what: 'of inline assembly that calls',
-    callee: `${host}define i32 @callee(i32 %x) {\n %q = call { i32, i32 } asm sideeffect "subq $$144, %rsp; callq host@PLT; addq $$144, %rsp", "={ax},={di},1,~{rsi},~{rdx},~{rcx},~{r8},~{r9},~{r10},~{r11},~{memory}"(i32 %x)\n %r = extractvalue { i32, i32 } %q, 0\n %s = add i32 %r, %x\n ret i32 %s\n}`,
+    callee: `${host}declare i32 @rand()\ndefine i32 @callee(i32 %x) {\n %z = call i32 @rand()\n %q = call { i32, i32 } asm sideeffect "subq $$144, %rsp; callq host@PLT; addq $$144, %rsp", "={ax},={di},1,~{rsi},~{rdx},~{rcx},~{r8},~{r9},~{r10},~{r11},~{memory}"(i32 %x)\n %r = extractvalue { i32, i32 } %q, 0\n %s = add i32 %r, %x\n ret i32 %s\n}`,
     caller: 'is pinned',
   },
   {

@@ -13,6 +13,7 @@ namespace nomad {
 
 enum class FrameKind : std::uint8_t {
   Plain,    // rbp is pushed first and then leads to it: what rbp points to is the caller's rbp, and behind it is the return slot
+  Copied,   // plain, but the function has read its return address: that may be elsewhere, too
   Recorded, // by its unwind records
   Unknown,  // by neither: whoever has called it can't be found
 };

@@ -11,6 +11,8 @@
 #include "llvm/CodeGen/TargetRegisterInfo.h"
 #include "llvm/CodeGen/TargetSubtargetInfo.h"
 #include "llvm/IR/InlineAsm.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/Target/RegisterTargetPassConfigCallback.h"
 
 using namespace nomad;
@@ -118,6 +120,12 @@ bool mayCall(const MachineInstr &assembly) {
                 [&](StringRef part) { return StringRef(text).contains(part); });
 }
 
+// Then the program can write another return address there.
+bool findsReturnSlot(const Instruction &instruction) {
+  const auto *intrinsic = dyn_cast<IntrinsicInst>(&instruction);
+  return intrinsic && intrinsic->getIntrinsicID() == Intrinsic::addressofreturnaddress;
+}
+
 class ProveFrames : public MachineFunctionPass {
 public:
   explicit ProveFrames(OddFrames &odd) : MachineFunctionPass(id), odd_(odd) {}
@@ -145,7 +153,9 @@ private:
   FrameKind kindOf(const MachineFunction &function) const {
     if (isBeyondRecords(function))
       return FrameKind::Unknown;
-    return isPlain(function) ? FrameKind::Plain : FrameKind::Recorded;
+    if (!isPlain(function))
+      return FrameKind::Recorded;
+    return function.getFrameInfo().isReturnAddressTaken() ? FrameKind::Copied : FrameKind::Plain;
   }
 
   // Unwind records don't say where its caller is, or the program may have put another return address there.
@@ -156,7 +166,7 @@ private:
     // Its frame holds rbp with a bit set, and its records don't say so.
     if (any_of(ir.args(), [](const Argument &argument) { return argument.hasAttribute(Attribute::SwiftAsync); }))
       return true;
-    if (function.getFrameInfo().isReturnAddressTaken())
+    if (any_of(instructions(ir), findsReturnSlot))
       return true;
     for (const MachineBasicBlock &block : function)
       for (const MachineInstr &instruction : block)

@@ -209,7 +209,7 @@ public:
     refusedHost_.store((index + 1) | static_cast<std::uint32_t>(why) << refusalShift);
     attention_ |= Refused;
   }
-  /// Is code of this Jit on the stack?
+  /// Is code of this Jit on the stack, or on another thread?
   bool isRunning();
   /// What waiting frames have of code objects.
   const StackRoots &stackRoots();
@@ -371,7 +371,9 @@ private:
   std::atomic<std::uint32_t> attention_{0};
   StackWalk stackWalk_;
   StackRoots stackRoots_;
-  bool runsElsewhere_ = false; // code may run or wait on other threads or stacks; as of the last walk
+  // As of the last walk. What is suspended elsewhere does not run: only code could resume it.
+  bool isOnStack_ = false;     // something of the thread's stack refers to code
+  bool runsElsewhere_ = false; // code has been entered on another thread or stack
   CodeRange codeRange_;
   Verifier verifier_{{*arena_, entries_, types_, objects_, mover_, hosts_, hostIndices_, redirections_}};
 };

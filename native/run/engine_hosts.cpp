@@ -146,9 +146,8 @@ void Engine::prepareEntry(bool isOwnThread) {
 // ---- the stack ----
 
 bool Engine::isRunning() {
-  const StackRoots &roots = stackRoots();
-  auto isWord = [](const StackRoot &root) { return root.slot != Address(); };
-  return hostCalls_ > 0 || runsElsewhere_ || !roots.exact.empty() || any_of(roots.ambiguous, isWord);
+  stackRoots();
+  return hostCalls_ > 0 || isOnStack_ || runsElsewhere_;
 }
 
 // Looked for anew each time: what the host function calls in between may write to frames that wait.
@@ -164,14 +163,16 @@ const StackRoots &Engine::stackRoots() {
     unrecorded.emplace(activations_, registers, Activation::Exit::Unknown, entered.outermost);
   for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)
     stackWalk_.walk(*activation, activations_.stack.limit, stackRoots_);
+  isOnStack_ = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty();
   runsElsewhere_ = entered.isElsewhere;
+  bool waitsAnywhere = runsElsewhere_ || !stackSwitchers_.empty();
   everySuspendedContext([&](const SuspendedContext &context) {
     bool isKnown = stackWalk_.scanForeign(context.registers, stackRoots_) &&
                    (activations_.stack.contains(context.stackPointer) ||
                     (context.stack && stackWalk_.scanForeign(*context.stack, stackRoots_)));
-    runsElsewhere_ = runsElsewhere_ || !isKnown;
+    waitsAnywhere = waitsAnywhere || !isKnown;
   });
-  if (runsElsewhere_ || !stackSwitchers_.empty())
+  if (waitsAnywhere)
     pinAll();
   for (const StackRoot &root : stackRoots_.exact)
     root.object->stackUse.active = 1;

@@ -30,6 +30,7 @@ StackWalk::~StackWalk() { llvm::erase(threadWalks(), this); }
 
 void StackWalk::walk(const Activation &activation, Address stackLimit, StackRoots &roots) {
   slots_.clear();
+  hasCopies_ = false;
   bool isFromThunk = activation.exit == Activation::Exit::Host && activation.entryFrame != Address();
   isComplete_ = isFromThunk && findReturns(activation);
   std::sort(slots_.begin(), slots_.end());
@@ -57,6 +58,8 @@ StackWalk::Place StackWalk::placeIn(Address returnsTo) {
   switch (frames_.find(object)->second.at(offset)) {
   case FrameKind::Plain:
     return Place::Plain;
+  case FrameKind::Copied:
+    return Place::Copied;
   case FrameKind::Recorded:
     return Place::Recorded;
   case FrameKind::Unknown:
@@ -81,8 +84,9 @@ bool StackWalk::followFrames(const Activation &activation) {
     Place place = placeOf(Address::of(wordAt(slot)));
     if (place == Place::Thunk)
       return outer == activation.entryFrame;
-    if (place != Place::Plain)
+    if (place != Place::Plain && place != Place::Copied)
       return false;
+    hasCopies_ |= place == Place::Copied;
     slots_.push_back(slot);
     inner = frame;
     frame = outer;
@@ -104,6 +108,7 @@ bool StackWalk::takeFrame(const WaitingFrame &frame, const Activation &activatio
   if (frame.returnSlot >= activation.entryFrame || frame.isInterrupted || wordAt(frame.returnSlot) != frame.instruction.value())
     return false;
   Place place = placeOf(frame.instruction);
+  hasCopies_ |= place == Place::Copied;
   isComplete = place == Place::Thunk && Address::of(frame.framePointer) == activation.entryFrame;
   if (place > Place::Thunk)
     slots_.push_back(frame.returnSlot);
@@ -171,7 +176,7 @@ void StackWalk::addPin(StackRoot root, std::uint64_t value, StackRoots &roots) c
 }
 
 bool StackWalk::isFinished(StackRoot root) const {
-  if (!isComplete_ || root.kind != StackRoot::Kind::Word || root.segment != SegmentKind::Code || root.object->keepsCodeAddresses)
+  if (!isComplete_ || hasCopies_ || root.kind != StackRoot::Kind::Word || root.segment != SegmentKind::Code || root.object->keepsCodeAddresses)
     return false;
   if (!isBehindCall(root.object->segment(root.segment).base.pointer(), root.offset))
     return false;

@@ -61,6 +61,7 @@ private:
     Outside, // no Jit's
     Thunk,
     Plain,
+    Copied,
     Recorded,
     Unknown,
   };
@@ -83,6 +84,7 @@ private:
   OwnerIndex &data_;
   std::vector<Address> slots_; // of one activation, in address order
   bool isComplete_ = false;    // they are all that there are
+  bool hasCopies_ = false;     // of what is in them, in other words
   llvm::DenseMap<const CodeObject *, std::vector<Offset>> jumpTargets_;
   llvm::DenseMap<const CodeObject *, FrameMap> frames_;
 };

@@ -15,7 +15,7 @@ Error Verifier::verify(ArrayRef<std::pair<const char *, Handle>> sideTables) {
   if (Error error = verifySideTables(sideTables))
     return error;
   CodeObjectTable &objects = records_.objects;
-  bool isRegistered = *records_.mover.unwind().stale() == 0;
+  bool isRegistered = *staleUnwindTables() == 0;
   for (Handle handle = 0; handle < objects.limit(); ++handle)
     if (objects[handle].state == State::Placed)
       if (Error error = checkFrameRecords(objects[handle], isRegistered))
