@@ -1,7 +1,8 @@
 /**
  * What `jit.stats()` tells.
  */
-import type { PerSegment } from './segments';
+import type { JitCore } from './core';
+import { perSegment, type PerSegment } from './segments';
 
 /** What a Jit holds. All sizes in bytes. */
 export interface JitStats {
@@ -20,4 +21,14 @@ export interface JitStats {
   readonly mappings: number;
   /** Compiles that the cache has answered, and those that have generated code. undefined without a cache. */
   readonly cache: { readonly hits: number; readonly misses: number } | undefined;
+}
+
+export function statsOf({ native, reservations }: JitCore): JitStats {
+  const { objects, liveBytes, reservedBytes, entryStubs, relocationBytes, bookkeepingBytes, mappings, cache } = native.stats();
+  return {
+    ...{ objects, entryStubs, relocationBytes, mappings, cache },
+    liveBytes: perSegment((_, index) => liveBytes[index] ?? 0),
+    reservedBytes: perSegment((_, index) => reservedBytes[index] ?? 0),
+    bookkeepingBytes: bookkeepingBytes + reservations.bookkeepingBytes,
+  };
 }

@@ -37,8 +37,7 @@ import {
   type SpaceOptions,
 } from './options';
 import { referencesOf, refreshReferences } from './references';
-import type { JitStats } from './jit-stats';
-import { perSegment } from './segments';
+import { statsOf, type JitStats } from './jit-stats';
 import { allocateIn, createSpace, type CodeSpace } from './space/space';
 import { CompileResult } from './compile-result';
 import { ZealousSpaces } from './space/zealous-spaces';
@@ -265,14 +264,7 @@ export class Jit {
   /** What the Jit holds now. Throws StateError. */
   stats(): JitStats {
     this.#core.requireLive('stats');
-    const { objects, liveBytes, reservedBytes, entryStubs, relocationBytes, bookkeepingBytes, mappings, cache } =
-      this.#core.native.stats();
-    return {
-      ...{ objects, entryStubs, relocationBytes, mappings, cache },
-      liveBytes: perSegment((_, index) => liveBytes[index] ?? 0),
-      reservedBytes: perSegment((_, index) => reservedBytes[index] ?? 0),
-      bookkeepingBytes: bookkeepingBytes + this.#core.reservations.bookkeepingBytes,
-    };
+    return statsOf(this.#core);
   }
 
   /** Gives memory that no code object occupies back to the system; returns bytes. Throws StateError. */

@@ -210,7 +210,16 @@ export function readOptions(options: CompileOptions | PartsOptions | undefined):
   const { name, optLevel, imports, moves, retain, granularity, isolation, compileLimits } = optionsObject('options', options);
   const own = imports === undefined ? undefined : ({ ...optionsObject('imports', imports) } as CompileOptions['imports']);
   const limits = compileLimits === undefined ? undefined : { ...optionsObject('compileLimits', compileLimits) };
-  const read = { name, optLevel, imports: own, moves, retain, granularity: granularity ?? 'module', isolation, compileLimits: limits };
+  const read = {
+    name,
+    optLevel,
+    imports: own,
+    moves,
+    retain,
+    granularity: granularity ?? 'module',
+    isolation,
+    compileLimits: limits,
+  };
   oneOf('granularity', read.granularity, ['module', 'function']);
   return read;
 }

@@ -263,9 +263,13 @@ describe.each(modes)('%j', (mode) => {
     });
   });
 
-  test('assembly that waits in a call while all moves', () => {
+  // Nobody has proved where a function of assembly returns to: whatever may be above it stays.
+  test('assembly that waits in a call: it and its caller are pinned', () => {
     const { add, move } = makeWanderers(mode);
-    const host = hostFunction('i32 (i32)', (x: number) => (move(), x + 1));
+    const host = hostFunction('i32 (i32)', (x: number) => {
+      expect(() => move()).toThrow(PinnedError);
+      return x + 1;
+    });
     const source = `module asm ".globl g"
 module asm ".type g,@function"
 module asm "g: pushq %rbp; movq %rsp, %rbp; call host@PLT; addl $5, %eax; popq %rbp; ret"

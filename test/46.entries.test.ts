@@ -54,7 +54,11 @@ describe('code that libuv calls', () => {
     const { add, nextCode, jit } = makeGround();
     const outcomes: string[] = [];
     const step = hostFunction('i32 (i32)', (n) => {
-      outcomes.push(outcomeOf(() => object.relocate(nextCode())), outcomeOf(() => object.free()), outcomeOf(() => jit.dispose()));
+      outcomes.push(
+        outcomeOf(() => object.relocate(nextCode())),
+        outcomeOf(() => object.free()),
+        outcomeOf(() => jit.dispose()),
+      );
       return n + 1;
     });
     const object: CodeObject = add(ticking, { imports: { step } });
@@ -85,8 +89,8 @@ describe('code that libuv calls', () => {
 
 describe('a stack of its own', () => {
   const generator = compileC(
-  'c',
-  `
+    'c',
+    `
 #include <stdlib.h>
 #include <ucontext.h>
 extern int step(int);
@@ -110,7 +114,7 @@ int ask(void) {
   swapcontext(&here, &there);
   return got;
 }`,
-);
+  );
 
   test('pins what is suspended on it, when nothing else runs', () => {
     const { add, nextCode } = makeGround();
@@ -133,7 +137,9 @@ int ask(void) {
 
   test('that assembly changes to pins all code, for nobody can know what waits there', () => {
     const { add, nextCode } = makeGround();
-    const switcher = add('module asm ".globl switch_to"\nmodule asm "switch_to:"\nmodule asm "movq %rdi, %rsp"\nmodule asm "retq"\ndefine i32 @f() {\n ret i32 7\n}');
+    const switcher = add(
+      'module asm ".globl switch_to"\nmodule asm "switch_to:"\nmodule asm "movq %rdi, %rsp"\nmodule asm "retq"\ndefine i32 @f() {\n ret i32 7\n}',
+    );
     const other = add('define i32 @g() {\n ret i32 8\n}');
     expect(errorOf(() => other.relocate(nextCode()))).toBeInstanceOf(PinnedError);
     expect([switcher.get('f')(), other.get('g')()]).toEqual([7, 8]);
@@ -142,8 +148,8 @@ int ask(void) {
 
 describe('longjmp', () => {
   const jumping = compileC(
-  'c',
-  `
+    'c',
+    `
 #include <setjmp.h>
 extern int step(int);
 static jmp_buf buffer;
@@ -151,7 +157,7 @@ int outer(int x) { if (setjmp(buffer)) return x + 1; return step(x); }
 void jump(void) { longjmp(buffer, 1); }
 static void deep(int n) { if (n == 0) longjmp(buffer, 1); deep(n - 1); }
 int own(int x) { if (setjmp(buffer)) return x + 2; deep(10); return -1; }`,
-);
+  );
 
   test('over JS frames is refused before it harms; the code is left as by a host function that throws', () => {
     const { add, jit, nextCode } = makeGround();
@@ -173,8 +179,8 @@ int own(int x) { if (setjmp(buffer)) return x + 2; deep(10); return -1; }`,
 // In a process of its own timers are nobody else's; here they are few.
 describe('a signal handler that is code', () => {
   const counting = compileC(
-  'c',
-  `
+    'c',
+    `
 #include <signal.h>
 #include <sys/time.h>
 static volatile int count;
@@ -182,12 +188,12 @@ static void handler(int signal) { count++; }
 static const char big[4096] = {1};
 int start(void) { struct itimerval t = {{0, 200}, {0, 200}}; return signal(SIGVTALRM, handler) == SIG_ERR || setitimer(ITIMER_VIRTUAL, &t, 0); }
 int end(void) { struct itimerval t = {{0, 0}, {0, 0}}; setitimer(ITIMER_VIRTUAL, &t, 0); signal(SIGVTALRM, SIG_DFL); return count + big[1]; }`,
-);
+  );
 
   test('sees code before or after a move that overlaps, never half of it', () => {
     const { add, space } = makeGround();
     const object = add(counting);
-    const code = object.placement!.code!;
+    const code = object.placement!.code;
     expect(object.get('start')()).toBe(0);
     let moved = 0;
     for (let i = 0; i < 20_000; i++)

@@ -18,7 +18,8 @@ interface FrameKind {
   readonly call?: string;
 }
 
-const plainCall = 'declare i32 @callee(i32)\ndefine i32 @caller(i32 %x) {\n %r = call i32 @callee(i32 %x)\n %s = add i32 %r, 100\n ret i32 %s\n}';
+const plainCall =
+  'declare i32 @callee(i32)\ndefine i32 @caller(i32 %x) {\n %r = call i32 @callee(i32 %x)\n %s = add i32 %r, 100\n ret i32 %s\n}';
 const host = 'declare i32 @host(i32)\n';
 const ending = ' %r = call i32 @host(i32 %x)\n %s = add i32 %r, %x\n ret i32 %s\n}';
 const use = 'declare void @llvm.stackrestore(ptr)\ndeclare ptr @llvm.stacksave()\n';
@@ -115,7 +116,8 @@ describe.each([0, 2] as const)('optLevel %d', (optLevel) => {
     });
     const source = call === 'own' ? `${callee}\n${plainCall.replace(/^.*\n/, '')}` : callee;
     const library: CodeObject = add(source, { optLevel, imports: { host: step } });
-    const caller: CodeObject = call === 'own' ? library : add(plainCall, { optLevel, imports: { callee: library.get('callee') } });
+    const caller: CodeObject =
+      call === 'own' ? library : add(plainCall, { optLevel, imports: { callee: library.get('callee') } });
     for (let round = 0; round < 3; round++) expect(caller.get('caller')(5 + round)).toBe(3 * (5 + round) + 100);
     expect(outcomes).toEqual([outcome, outcome, outcome]);
   });

@@ -45,8 +45,8 @@ struct ErrorDetails {
   std::optional<unsigned> column;
   std::optional<std::string> sourceLine;
   std::vector<std::string> symbols;
-  std::optional<std::string> kind;     // of a trap
-  std::optional<std::uint32_t> object; // handle of the code object that is pinned
+  std::optional<std::string> kind;      // of a trap
+  std::optional<std::uint32_t> object;  // handle of the code object that is pinned
   std::optional<std::uint64_t> address; // that a trap is about
   std::vector<TrapFrame> frames;        // of a trap, the innermost first; not all of very many
   std::uint64_t frameCount = 0;         // all

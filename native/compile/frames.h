@@ -1,5 +1,5 @@
-// How the frames of functions are found while they wait for a call (I12, I16). Proved after all else in code generation, from what
-// the functions really do; whoever walks the stack believes nothing else.
+// How the frames of functions are found while they wait for a call (I12, I16). Proved after all else in code generation, from
+// what the functions really do; whoever walks the stack believes nothing else.
 #pragma once
 
 #include "llvm/ADT/StringMap.h"
@@ -33,8 +33,9 @@ struct ModuleFrames {
 /// What the machine pass has found, by name.
 struct OddFrames {
   llvm::StringMap<FrameKind> kinds; // of functions that are not plain
-  /// Functions that LLVM has compiled wrongly: they lose their result, or a register that they have to keep (LLVM 22). That happens
-  /// from O1 on to those with a variable of more than the stack's alignment, one of unknown size, and assembly that changes rbx.
+  /// Functions that LLVM has compiled wrongly: they lose their result, or a register that they have to keep (LLVM 22). That
+  /// happens from O1 on to those with a variable of more than the stack's alignment, one of unknown size, and assembly that
+  /// changes rbx.
   std::vector<std::string> losingRegisters;
 };
 

@@ -78,7 +78,8 @@ public:
   Error build(TargetMachine &machine) {
     MCContext *context = nullptr;
     bool hasFailed = false;
-    withMachinePasses(machine, odd_, [&] { hasFailed = machine.addPassesToEmitMC(passes_, context, stream_, /*DisableVerify=*/true); });
+    withMachinePasses(machine, odd_,
+                      [&] { hasFailed = machine.addPassesToEmitMC(passes_, context, stream_, /*DisableVerify=*/true); });
     if (hasFailed)
       return fail(ErrorCode::Codegen, "LLVM can't write object files for this machine");
     return Error::success();

@@ -78,9 +78,10 @@ public:
 private:
   Error run(Capture &whole, JITLinkCapture &capture, MemoryBufferRef bytes) {
     const std::string &name = whole.request().name;
+    auto common = whole.request().keepsObject ? CommonSymbols::Refused : CommonSymbols::Allowed;
     current_.capture = &capture;
     Error error = sessions_.run(name, [&](Session &session) -> Error {
-      if (Error error = checkObjectFile(bytes.getBuffer(), environment_.arena, name))
+      if (Error error = checkObjectFile(bytes.getBuffer(), environment_.arena, name, common))
         return error;
       return session.link(bytes, Session::Claims::One);
     });

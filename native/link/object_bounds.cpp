@@ -53,8 +53,8 @@ Size widthOfType(std::uint32_t type) {
 
 class BoundsChecker {
 public:
-  BoundsChecker(const object::ELFFile<Elf> &file, const Arena &arena, const std::string &name)
-      : file_(file), arena_(arena), name_(name) {}
+  BoundsChecker(const object::ELFFile<Elf> &file, const Arena &arena, const std::string &name, CommonSymbols common)
+      : file_(file), arena_(arena), name_(name), common_(common) {}
 
   Error check() {
     if (Error error = file_.sections().moveInto(sections_))
@@ -131,7 +131,7 @@ private:
       return error;
     symbolCount_ = symbols.size();
     for (const Elf::Sym &symbol : symbols)
-      if (symbol.st_shndx == SHN_COMMON) {
+      if (symbol.st_shndx == SHN_COMMON && common_ == CommonSymbols::Refused) {
         StringRef name;
         if (Error error = symbol.getName(names).moveInto(name))
           return error;
@@ -181,6 +181,7 @@ private:
   const object::ELFFile<Elf> &file_;
   const Arena &arena_;
   const std::string &name_;
+  CommonSymbols common_;
   Elf::ShdrRange sections_;
   std::array<Size, 3> bytes_{};
   size_t symbolCount_ = 0;
@@ -189,9 +190,9 @@ private:
 
 } // namespace
 
-Error nomad::checkObjectFile(StringRef bytes, const Arena &arena, const std::string &name) {
+Error nomad::checkObjectFile(StringRef bytes, const Arena &arena, const std::string &name, CommonSymbols common) {
   auto file = object::ELFFile<Elf>::create(bytes);
   if (!file)
     return withCode(ErrorCode::Link, name, file.takeError());
-  return withCode(ErrorCode::Link, name, BoundsChecker(*file, arena, name).check());
+  return withCode(ErrorCode::Link, name, BoundsChecker(*file, arena, name, common).check());
 }

@@ -6,14 +6,17 @@
 //
 //   sections      fit in the arena, and ask for no larger alignment than a module may
 //   relocations   lie in the bytes of their section, and no two in the same bytes; they refer to symbols that exist
-//   symbols       are defined in a section or not at all: nothing common
+//   symbols       are defined in a section or not at all, unless common ones are allowed
 #pragma once
 
 #include "memory/arena.h"
 
 namespace nomad {
 
+/// Symbols that no section has. JITLink places them in a first link only; RuntimeDyld places them nowhere.
+enum class CommonSymbols { Allowed, Refused };
+
 /// `name` is for messages. Errors: Link, Unsupported.
-llvm::Error checkObjectFile(llvm::StringRef bytes, const Arena &arena, const std::string &name);
+llvm::Error checkObjectFile(llvm::StringRef bytes, const Arena &arena, const std::string &name, CommonSymbols common);
 
 } // namespace nomad

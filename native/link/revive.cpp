@@ -173,7 +173,10 @@ private:
     }
     if (request_.keepsObject && saved_.objectFile)
       image().kept = std::make_unique<KeptObject>(KeptObject{MemoryBuffer::getMemBufferCopy(*saved_.objectFile, request_.name),
-                                                             names, saved_.exports.returnsTwice, saved_.exports.frames, {}});
+                                                             names,
+                                                             saved_.exports.returnsTwice,
+                                                             saved_.exports.frames,
+                                                             {}});
     image().imports = std::move(names);
   }
 

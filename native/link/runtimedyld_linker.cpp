@@ -73,7 +73,7 @@ Error RuntimeDyldLinker::run(Capture &capture, MemoryBufferRef bytes) {
   std::unique_ptr<object::ObjectFile> file;
   std::optional<RuntimeDyldCapture> sections;
   Error error = sessions_.run(name, [&](Session &session) -> Error {
-    if (Error error = checkObjectFile(bytes.getBuffer(), environment_.arena, name))
+    if (Error error = checkObjectFile(bytes.getBuffer(), environment_.arena, name, CommonSymbols::Refused))
       return error;
     if (Error error = object::ObjectFile::createELFObjectFile(bytes).moveInto(file))
       return error;

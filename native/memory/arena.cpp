@@ -53,8 +53,8 @@ Error Arena::map() {
   Size slots = std::max(step, roundDown(total / entrySlotShare, step));
   Size stubs = slots * stubBytesPerSlotByte;
   Size rest = total - slots - stubs;
-  Size code = roundDown(rest / 2, step);
-  Size constants = roundDown(rest / 4, step);
+  Size code = roundUp(rest / 16 * 9, step);
+  Size constants = roundDown(rest / 16 * 3, step);
   entryStubs_ = Range::at(range().base, stubs);
   segments_[0] = Range::at(entryStubs_.limit, code);
   segments_[1] = Range::at(segments_[0].limit, constants);

@@ -14,13 +14,13 @@ namespace {
 
 using StubCode = std::array<std::uint8_t, EntryTable::stubBytes>;
 
-constexpr StubCode stubCode{0x64, 0x48, 0x39, 0x24, 0x25, 0,    0, 0, 0,    // cmpq %rsp, %fs:...
-                            0x76, 0x06,                                     // jbe to the call
-                            0xff, 0x25, 0,    0,    0,    0,                // jmp *...(%rip)
-                            0xe8, 0,    0,    0,    0,    0xeb, 0xf3};      // call ...; jmp to the jmp
+constexpr StubCode stubCode{0x64, 0x48, 0x39, 0x24, 0x25, 0,    0,   0, 0, // cmpq %rsp, %fs:...
+                            0x76, 0x06,                                    // jbe to the call
+                            0xff, 0x25, 0,    0,    0,    0,               // jmp *...(%rip)
+                            0xe8, 0,    0,    0,    0,    0xeb, 0xf3};     // call ...; jmp to the jmp
 constexpr Size watchAt = 5, slotAt = 13, jumpEnd = 17, gateAt = 18, callEnd = 22;
 
-constexpr std::array<std::uint8_t, 14> gateCode{0x50,                       // push %rax
+constexpr std::array<std::uint8_t, 14> gateCode{0x50,                         // push %rax
                                                 0x48, 0x8b, 0x05, 0, 0, 0, 0, // movq ...(%rip), %rax
                                                 0xff, 0x25, 0,    0, 0, 0};   // jmp *...(%rip)
 constexpr Size contextAt = 4, contextEnd = 8, functionAt = 10, functionEnd = 14;

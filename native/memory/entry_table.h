@@ -2,8 +2,8 @@
 // address, or null where there is nothing to run.
 //
 // Most calls through a stub come from code that a call thunk has entered. What else comes (libuv, another addon, the kernel for a
-// signal, another thread) would enter code unseen; so a stub compares the stack pointer with the frame of the thread's call thunk,
-// and asks the gate where that is not above it (I16):
+// signal, another thread) would enter code unseen; so a stub compares the stack pointer with the frame of the thread's call
+// thunk, and asks the gate where that is not above it (I16):
 //
 //    0   64 48 39 24 25 offset   cmpq %rsp, %fs:offset      the thread's EntryWatch::thunkFrame
 //    9   76 06                   jbe 17
@@ -29,10 +29,11 @@ using EntryIndex = std::uint32_t;
 
 /// Who hears of entries that no call thunk makes.
 struct EntryWatch {
-  /// From a thread's thread pointer, of a word: the address of the frame of the call thunk that code on the thread runs under, or 0.
+  /// From a thread's thread pointer, of a word: the address of the frame of the call thunk that code on the thread runs under, or
+  /// 0.
   std::int32_t thunkFrame;
-  /// Called with the context in rax, and on the stack: what rax was, where the stub goes on, where the function that the stub is of
-  /// returns to. Keeps all registers but the flags, and rax gets its old value.
+  /// Called with the context in rax, and on the stack: what rax was, where the stub goes on, where the function that the stub is
+  /// of returns to. Keeps all registers but the flags, and rax gets its old value.
   Address function;
   Address context;
 };
@@ -70,7 +71,9 @@ public:
 
   Address slotBase() const { return arena_.entrySlots().base; }
   Size used() const { return taken_ - vacant_.size(); }
-  Size capacity() const { return std::min(arena_.entrySlots().size() / slotBytes - gateSlots, (arena_.entryStubs().size() - gateBytes) / stubBytes); }
+  Size capacity() const {
+    return std::min(arena_.entrySlots().size() / slotBytes - gateSlots, (arena_.entryStubs().size() - gateBytes) / stubBytes);
+  }
 
 private:
   static constexpr Size gateBytes = 64;
@@ -80,7 +83,9 @@ private:
 
   llvm::Error checkStubs() const;
   std::uint64_t *slots() const { return slotBase().pointer<std::uint64_t>(); }
-  Address gateSlot(Size which) const { return arena_.entrySlots().limit.shifted(-static_cast<Delta>((gateSlots - which) * slotBytes)); }
+  Address gateSlot(Size which) const {
+    return arena_.entrySlots().limit.shifted(-static_cast<Delta>((gateSlots - which) * slotBytes));
+  }
   void writeGate();
   void writeStubs(EntryIndex first);
 

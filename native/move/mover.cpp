@@ -158,7 +158,8 @@ Error Mover::checkReferences(const CodeObject &object, ArrayRef<MoveRequest> bat
   if (!object.segment(SegmentKind::Constants).exists() && !object.segment(SegmentKind::Data).exists()) [[likely]]
     return true;
   // Data that move may be written meanwhile, and tables that stay lead into code that moves.
-  isSeen_ = isSeen_ || request.to[indexOf(SegmentKind::Data)] != MoveRequest::stays || object.hasOuterSites || object.retain == Retain::Object;
+  isSeen_ = isSeen_ || request.to[indexOf(SegmentKind::Data)] != MoveRequest::stays || object.hasOuterSites ||
+            object.retain == Retain::Object;
   for (SegmentKind kind : {SegmentKind::Constants, SegmentKind::Data})
     if (object.segment(kind).exists() && !addPiece(object, kind, request.to[indexOf(kind)], purpose)) [[unlikely]] {
       refused = kind;

@@ -4,8 +4,8 @@
 // Blocking signals would give those that are for the process to another thread. Other threads wait at their entry stubs.
 #pragma once
 
-#include <atomic>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -9,9 +9,9 @@
 // Code can call JS past host functions: through another addon's function, say. Such code has left no Activation and `entryFrame`
 // is its thunk's, until it is entered again: the frames up to there become an Activation then, in which nothing is known.
 //
-// Native code can enter code past call thunks, by its entry stub: entry_log.h hears of that. What such code calls is an Activation
-// of which nothing is known, too. It reaches up to where that function returns; or, if it was entered in no such way, up to the
-// Activation before it, or to the stack's end.
+// Native code can enter code past call thunks, by its entry stub: entry_log.h hears of that. What such code calls is an
+// Activation of which nothing is known, too. It reaches up to where that function returns; or, if it was entered in no such way,
+// up to the Activation before it, or to the stack's end.
 #pragma once
 
 #include "base/address.h"
@@ -31,7 +31,8 @@ struct Activation {
   Address entryFrame; // of the call thunk that entered; 0 if none did
   const Registers *registers;
   Exit exit;
-  Address enteredAt; // the slot by which the function returns that native code has called; 0 if a thunk did, or if it is not known
+  Address
+      enteredAt; // the slot by which the function returns that native code has called; 0 if a thunk did, or if it is not known
 
   /// A host function's exit's own frame: its caller's frame pointer is there, and behind it the return address.
   Address frame() const { return Address::of(registers) + 48; }

@@ -16,7 +16,7 @@ namespace {
 
 struct Known {
   std::mutex mutex;
-  std::vector<Range> stacks;      // that makecontext was given; later ones first
+  std::vector<Range> stacks;        // that makecontext was given; later ones first
   DenseSet<std::uint64_t> contexts; // that swapcontext has written
 };
 
@@ -62,7 +62,7 @@ void nomad_swapcontext();
       ".globl nomad_" #name "\n"                                                                                                 \
       ".type nomad_" #name ", @function\n"                                                                                       \
       "nomad_" #name ":\n"                                                                                                       \
-      "  pushq %rax\n  pushq %rdi\n  pushq %rsi\n  pushq %rdx\n  pushq %rcx\n  pushq %r8\n  pushq %r9\n"                           \
+      "  pushq %rax\n  pushq %rdi\n  pushq %rsi\n  pushq %rdx\n  pushq %rcx\n  pushq %r8\n  pushq %r9\n"                         \
       "  call " #note "\n"                                                                                                       \
       "  popq %r9\n  popq %r8\n  popq %rcx\n  popq %rdx\n  popq %rsi\n  popq %rdi\n  popq %rax\n"                                \
       "  jmpq *nomad_glibc_" #name "(%rip)\n"                                                                                    \
@@ -86,8 +86,8 @@ void nomad::everySuspendedContext(function_ref<void(const SuspendedContext &)> v
   for (std::uint64_t each : all.contexts) {
     ucontext_t context;
     std::uint64_t below = 0;
-    if (readForeign(Range::at(Address::of(each), sizeof context.uc_mcontext.gregs + offsetof(ucontext_t, uc_mcontext)), &context) ==
-        Reading::Gone) {
+    if (readForeign(Range::at(Address::of(each), sizeof context.uc_mcontext.gregs + offsetof(ucontext_t, uc_mcontext)),
+                    &context) == Reading::Gone) {
       gone.push_back(each);
       continue;
     }

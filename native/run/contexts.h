@@ -1,5 +1,5 @@
-// Code that is suspended on a stack of its own: <ucontext.h>'s coroutines. Such stacks are nobody's but the program's; so code calls
-// makecontext and swapcontext through here, and what they were given is remembered (I16).
+// Code that is suspended on a stack of its own: <ucontext.h>'s coroutines. Such stacks are nobody's but the program's; so code
+// calls makecontext and swapcontext through here, and what they were given is remembered (I16).
 //
 // Always true: memory of the program's is read as if it were gone; a context counts as suspended while the word below its stack
 // pointer is still what it returns to, which its next call overwrites.

@@ -93,7 +93,8 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
 }
 
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
-    : arena_(std::move(arena)), entries_(*arena_, entryLog_.watch()), mover_(*arena_, entries_, objects_, *this, entryLog_.moves()), linkerKind_(options.linker),
+    : arena_(std::move(arena)), entries_(*arena_, entryLog_.watch()),
+      mover_(*arena_, entries_, objects_, *this, entryLog_.moves()), linkerKind_(options.linker),
       verifiesMoves_(options.verifiesMoves), poisonsVacated_(options.poisonsVacated),
       process_(options.symbols, options.listedSymbols), thunkSpace_(thunkSpaceIn(*arena_)),
       nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base}, placeable_(placeableIn(*arena_, thunkSpace_)),

@@ -362,8 +362,8 @@ private:
   HostTable hosts_;
   llvm::DenseMap<Handle, HostIndex> hostIndices_;
   llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
-  llvm::DenseSet<Handle> immovable_; // whatever the stack has
-  llvm::DenseSet<Handle> stackSwitchers_; // code objects whose assembly changes to other stacks
+  llvm::DenseSet<Handle> immovable_;          // whatever the stack has
+  llvm::DenseSet<Handle> stackSwitchers_;     // code objects whose assembly changes to other stacks
   Size hostCalls_ = 0;                        // that have not returned
   std::atomic<std::uint32_t> refusedHost_{0}; // index + 1, and why
   /// What has to be looked after when code returns.

@@ -188,7 +188,8 @@ const StackRoots &Engine::stackRoots() {
 void Engine::pinAll() {
   for (Handle handle = 0; handle < objects_.limit(); ++handle) {
     CodeObject &object = objects_[handle];
-    if (object.state != State::Placed || hostIndices_.contains(handle) || thunkSpace_[0].contains(object.segment(SegmentKind::Code).base))
+    if (object.state != State::Placed || hostIndices_.contains(handle) ||
+        thunkSpace_[0].contains(object.segment(SegmentKind::Code).base))
       continue;
     for (SegmentKind kind : segmentKinds)
       if (object.segment(kind).exists())

@@ -11,9 +11,9 @@
 
 using namespace nomad;
 
-// rax: the log. On the stack: what rax was, where the stub goes on, where the function returns to. All registers that a function's
-// caller may have put arguments into are kept. What is called first is compiled for plain SSE, which leaves the upper parts of vector
-// registers alone.
+// rax: the log. On the stack: what rax was, where the stub goes on, where the function returns to. All registers that a
+// function's caller may have put arguments into are kept. What is called first is compiled for plain SSE, which leaves the upper
+// parts of vector registers alone.
 asm(R"(
   .text
   .p2align 4

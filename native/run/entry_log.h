@@ -1,8 +1,8 @@
 // Entries into code that no call thunk makes (I16): entry stubs bring them here, on whichever thread (memory/entry_table.h).
 //
-// Such code leaves unseen. But the word that the entry stub's caller returns by is overwritten by what that caller calls next, and
-// is below the stack pointer once the caller has returned; so an entry counts as long as its word is there. It may count too long:
-// then something is pinned that need not be.
+// Such code leaves unseen. But the word that the entry stub's caller returns by is overwritten by what that caller calls next,
+// and is below the stack pointer once the caller has returned; so an entry counts as long as its word is there. It may count too
+// long: then something is pinned that need not be.
 //
 // Always true: what an entry does is safe in signal handlers and on any thread; it takes no lock and allocates nothing.
 #pragma once
@@ -77,7 +77,7 @@ private:
   std::uint64_t thread_;
   std::array<Entry, mostEntries> entries_;
   std::atomic<std::size_t> used_{0}; // of those, from the first on
-  std::atomic<bool> isFull_{false}; // some entry is not among them
+  std::atomic<bool> isFull_{false};  // some entry is not among them
   std::atomic<bool> hasOtherThreads_{false};
   QuietMoves moves_;
 };

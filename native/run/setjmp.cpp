@@ -10,8 +10,8 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
-#include <dlfcn.h>
 #include <cstring>
+#include <dlfcn.h>
 #include <vector>
 
 using namespace nomad;

@@ -2,8 +2,8 @@
 //
 // glibc's setjmp keeps its return address, mangled, in memory that nobody but longjmp can read. So code calls it through here:
 // before glibc sees the return address, it is replaced by an entry stub (I10) that leads to where code is by then. setjmp
-// returns through the stub, and so does any longjmp; copies of the buffer are as good as the buffer. Where a longjmp leads, it says
-// itself: to a stack pointer that is in the buffer.
+// returns through the stub, and so does any longjmp; copies of the buffer are as good as the buffer. Where a longjmp leads, it
+// says itself: to a stack pointer that is in the buffer.
 #pragma once
 
 #include "base/address.h"
@@ -24,8 +24,8 @@ public:
 
   /// Where to return to instead of `returnsTo`, with these registers; none for code that is not ours.
   virtual std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) = 0;
-  /// Code that goes on at `returnsTo` has called a longjmp over JS frames: leaves it with an error. False if the code is not ours;
-  /// true if it can't be left.
+  /// Code that goes on at `returnsTo` has called a longjmp over JS frames: leaves it with an error. False if the code is not
+  /// ours; true if it can't be left.
   virtual bool refuseJump(Address returnsTo) = 0;
 
 protected:

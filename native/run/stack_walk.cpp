@@ -176,7 +176,8 @@ void StackWalk::addPin(StackRoot root, std::uint64_t value, StackRoots &roots) c
 }
 
 bool StackWalk::isFinished(StackRoot root) const {
-  if (!isComplete_ || hasCopies_ || root.kind != StackRoot::Kind::Word || root.segment != SegmentKind::Code || root.object->keepsCodeAddresses)
+  if (!isComplete_ || hasCopies_ || root.kind != StackRoot::Kind::Word || root.segment != SegmentKind::Code ||
+      root.object->keepsCodeAddresses)
     return false;
   if (!isBehindCall(root.object->segment(root.segment).base.pointer(), root.offset))
     return false;

@@ -180,7 +180,8 @@ napi_value makeJit(const Js &js, Jit &jit, EngineOptions options) {
 
 } // namespace
 
-// Of an environment that ends (worker.terminate) nothing can be read, and nobody waits for a result: null, with whatever is pending.
+// Of an environment that ends (worker.terminate) nothing can be read, and nobody waits for a result: null, with whatever is
+// pending.
 napi_value nomad::wrap::createJit(napi_env env, napi_callback_info info) {
   Js js{env};
   size_t count = 2;
