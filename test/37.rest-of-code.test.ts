@@ -276,7 +276,7 @@ module asm "g: pushq %rbp; movq %rsp, %rbp; call host@PLT; addl $5, %eax; popq %
 declare i32 @g(i32)
 declare i32 @host(i32)
 define i32 @f(i32 %x) {
-  %y = call i32 @g(i32 %x)
+  %y = notail call i32 @g(i32 %x)
   ret i32 %y
 }`;
     const object: CodeObject = add(source, { imports: { host } });

@@ -53,7 +53,7 @@ Error Arena::map() {
   Size slots = std::max(step, roundDown(total / entrySlotShare, step));
   Size stubs = slots * stubBytesPerSlotByte;
   Size rest = total - slots - stubs;
-  Size code = roundUp(rest / 16 * 9, step);
+  Size code = roundDown(rest / 32 * 17, step);
   Size constants = roundDown(rest / 16 * 3, step);
   entryStubs_ = Range::at(range().base, stubs);
   segments_[0] = Range::at(entryStubs_.limit, code);

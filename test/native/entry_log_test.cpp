@@ -1,0 +1,143 @@
+// Entries past call thunks. Oracle: who has called, and whether that has returned; and for what an entry stub keeps, what the
+// function makes of all its arguments.
+#include "run/entry_log.h"
+#include "support.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+using namespace nomad;
+using namespace nomad::test;
+
+namespace {
+
+struct CountingOwner : EntryLog::Owner {
+  void prepareEntry(bool isOwnThread) override { ++(isOwnThread ? own : others); }
+  int own = 0;
+  int others = 0;
+};
+
+// An entry stub that leads to `target`, and its log.
+struct Entered {
+  template <typename Function>
+  explicit Entered(Function *target) {
+    index = need(entries.take());
+    entries.redirect(index, Address::of(reinterpret_cast<const void *>(target)));
+  }
+  template <typename Function>
+  Function *stub() const {
+    return entries.stub(index).pointer<Function>();
+  }
+
+  std::unique_ptr<Arena> arena = need(Arena::create(Arena::minBytes));
+  CountingOwner owner;
+  EntryLog log{threadActivations(), owner};
+  EntryTable entries{*arena, log.watch()};
+  EntryIndex index;
+};
+
+EntryLog *current = nullptr;
+
+[[gnu::noinline]] EntryLog::Present look() { return current->present(Address::of(__builtin_frame_address(0))); }
+
+} // namespace
+
+TEST_CASE("entry log: an entry counts from its call to its return, on its own thread (I16)") {
+  static Address slot, found;
+  Entered it(+[](Address *mine) {
+    found = look().outermost;
+    *mine = Address::of(__builtin_frame_address(0)) + 8;
+  });
+  current = &it.log;
+  CHECK(look().outermost == Address());
+  for (int round = 0; round < 3; ++round) {
+    it.stub<void(Address *)>()(&slot);
+    CHECK(found == slot);
+    CHECK(look().outermost == Address());
+    CHECK_FALSE(look().isElsewhere);
+  }
+}
+
+TEST_CASE("entry log: of nested entries the outermost counts; a call thunk's frame keeps its own entries out") {
+  static Entered *entered;
+  static int depth;
+  static std::vector<Address> seen;
+  Entered it(+[] {
+    seen.push_back(look().outermost);
+    if (--depth > 0)
+      entered->stub<void()>()();
+  });
+  current = &it.log;
+  entered = &it;
+  depth = 4;
+  it.stub<void()>()();
+  REQUIRE(seen.size() == 4);
+  CHECK(seen.front() != Address());
+  for (Address each : seen)
+    CHECK(each == seen.front());
+
+  ActivationChain &chain = threadActivations();
+  seen.clear();
+  depth = 1;
+  chain.entryFrame = Address::of(__builtin_frame_address(0));
+  it.stub<void()>()();
+  chain.entryFrame = Address();
+  CHECK(seen == std::vector{Address()});
+}
+
+TEST_CASE("entry log: another thread is elsewhere until it has returned") {
+  static std::mutex mutex;
+  static std::condition_variable changed;
+  static int stage;
+  stage = 0;
+  Entered it(+[] {
+    std::unique_lock lock(mutex);
+    stage = 1;
+    changed.notify_all();
+    changed.wait(lock, [] { return stage == 2; });
+  });
+  current = &it.log;
+  std::thread thread([&] { it.stub<void()>()(); });
+  {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [] { return stage == 1; });
+    CHECK(look().isElsewhere);
+    CHECK(it.log.hasOtherThreads());
+    CHECK(it.owner.others == 1);
+    stage = 2;
+    changed.notify_all();
+  }
+  thread.join();
+  CHECK_FALSE(look().isElsewhere);
+}
+
+TEST_CASE("entry log: a stub keeps every register that may have an argument") {
+  using Many = double(double, double, double, double, double, double, double, double, long, long, long, long, long, long, long);
+  Entered it(+[](double a, double b, double c, double d, double e, double f, double g, double h, long i, long j, long k, long l,
+                 long m, long n, long o) {
+    return a + 2 * b + 4 * c + 8 * d + 16 * e + 32 * f + 64 * g + 128 * h +
+           static_cast<double>(i - j + 3 * k - l + 5 * m - n + o);
+  });
+  double expected = 1 + 2 * 2. + 4 * 3. + 8 * 4. + 16 * 5. + 32 * 6. + 64 * 7. + 128 * 8. + (9 - 10 + 33 - 12 + 65 - 14 + 15);
+  CHECK(it.stub<Many>()(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) == expected);
+  std::thread([&] { CHECK(it.stub<Many>()(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) == expected); }).join();
+}
+
+TEST_CASE("entry log: a signal handler that comes during a quiet move runs after it, once (I13)") {
+  static int handled;
+  handled = 0;
+  Entered it(+[](int) { ++handled; });
+  struct sigaction action = {}, before;
+  action.sa_handler = it.stub<void(int)>();
+  sigaction(SIGUSR2, &action, &before);
+  {
+    QuietMoves::Scope quiet(it.log.moves());
+    raise(SIGUSR2);
+    CHECK(handled == 0);
+  }
+  CHECK(handled == 1);
+  raise(SIGUSR2);
+  CHECK(handled == 2);
+  sigaction(SIGUSR2, &before, nullptr);
+}
