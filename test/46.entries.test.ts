@@ -53,7 +53,7 @@ describe('code that libuv calls', () => {
   test('is pinned and is not freed while a host function runs, and moves afterwards', async () => {
     const { add, nextCode, jit } = makeGround();
     const outcomes: string[] = [];
-    const step = hostFunction('i32 (i32)', (n) => {
+    const step = hostFunction('i32 (i32)', (n: number) => {
       outcomes.push(
         outcomeOf(() => object.relocate(nextCode())),
         outcomeOf(() => object.free()),
@@ -162,7 +162,7 @@ int own(int x) { if (setjmp(buffer)) return x + 2; deep(10); return -1; }`,
   test('over JS frames is refused before it harms; the code is left as by a host function that throws', () => {
     const { add, jit, nextCode } = makeGround();
     let seen: unknown;
-    const step = hostFunction('i32 (i32)', (n) => {
+    const step = hostFunction('i32 (i32)', (n: number) => {
       seen = errorOf(() => object.get('jump')());
       return n * 10;
     });

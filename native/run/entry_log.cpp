@@ -6,8 +6,11 @@
 #include <algorithm>
 #include <cpuid.h>
 #include <cstddef>
+#include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 using namespace nomad;
 
@@ -155,6 +158,21 @@ __attribute__((no_sanitize_address)) std::uint64_t wordAt(std::uint64_t address)
   return *reinterpret_cast<const volatile std::uint64_t *>(address);
 }
 
+// What the kernel makes a signal handler return to: movq $15, %rax; syscall.
+bool returnsFromSignal(std::uint64_t returnsTo) {
+  constexpr std::uint8_t restorer[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
+  std::uint8_t code[sizeof restorer] = {};
+  return readForeign(Range::at(Address::of(returnsTo), sizeof code), code) == Reading::Done &&
+         std::memcmp(code, restorer, sizeof code) == 0;
+}
+
+// A signal handler may be the first code of a thread, and can't ask for its stack. glibc puts what the thread pointer leads to at
+// the end of a thread's stack.
+bool isInSignalOnStack(std::uint64_t slot, std::uint64_t thread) {
+  constexpr std::uint64_t usualStackBytes = 8 << 20;
+  return thread - slot < usualStackBytes && returnsFromSignal(wordAt(slot));
+}
+
 // Is it of a stack whose thread may be gone? Then it may have changed, or there is nothing any more.
 bool isUnchanged(std::uint64_t address, std::uint64_t expected) {
   std::uint64_t word = 0;
@@ -169,12 +187,21 @@ bool isUnchanged(std::uint64_t address, std::uint64_t expected) {
   return true;
 }
 
-// What the kernel makes a signal handler return to: movq $15, %rax; syscall.
-bool returnsFromSignal(std::uint64_t returnsTo) {
-  constexpr std::uint8_t restorer[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
-  std::uint8_t code[sizeof restorer] = {};
-  return readForeign(Range::at(Address::of(returnsTo), sizeof code), code) == Reading::Done &&
-         std::memcmp(code, restorer, sizeof code) == 0;
+// Does another thread's stack end above the slot? Only of one that waits in the kernel does the system say where its stack ends.
+bool hasPopped(int kernelId, std::uint64_t slot) {
+  char path[64], text[256];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/syscall", kernelId);
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+  if (file >= 0)
+    close(file);
+  if (length <= 0)
+    return file < 0 && errno == ENOENT; // the thread has ended
+  text[length] = '\0';
+  unsigned long long stackPointer = 0;
+  // number, six arguments, stack pointer, instruction; or "running"
+  bool isKnown = std::sscanf(text, "%*s %*s %*s %*s %*s %*s %*s %llx", &stackPointer) == 1;
+  return isKnown && stackPointer > slot;
 }
 
 // What the kernel has pushed above a handler's return slot: the interrupted stack pointer is higher, and code segments have one
@@ -212,17 +239,22 @@ EntryLog::Order EntryLog::note(Address returnSlot, std::uint64_t first, std::uin
     add(slot, thread);
   if (isOwnThread)
     return *stale_ != 0 && !returnsFromSignal(wordAt(slot)) ? Order::Prepare : Order::Enter;
-  bool isFirst = !hasOtherThreads_.load(std::memory_order_relaxed);
+  bool isNew = !hasOtherThreads_.load(std::memory_order_relaxed) || activationChain.stack.size() == 0;
   while (moves_.areUnderWay())
     __builtin_ia32_pause();
-  return isFirst ? Order::Prepare : Order::Enter;
+  return isNew && !returnsFromSignal(wordAt(slot)) ? Order::Prepare : Order::Enter;
 }
 
 void EntryLog::prepare() {
   bool isOwnThread = threadPointer() == thread_;
   owner_.prepareEntry(isOwnThread);
-  if (!isOwnThread)
-    hasOtherThreads_.store(true);
+  if (isOwnThread)
+    return;
+  hasOtherThreads_.store(true);
+  Range stack = threadActivations().stack;
+  for (Entry &entry : used())
+    if (entry.thread == threadPointer() && stack.contains(Address::of(entry.slot.load())))
+      entry.isOnOwnStack = true;
 }
 
 // A signal handler's arguments are the signal and its siginfo_t, which lies in the frame that the kernel has pushed.
@@ -230,10 +262,13 @@ bool EntryLog::putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t in
   constexpr std::uint64_t mostFrameBytes = 4096;
   if (!returnsFromSignal(wordAt(slot)) || info - slot > mostFrameBytes)
     return false;
-  const auto *what = reinterpret_cast<const siginfo_t *>(info);
-  if (static_cast<std::uint64_t>(what->si_signo) != signal)
-    return false;
-  moves_.putOff(*what);
+  siginfo_t what = *reinterpret_cast<const siginfo_t *>(info);
+  if (static_cast<std::uint64_t>(what.si_signo) != signal) { // without SA_SIGINFO the kernel writes nothing there
+    std::memset(&what, 0, sizeof what);
+    what.si_signo = static_cast<int>(signal);
+    what.si_code = SI_QUEUE;
+  }
+  moves_.putOff(what);
   return true;
 }
 
@@ -266,10 +301,29 @@ void EntryLog::add(std::uint64_t slot, std::uint64_t thread) {
       ;
     entry.returnsTo = wordAt(slot);
     entry.thread = thread;
+    entry.kernelId = gettid();
+    entry.isOnOwnStack = activationChain.stack.contains(Address::of(slot)) || isInSignalOnStack(slot, thread);
     entry.slot.store(slot, std::memory_order_release);
     return;
   }
   isFull_.store(true);
+}
+
+// A signal handler on another thread is soon over: it is worth to wait for that.
+bool EntryLog::isActiveElsewhere(const Entry &entry, std::uint64_t slot) const {
+  constexpr int tries = 50;
+  constexpr unsigned microseconds = 20;
+  auto isActive = [&] {
+    bool isOver = entry.thread != thread_ && entry.isOnOwnStack && hasPopped(entry.kernelId, slot);
+    return !isOver && isUnchanged(slot, entry.returnsTo);
+  };
+  bool active = isActive();
+  if (active && entry.thread != thread_ && returnsFromSignal(entry.returnsTo))
+    for (int i = 0; i < tries && active; ++i) {
+      usleep(microseconds);
+      active = isActive();
+    }
+  return active;
 }
 
 EntryLog::Present EntryLog::present(Address stackPointer) {
@@ -282,7 +336,7 @@ EntryLog::Present EntryLog::present(Address stackPointer) {
       continue;
     }
     bool isHere = entry.thread == thread_ && chain_.stack.contains(Address::of(slot));
-    bool counts = isHere ? isActive(slot, entry.returnsTo, stackPointer) : isUnchanged(slot, entry.returnsTo);
+    bool counts = isHere ? isActive(slot, entry.returnsTo, stackPointer) : isActiveElsewhere(entry, slot);
     if (!counts) {
       entry.slot.store(0, std::memory_order_release);
       continue;

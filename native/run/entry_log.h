@@ -63,10 +63,13 @@ private:
     std::atomic<std::uint64_t> slot{0}; // 0: vacant; 1: being written
     std::uint64_t returnsTo;
     std::uint64_t thread; // its thread pointer
+    int kernelId;         // of the thread
+    bool isOnOwnStack;    // of the thread, as far as it is known
   };
   static constexpr std::size_t mostEntries = 64;
 
   llvm::MutableArrayRef<Entry> used() { return {entries_.data(), used_.load(std::memory_order_acquire)}; }
+  bool isActiveElsewhere(const Entry &entry, std::uint64_t slot) const;
   bool putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t info);
   bool isKnown(std::uint64_t slot, std::uint64_t thread, bool isOnStack);
   void add(std::uint64_t slot, std::uint64_t thread);
