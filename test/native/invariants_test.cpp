@@ -142,13 +142,13 @@ TEST_CASE("invariants: in the largest arena, every corner reaches every other (I
 namespace {
 
 // Each has a function `i64 @f(i64)` that calls the host once while it has a frame of its kind, and returns what is said here.
-struct FrameKind {
+struct FrameCase {
   const char *name;
   const char *source;
   std::int64_t (*result)(std::int64_t x);
 };
 
-constexpr FrameKind frameKinds[] = {
+constexpr FrameCase frameKinds[] = {
     {"plain", "define i64 @f(i64 %x) {\n  %a = call i64 @host(i64 %x)\n  %r = add i64 %a, %x\n  ret i64 %r\n}\n",
      [](std::int64_t x) { return 2 * x + 1; }},
     {"with memory of its own",
@@ -204,7 +204,7 @@ constexpr FrameKind frameKinds[] = {
 };
 
 // In the host: each frame's code moves, or says that it is pinned.
-void checkFrame(const FrameKind &kind, OptLevel level) {
+void checkFrame(const FrameCase &kind, OptLevel level) {
   Jit jit;
   TestHost host(jit);
   CompileOptions options;
@@ -232,7 +232,7 @@ void checkFrame(const FrameKind &kind, OptLevel level) {
 } // namespace
 
 TEST_CASE("invariants: each kind of frame is certain, or pins its code (I12)") {
-  for (const FrameKind &kind : frameKinds)
+  for (const FrameCase &kind : frameKinds)
     for (OptLevel level : {OptLevel::O0, OptLevel::O2}) {
       std::string name = kind.name;
       CAPTURE(name);

@@ -50,7 +50,8 @@ ObjectFile compiled() {
 
 struct Linking {
   std::unique_ptr<Arena> arena = need(Arena::create(Size{16} << 20));
-  EntryTable entries{*arena};
+  LoggedEntries logged{*arena};
+  EntryTable &entries = logged.table;
   TypePool types;
   FailingResolver resolver;
   LinkRequest request;

@@ -1,5 +1,4 @@
 // Arena, entry stubs, write scopes. Oracle for protections and the number of mappings: /proc/self/maps.
-#include "run/entry_log.h"
 #include "support.h"
 
 #include "memory/entry_table.h"
@@ -11,10 +10,6 @@ using namespace nomad;
 using namespace nomad::test;
 
 namespace {
-
-struct NoOwner : EntryLog::Owner {
-  void prepareEntry(bool) override {}
-};
 
 std::unique_ptr<Arena> makeArena(Size bytes = Size{16} << 20) { return need(Arena::create(bytes)); }
 
@@ -130,9 +125,8 @@ TEST_CASE("write scope: code that is overwritten a thousand times runs as it was
 
 TEST_CASE("entry table: a stub jumps to where it was last redirected, and never moves (I10)") {
   std::unique_ptr<Arena> arena = makeArena();
-  NoOwner owner;
-  EntryLog log(threadActivations(), owner);
-  EntryTable entries(*arena, log.watch());
+  LoggedEntries logged(*arena);
+  EntryTable &entries = logged.table;
   EntryIndex index = need(entries.take());
   Address stub = entries.stub(index);
   int (*targets[])() = {[] { return 1; }, [] { return 2; }};
@@ -145,9 +139,8 @@ TEST_CASE("entry table: a stub jumps to where it was last redirected, and never 
 
 TEST_CASE("entry table: each stub has its own slot, to the last one; then it is full") {
   std::unique_ptr<Arena> arena = makeArena(Arena::minBytes);
-  NoOwner owner;
-  EntryLog log(threadActivations(), owner);
-  EntryTable entries(*arena, log.watch());
+  LoggedEntries logged(*arena);
+  EntryTable &entries = logged.table;
   auto same = [](std::uint64_t) { return 0; };
   Address target = Address::of(reinterpret_cast<const void *>(+same));
   std::vector<EntryIndex> taken;
@@ -168,9 +161,8 @@ TEST_CASE("entry table: each stub has its own slot, to the last one; then it is 
 
 TEST_CASE("entry table: the first and the last stub both work") {
   std::unique_ptr<Arena> arena = makeArena(Arena::minBytes);
-  NoOwner owner;
-  EntryLog log(threadActivations(), owner);
-  EntryTable entries(*arena, log.watch());
+  LoggedEntries logged(*arena);
+  EntryTable &entries = logged.table;
   for (Size i = 0; i < entries.capacity(); ++i) {
     EntryIndex index = need(entries.take());
     if (i != 0 && i != 511 && i != 512 && i + 1 != entries.capacity())

@@ -53,6 +53,21 @@ T &need(llvm::Expected<T &> value) {
 
 bool contains(const std::string &text, const std::string &part);
 
+// ---- entry tables without an engine ----
+
+/// Whose entries nobody needs to prepare for.
+struct NoOwner : EntryLog::Owner {
+  void prepareEntry(bool) override {}
+};
+
+/// An entry table of an arena, with the log that its stubs ask.
+struct LoggedEntries {
+  explicit LoggedEntries(Arena &arena) : table(arena, log.watch()) {}
+  NoOwner owner;
+  EntryLog log{threadActivations(), owner};
+  EntryTable table;
+};
+
 // ---- random numbers ----
 
 /// 20260730 unless NOMAD_SEED is set. A random test begins with SHOW_SEED.
