@@ -6,6 +6,9 @@
 
 #include "llvm/ADT/SetVector.h"
 #include "llvm/IR/Constants.h"
+#include "llvm/IR/InlineAsm.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/InstrTypes.h"
 #include "llvm/Target/TargetLoweringObjectFile.h"
 
 using namespace nomad;
@@ -88,8 +91,20 @@ void closeLinkage(llvm::Module &ir) {
 }
 
 // Conventions that pass an argument in rbp.
-bool passesFramePointer(const Function &function) {
-  return function.getCallingConv() == CallingConv::GHC || function.getCallingConv() == CallingConv::HiPE;
+bool passesFramePointer(CallingConv::ID convention) { return convention == CallingConv::GHC || convention == CallingConv::HiPE; }
+
+// Around such a call LLVM saves rbp; where frames are probed, LLVM 22 loses 8 bytes of the stack when it takes rbp back.
+bool losesFramePointer(const Instruction &instruction) {
+  const auto *call = dyn_cast<CallBase>(&instruction);
+  if (!call)
+    return false;
+  const auto *assembly = dyn_cast<InlineAsm>(call->getCalledOperand());
+  return passesFramePointer(call->getCallingConv()) || call->getCallingConv() == CallingConv::Intel_OCL_BI ||
+         (assembly && StringRef(assembly->getConstraintString()).contains("bp}"));
+}
+
+bool canBeProbed(const Function &function) {
+  return !function.hasFnAttribute(Attribute::Naked) && none_of(instructions(function), losesFramePointer);
 }
 
 // The stack walk is fast where there are frame pointers. Whatever runs may fail, or be interrupted, and is then unwound: so there
@@ -99,10 +114,12 @@ void keepFrames(llvm::Module &ir) {
   for (Function &function : ir) {
     if (function.isDeclaration())
       continue;
-    function.addFnAttr("frame-pointer", passesFramePointer(function) ? "none" : "all");
+    function.addFnAttr("frame-pointer", passesFramePointer(function.getCallingConv()) ? "none" : "all");
     if (!function.hasUWTable())
       function.setUWTableKind(UWTableKind::Default);
-    if (!function.hasFnAttribute("probe-stack") && !function.hasFnAttribute(Attribute::Naked))
+    if (!canBeProbed(function))
+      function.removeFnAttr("probe-stack");
+    else if (!function.hasFnAttribute("probe-stack"))
       function.addFnAttr("probe-stack", "inline-asm");
   }
 }
