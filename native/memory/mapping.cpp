@@ -113,12 +113,18 @@ Error Mapping::mapPrivate(Range part) {
   return mapInto(part, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, "data memory");
 }
 
+std::vector<bool> nomad::residentPages(Range pages) {
+  std::vector<unsigned char> flags(pages.size() / pageSize);
+  if (mincore(pages.base.pointer(), pages.size(), flags.data()) != 0)
+    return {};
+  std::vector<bool> resident(flags.size());
+  std::transform(flags.begin(), flags.end(), resident.begin(), [](unsigned char page) { return (page & 1) != 0; });
+  return resident;
+}
+
 Size nomad::residentBytes(Range pages) {
-  std::vector<unsigned char> resident(pages.size() / pageSize);
-  if (mincore(pages.base.pointer(), pages.size(), resident.data()) != 0)
-    return 0;
-  return static_cast<Size>(std::count_if(resident.begin(), resident.end(), [](unsigned char page) { return (page & 1) != 0; })) *
-         pageSize;
+  std::vector<bool> resident = residentPages(pages);
+  return static_cast<Size>(std::count(resident.begin(), resident.end(), true)) * pageSize;
 }
 
 void nomad::discardShared(Range pages) { madvise(pages.base.pointer(), pages.size(), MADV_REMOVE); }

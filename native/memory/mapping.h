@@ -5,6 +5,8 @@
 
 #include "llvm/Support/Error.h"
 
+#include <vector>
+
 namespace nomad {
 
 /// Memory that can be mapped more than once: how one set of bytes gets an executable and a writable view (I5).
@@ -53,6 +55,8 @@ private:
 
 constexpr Size pageSize = 4096;
 
+/// For each page of a mapped range, whether the system keeps it in memory; empty if it does not say.
+std::vector<bool> residentPages(Range pages);
 /// Bytes of a mapped range that the system keeps in memory.
 Size residentBytes(Range pages);
 

@@ -14,8 +14,8 @@ namespace {
 
 constexpr Size wordsPerPage = pageSize / OccupancyMap::granule / 64;
 
-// How much of the range the integrity check looks at in one go: 64 KiB of the map.
-constexpr Size lookBytes = Size{8} << 20;
+// What of the range a page of the map is about.
+constexpr Size bytesPerMapPage = pageSize * 8 * OccupancyMap::granule;
 
 } // namespace
 
@@ -69,15 +69,13 @@ Error OccupancyMap::checkIntegrity(ArrayRef<Owned> owned) const {
     return Range{Address::of(roundDown(part.base.value(), granule)), Address::of(roundUp(part.limit.value(), granule))};
   };
   // The map of a large arena is megabytes, of which next to nothing has ever been touched: what is not resident is zero.
+  std::vector<bool> resident = residentPages(bits_.range());
+  auto isTouched = [&](Size page) { return page >= resident.size() || resident[page]; };
   auto isNobodys = [&](Range gap) {
-    if (gap.size() < lookBytes)
-      return gap.size() == 0 || isVacant(gap);
     for (Address at = gap.base; at < gap.limit;) {
-      Size index = static_cast<Size>(at - range_.base) / lookBytes;
-      Range look{at, std::min(gap.limit, range_.base + (index + 1) * lookBytes)};
-      Size lookAtMap = lookBytes / granule / 8, mapBytes = bits_.range().size();
-      Range map = Range::at(bits_.range().base + index * lookAtMap, std::min(lookAtMap, mapBytes - index * lookAtMap));
-      if (residentBytes(map) > 0 && !isVacant(look))
+      Size page = static_cast<Size>(at - range_.base) / bytesPerMapPage;
+      Range look{at, std::min(gap.limit, range_.base + (page + 1) * bytesPerMapPage)};
+      if (isTouched(page) && !isVacant(look))
         return false;
       at = look.limit;
     }
