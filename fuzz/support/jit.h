@@ -33,6 +33,8 @@ public:
 
 private:
   bool call(HostIndex index) override;
+  void callFromNative(HostIndex index) override { call(index); }
+  void willThrow(llvm::Error error) override { llvm::consumeError(std::move(error)); }
   void left() override { wasLeft_ = true; }
   void uncaught(llvm::Error error) override;
 

@@ -11,8 +11,8 @@
 #include <exception>
 
 // Declared by <cassert> in some builds only.
-extern "C" [[noreturn]] void __assert_fail(const char *expression, const char *file, unsigned line,
-                                           const char *function) noexcept;
+extern "C" void __assert_fail(const char *expression, const char *file, unsigned line, const char *function) noexcept
+    __attribute__((noreturn));
 
 using namespace nomad;
 using namespace llvm;
