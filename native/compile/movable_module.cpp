@@ -115,7 +115,7 @@ void keepFrames(llvm::Module &ir) {
     if (function.isDeclaration())
       continue;
     function.addFnAttr("frame-pointer", passesFramePointer(function.getCallingConv()) ? "none" : "all");
-    if (!function.hasUWTable())
+    if (!function.hasUWTable() && !function.hasFnAttribute(Attribute::Naked)) // of which LLVM's would be wrong
       function.setUWTableKind(UWTableKind::Default);
     if (!canBeProbed(function))
       function.removeFnAttr("probe-stack");
