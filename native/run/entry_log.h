@@ -4,7 +4,8 @@
 // and is below the stack pointer once the caller has returned; so an entry counts as long as its word is there. It may count too
 // long: then something is pinned that need not be.
 //
-// Always true: what an entry does is safe in signal handlers and on any thread; it takes no lock and allocates nothing.
+// Always true: noting an entry takes no lock and allocates nothing, so it is safe in signal handlers and on any thread. Preparing
+// one (stale unwind records, the first entry of another thread) may do both; it is never asked of a signal handler.
 #pragma once
 
 #include "memory/entry_table.h"
