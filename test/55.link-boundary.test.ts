@@ -72,6 +72,18 @@ describe.each(linkers)('%s', (linker) => {
     expect(own.load(global).get('f')()).toBe(7n);
   });
 
+  test.each(['+65536', '+1', '-64'])('a call of %s from the start of what is elsewhere is refused by name', (addend) => {
+    const own = jit();
+    const callee = own.load('define i32 @callee(i32 %x) { ret i32 %x }').get('callee');
+    const call = (to: string): string => assembly('.globl f', `f: call ${to}`, 'ret') + 'declare i32 @callee(i32)';
+    for (const name of ['callee', 'toupper']) {
+      const error = errorOf(() => own.compile(call(`${name}@PLT${addend}`), { imports: { callee } }));
+      expect(error).toBeInstanceOf(UnsupportedError);
+      expect(error.message).toContain(`calls '${name}' with ${String(Number(addend))} added`);
+    }
+    expect(own.load(call('callee@PLT'), { imports: { callee } }).references.length).toBe(1);
+  });
+
   test('an addend that some place in the arena could not reach is refused, others move anywhere', () => {
     const own = jit();
     const far = (addend: string): string =>

@@ -129,8 +129,6 @@ void live(Ground &ground, Handle handle) {
   if (!placed)
     return expected(placed.takeError());
   verify(jit);
-  if ((*jit.engine().object(handle)).retain == Retain::Object)
-    return; // a damaged object file would be linked again by LLVM alone, which is to become part of the failure boundary
   auto moved = jit.engine().relocate(jit.request(handle, 1 << 16));
   if (!moved)
     expected(moved.takeError());

@@ -180,6 +180,21 @@ void nomad::watchSignals(std::span<const int> signals) {
     watch(signal);
 }
 
+bool nomad::isSignalHandlerIn(Range code) {
+  auto leadsThere = [=](const struct sigaction &action) {
+    return code.contains(Address::of(reinterpret_cast<const void *>(action.sa_sigaction)));
+  };
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction there = {};
+    if (sigaction(signal, nullptr, &there) == 0 && leadsThere(there))
+      return true;
+    for (const Earlier *each = earlier[static_cast<size_t>(signal)]; each; each = each->before)
+      if (leadsThere(each->action))
+        return true;
+  }
+  return false;
+}
+
 void nomad::ensureAlternateStack() { static thread_local AlternateStack stack; }
 
 bool nomad::isOwnSignal(const siginfo_t &info) {

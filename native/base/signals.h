@@ -7,6 +7,8 @@
 // A claim runs in a signal handler: it may do what it has proved that the interrupted code was not in the middle of.
 #pragma once
 
+#include "base/address.h"
+
 #include <csignal>
 #include <span>
 #include <ucontext.h>
@@ -28,6 +30,9 @@ constexpr int interruptSignal = SIGURG;
 
 /// From now on ours is the first handler of these.
 void watchSignals(std::span<const int> signals);
+
+/// Does any signal lead into `code`, now or after ours has handed it on?
+bool isSignalHandlerIn(Range code);
 
 /// Gives this thread a stack for signal handlers, for as long as the thread lives, unless somebody else has given it one.
 void ensureAlternateStack();

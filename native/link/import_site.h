@@ -11,6 +11,9 @@
 
 namespace nomad {
 
+/// Of each call: distances are taken from the place, and a call counts from behind it.
+constexpr Delta callAddend = -4;
+
 struct SitePlace {
   std::byte *bytes;
   Address address; // for which it is linked

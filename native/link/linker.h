@@ -50,6 +50,11 @@ struct Emission {
 
 using SegmentBases = std::array<Address, 3>; // by SegmentKind
 
+/// Of now.
+inline SegmentBases basesOf(const CodeObject &object) {
+  return {object.segments[0].base, object.segments[1].base, object.segments[2].base};
+}
+
 /// Stands for one of several code objects until they have handles.
 constexpr Handle partHandle(std::uint32_t part) { return Handle{1} << 31 | part; }
 constexpr bool isPartHandle(Handle handle) { return handle >> 31 != 0; }

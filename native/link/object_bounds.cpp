@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "compile/movable_module.h"
+#include "link/import_site.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Object/ELF.h"
@@ -72,10 +73,18 @@ public:
       if (section.sh_type == SHT_RELA && section.sh_info < sections_.size() && isLoaded(sections_[section.sh_info]))
         if (Error error = checkRelocations(section))
           return error;
-    return Error::success();
+    return checkOverlaps();
   }
 
 private:
+  struct Site {
+    const Elf::Shdr *section;
+    Size offset;
+    Size width;
+
+    auto operator<=>(const Site &) const = default;
+  };
+
   Error refuse(const Twine &what) const { return fail(ErrorCode::Unsupported, name_ + ": " + what); }
   static bool isLoaded(const Elf::Shdr &section) { return (section.sh_flags & SHF_ALLOC) != 0; }
 
@@ -85,6 +94,14 @@ private:
       return ("'" + *name + "'").str();
     consumeError(name.takeError());
     return "without a name";
+  }
+
+  std::string quotedName(const Elf::Sym &symbol) const {
+    Expected<StringRef> name = symbol.getName(names_);
+    if (name)
+      return ("'" + *name + "'").str();
+    consumeError(name.takeError());
+    return "a symbol without a name";
   }
 
   // ---- sections ----
@@ -123,20 +140,13 @@ private:
   // ---- symbols ----
 
   Error checkSymbols(const Elf::Shdr &section) {
-    Elf::SymRange symbols;
-    StringRef names;
-    if (Error error = file_.symbols(&section).moveInto(symbols))
+    if (Error error = file_.symbols(&section).moveInto(symbols_))
       return error;
-    if (Error error = file_.getStringTableForSymtab(section).moveInto(names))
+    if (Error error = file_.getStringTableForSymtab(section).moveInto(names_))
       return error;
-    symbolCount_ = symbols.size();
-    for (const Elf::Sym &symbol : symbols)
-      if (symbol.st_shndx == SHN_COMMON && common_ == CommonSymbols::Refused) {
-        StringRef name;
-        if (Error error = symbol.getName(names).moveInto(name))
-          return error;
-        return refuse("'" + name + "' of assembly is common: no section has it; .lcomm or a label in .bss defines it");
-      }
+    for (const Elf::Sym &symbol : symbols_)
+      if (symbol.st_shndx == SHN_COMMON && common_ == CommonSymbols::Refused)
+        return refuse(quotedName(symbol) + " of assembly is common: no section has it; .lcomm or a label in .bss defines it");
     return Error::success();
   }
 
@@ -147,34 +157,43 @@ private:
     if (!relocations)
       return relocations.takeError();
     const Elf::Shdr &section = sections_[list.sh_info];
-    sites_.clear();
     for (const Elf::Rela &relocation : *relocations)
       if (Error error = checkRelocation(relocation, section))
         return error;
-    return checkOverlaps(section);
+    return Error::success();
   }
 
   Error checkRelocation(const Elf::Rela &relocation, const Elf::Shdr &section) {
     std::uint32_t type = relocation.getType(false);
     Size width = widthOfType(type), size = section.sh_type == SHT_NOBITS ? 0 : static_cast<Size>(section.sh_size);
-    if (relocation.getSymbol(false) >= std::max<size_t>(symbolCount_, 1))
+    std::uint32_t symbol = relocation.getSymbol(false);
+    if (symbol >= std::max<size_t>(symbols_.size(), 1))
       return fail(ErrorCode::Link, name_ + ": a relocation of section " + quotedName(section) + " refers to no symbol");
     if (width > 0 && (width > size || relocation.r_offset > size - width))
       return refuse("relocation " + object::getELFRelocationTypeName(EM_X86_64, type) + " at offset " + hex(relocation.r_offset) +
                     " is not in the " + Twine(size) + " bytes of section " + quotedName(section));
+    if (symbol < symbols_.size() && leadsIntoTheMiddle(relocation, symbols_[symbol]))
+      return refuse("section " + quotedName(section) + " calls " + quotedName(symbols_[symbol]) + " with " +
+                    Twine(relocation.r_addend - callAddend) + " added: only its start is known to be one");
     if (width > 0)
-      sites_.push_back({relocation.r_offset, width});
+      sites_.push_back({&section, relocation.r_offset, width});
     return Error::success();
   }
 
+  // Of another code object, or of the process, which may be behind a stub.
+  static bool leadsIntoTheMiddle(const Elf::Rela &relocation, const Elf::Sym &callee) {
+    return relocation.getType(false) == R_X86_64_PLT32 && callee.st_shndx == SHN_UNDEF && relocation.r_addend != callAddend;
+  }
+
   // Each adds to what is there when something moves: of two in the same bytes, one would spoil what the other has done.
-  Error checkOverlaps(const Elf::Shdr &section) {
+  Error checkOverlaps() {
     if (!is_sorted(sites_))
       llvm::sort(sites_);
     for (size_t i = 1; i < sites_.size(); ++i)
-      if (auto [offset, width] = sites_[i - 1]; sites_[i].first - offset < width)
-        return refuse("section " + quotedName(section) + " has two relocations in the same bytes, at offsets " + hex(offset) +
-                      " and " + hex(sites_[i].first));
+      if (const Site &before = sites_[i - 1], &site = sites_[i];
+          site.section == before.section && site.offset - before.offset < before.width)
+        return refuse("section " + quotedName(*site.section) + " has two relocations in the same bytes, at offsets " +
+                      hex(before.offset) + " and " + hex(site.offset));
     return Error::success();
   }
 
@@ -184,8 +203,9 @@ private:
   CommonSymbols common_;
   Elf::ShdrRange sections_;
   std::array<Size, 3> bytes_{};
-  size_t symbolCount_ = 0;
-  std::vector<std::pair<Size, Size>> sites_; // offset, width
+  Elf::SymRange symbols_;
+  StringRef names_;
+  std::vector<Site> sites_;
 };
 
 } // namespace

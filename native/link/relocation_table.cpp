@@ -2,6 +2,7 @@
 
 #include "base/byte_writer.h"
 #include "link/relocation_group.h"
+#include "link/site_map.h"
 
 #include "llvm/Support/LEB128.h"
 #include "llvm/Support/MemAlloc.h"
@@ -168,7 +169,7 @@ std::optional<std::vector<Relocation>> RelocationTable::decodeChecked(llvm::Arra
     if (!sites || !isKnown || !readSites(Reader(*sites), relocation, sizes[indexOf(relocation.segment)], relocations))
       return std::nullopt;
   }
-  return relocations;
+  return shareBytes(relocations) ? std::nullopt : std::optional(std::move(relocations));
 }
 
 void RelocationTable::keepOnlyReferences() {
@@ -197,6 +198,8 @@ llvm::Error RelocationTable::checkIntegrity(const std::array<Size, 3> &sizes, Si
     if (isReference && *reference / segmentKinds.size() >= references)
       return broken("relocations", 3, "reference " + llvm::Twine(*reference / segmentKinds.size()) + " does not exist");
   }
+  if (shareBytes(relocations))
+    return broken("relocations", 5, "two sites share bytes");
   return relocations.size() == count()
              ? llvm::Error::success()
              : broken("relocations", 4, llvm::Twine(relocations.size()) + " sites instead of " + llvm::Twine(count()));

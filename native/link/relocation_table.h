@@ -98,7 +98,8 @@ public:
   ///   1. groups are whole, and of kinds that there are; pointers that programs may change are in data;
   ///   2. sites of a group ascend and lie in its segment with all their bytes;
   ///   3. a reference is one of those that there are;
-  ///   4. there are as many sites as `count` says.
+  ///   4. there are as many sites as `count` says;
+  ///   5. no two sites share bytes.
   llvm::Error checkIntegrity(const std::array<Size, 3> &sizes, Size references) const;
   /// Takes all but the relocations towards other code objects, as bytes that `putBack` of the same `id` accepts.
   std::vector<std::uint8_t> takeOwn(std::uint64_t id);
@@ -106,7 +107,8 @@ public:
   llvm::Error putBack(llvm::ArrayRef<std::uint8_t> saved, std::uint64_t id, const std::array<Size, 3> &sizes);
   /// Groups of all but the relocations towards other code objects, as `fromGroups` takes them; and how many relocations.
   std::pair<std::vector<std::uint8_t>, std::uint32_t> ownGroups() const;
-  /// `more` besides. None if `groups` are not `count` own relocations whose sites lie in segments of these sizes.
+  /// `more` besides. None if `groups` are not `count` own relocations whose sites lie in segments of these sizes, each in bytes
+  /// of its own.
   static std::optional<RelocationTable> fromGroups(llvm::ArrayRef<std::uint8_t> groups, std::uint32_t count,
                                                    const std::array<Size, 3> &sizes, llvm::ArrayRef<Relocation> more);
   /// For a code object that will not move again: others that it calls still may.
@@ -116,7 +118,7 @@ private:
   friend Damage;
 
   std::uint32_t applyGroups(const SegmentMoves &moves) const;
-  /// None if they are not groups of own relocations whose sites lie in segments of these sizes.
+  /// None if they are not groups of own relocations whose sites lie in segments of these sizes, each in bytes of its own.
   static std::optional<std::vector<Relocation>> decodeChecked(llvm::ArrayRef<std::uint8_t> groups,
                                                               const std::array<Size, 3> &sizes);
 

@@ -4,10 +4,12 @@
 #include "link/import_site.h"
 #include "link/imports.h"
 #include "link/reach.h"
+#include "link/site_map.h"
 
 #include "llvm/ADT/STLExtras.h"
 
 #include <cstring>
+#include <map>
 
 using namespace nomad;
 using namespace llvm;
@@ -26,6 +28,8 @@ public:
     Error error = findImports();
     if (!error)
       error = rebuildSegments();
+    if (!error)
+      error = checkImportSites();
     if (!error)
       error = writeImportSites();
     if (!error)
@@ -83,6 +87,24 @@ private:
     return Error::success();
   }
 
+  // Where the value also changes with moves there is a relocation, with the same bytes.
+  Error checkImportSites() const {
+    std::map<std::pair<SegmentKind, Offset>, Formula> moving;
+    SiteMap known, sites;
+    for (const Relocation &relocation : object_.relocations.decode()) {
+      moving[{relocation.segment, relocation.site}] = relocation.formula;
+      known.add(relocation.segment, relocation.site, relocation.formula);
+    }
+    for (const ImportSite &site : saved_.importSites) {
+      auto found = moving.find({site.segment, site.offset});
+      bool isOneOfThem = found != moving.end() && widthOf(found->second) == widthOf(site.formula) && !site.isCall;
+      bool isFree = known.add(site.segment, site.offset, site.formula);
+      if (!sites.add(site.segment, site.offset, site.formula) || !(isFree || isOneOfThem))
+        return damaged("two references share bytes");
+    }
+    return Error::success();
+  }
+
   Error writeImportSites() {
     std::vector<Relocation> calls;
     for (const ImportSite &site : saved_.importSites) {
@@ -107,6 +129,8 @@ private:
                   request_.name + ": '" + import.name +
                       "' was a function of another code object when this was saved, and is called " +
                       "directly; such a call can't reach an address elsewhere, only a Callable or a HostFunction");
+    if (site.isCall && site.addend != callAddend)
+      return damaged("a call leads into the middle of a function");
     SitePlace place{image().bytes[indexOf(site.segment)].get() + site.offset, object_.segment(site.segment).base + site.offset,
                     site.formula};
     Address target = site.isCall ? import.code : import.address;

@@ -48,6 +48,23 @@ Expected<std::unique_ptr<Arena>> Arena::create(Size arenaBytes) {
   return arena;
 }
 
+// The memory belongs to the file, which lives on with what is left of its mappings.
+Arena::~Arena() {
+  if (leavesEntries_)
+    for (SegmentKind kind : {SegmentKind::Code, SegmentKind::Constants})
+      discard(kind, segments(kind));
+}
+
+std::vector<Mapping> Arena::leaveEntries(Size stubBytes, Size slotBytes) {
+  leavesEntries_ = true;
+  Address lastPage = entrySlots_.limit.shifted(-static_cast<Delta>(pageSize));
+  Range slots{entrySlots_.base, std::min(lastPage, entrySlots_.base + roundUp(slotBytes, pageSize))};
+  std::vector<Mapping> left;
+  for (Range part : {Range::at(entryStubs_.base, roundUp(stubBytes, pageSize)), slots, Range{lastPage, entrySlots_.limit}})
+    left.push_back(reservation_.leave(part));
+  return left;
+}
+
 Error Arena::map() {
   Size total = range().size();
   Size slots = std::max(step, roundDown(total / entrySlotShare, step));

@@ -31,6 +31,7 @@ public:
 
   /// Errors: Arena if the system refuses.
   static llvm::Expected<std::unique_ptr<Arena>> create(Size arenaBytes);
+  ~Arena();
 
   Range range() const { return reservation_.range(); }
   Range segments(SegmentKind kind) const { return segments_[indexOf(kind)]; }
@@ -44,6 +45,8 @@ public:
 
   /// Gives pages that no code object occupies back to the system; returns their bytes, resident or not.
   Size trim();
+  /// Entry stubs and slots that stay when the arena goes: the first bytes of each, and the last page of slots.
+  std::vector<Mapping> leaveEntries(Size stubBytes, Size slotBytes);
   /// Kernel mappings that begin in the arena or in its writable view.
   Size countMappings() const;
 
@@ -58,6 +61,7 @@ private:
   Range entrySlots_;
   std::array<Range, 3> segments_;
   std::vector<OccupancyMap> occupancy_; // one a kind
+  bool leavesEntries_ = false;
 };
 
 } // namespace nomad

@@ -85,6 +85,12 @@ void EntryTable::writeStubs(EntryIndex first) {
   written_ = limit;
 }
 
+std::vector<Mapping> EntryTable::leaveStubs(Address target) {
+  for (EntryIndex index = 0; index < written_; ++index)
+    redirect(index, target);
+  return arena_.leaveEntries(gateBytes + written_ * stubBytes, written_ * slotBytes);
+}
+
 std::optional<Address> EntryTable::slotOf(EntryIndex index) const {
   StubCode code;
   std::memcpy(code.data(), stub(index).pointer(), code.size());

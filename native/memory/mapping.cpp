@@ -2,6 +2,8 @@
 
 #include "base/error.h"
 
+#include "llvm/ADT/STLExtras.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -65,16 +67,28 @@ SharedMemory::~SharedMemory() {
     close(descriptor_);
 }
 
-Mapping::Mapping(Mapping &&other) noexcept : range_(std::exchange(other.range_, {})) {}
+Mapping::Mapping(Mapping &&other) noexcept
+    : range_(std::exchange(other.range_, {})), left_(std::exchange(other.left_, {})) {}
 
 Mapping &Mapping::operator=(Mapping &&other) noexcept {
   std::swap(range_, other.range_);
+  std::swap(left_, other.left_);
   return *this;
 }
 
 Mapping::~Mapping() {
-  if (range_.size() > 0)
-    munmap(range_.base.pointer(), range_.size());
+  left_.push_back({range_.limit, range_.limit});
+  for (Address base = range_.base; Range left : left_) {
+    if (base < left.base)
+      munmap(base.pointer(), static_cast<Size>(left.base - base));
+    base = left.limit;
+  }
+}
+
+Mapping Mapping::leave(Range part) {
+  left_.push_back(part);
+  llvm::sort(left_, [](Range a, Range b) { return a.base < b.base; });
+  return Mapping(part);
 }
 
 // In twice the size there is room before a multiple of `region`, or from it on.

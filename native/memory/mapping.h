@@ -46,11 +46,15 @@ public:
   /// Makes a part of a reservation zero-filled private memory.
   llvm::Error mapPrivate(Range part);
 
+  /// Another owner for whole pages of it. They are still part of the range.
+  Mapping leave(Range part);
+
   Range range() const { return range_; }
 
 private:
   explicit Mapping(Range range) : range_(range) {}
   Range range_;
+  std::vector<Range> left_; // to others, in ascending order
 };
 
 constexpr Size pageSize = 4096;

@@ -37,9 +37,7 @@ Error Mover::emitAgain() {
     const CodeObject &object = *pieces_[i].object;
     if (object.retain != Retain::Object || emissions_.contains(&object))
       continue;
-    SegmentBases bases;
-    for (SegmentKind kind : segmentKinds)
-      bases[indexOf(kind)] = object.segment(kind).base;
+    SegmentBases bases = basesOf(object);
     for (const Piece &piece : pieces_)
       if (piece.object == &object)
         bases[indexOf(piece.kind)] = piece.to;

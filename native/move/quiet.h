@@ -1,7 +1,9 @@
 // While bytes of a batch are on their way, nobody may see half a move (I13): a signal handler can be code.
 //
-// A handler that comes meanwhile, on the thread that moves, is put off at its entry stub, and its signal is sent anew afterwards.
-// Blocking signals would give those that are for the process to another thread. Other threads wait at their entry stubs.
+// A handler that comes meanwhile is put off at its entry stub, and its signal is sent anew afterwards, to the same thread. Blocking
+// signals would give those that are for the process to another thread; and a handler that waited could wait for whoever moves
+// while its thread holds a lock that the move needs. Other threads wait at their entry stubs, from before it is known what they run
+// until the batch is done.
 #pragma once
 
 #include <array>
@@ -15,14 +17,43 @@ namespace nomad {
 class QuietMoves {
 public:
   bool areUnderWay() const { return underWay_.load() != 0; }
+  bool areOthersKeptOut() const { return othersKeptOut_.load() != 0; }
 
-  /// Safe in signal handlers. What is beyond `mostSignals` is lost, as the system loses signals that are pending already.
+  /// Of this thread. Safe in signal handlers. What is beyond `mostSignals` is lost, as the system loses signals that are pending
+  /// already.
   void putOff(const siginfo_t &signal) {
-    std::size_t index = count_.fetch_add(1);
-    if (index < mostSignals)
-      signals_[index] = signal;
+    for (Waiting &waiting : signals_) {
+      auto vacant = Waiting::Vacant;
+      if (!waiting.state.compare_exchange_strong(vacant, Waiting::Changing))
+        continue;
+      waiting.signal = signal;
+      waiting.thread = gettid();
+      waiting.state.store(Waiting::Whole);
+      count_.fetch_add(1);
+      break;
+    }
+    if (!areUnderWay() && !areOthersKeptOut()) // whoever moved may have sent them all before this one was there
+      sendAnew();
   }
 
+  /// While it lives, no other thread gets past an entry stub.
+  class OthersKeptOut {
+  public:
+    explicit OthersKeptOut(QuietMoves &moves) : moves_(moves), before_(moves.othersKeptOut_.exchange(1)) {}
+    ~OthersKeptOut() {
+      moves_.othersKeptOut_.store(before_);
+      if (before_ == 0 && moves_.count_.load() != 0)
+        moves_.sendAnew();
+    }
+    OthersKeptOut(const OthersKeptOut &) = delete;
+    OthersKeptOut &operator=(const OthersKeptOut &) = delete;
+
+  private:
+    QuietMoves &moves_;
+    int before_;
+  };
+
+  /// While it lives, no signal handler of its thread gets past an entry stub.
   class Scope {
   public:
     explicit Scope(QuietMoves &moves) : moves_(moves) { moves_.underWay_.fetch_add(1); }
@@ -40,16 +71,30 @@ public:
 private:
   static constexpr std::size_t mostSignals = 64;
 
+  struct Waiting {
+    enum State : int { Vacant, Changing, Whole };
+    std::atomic<State> state{Vacant};
+    siginfo_t signal;
+    pid_t thread;
+  };
+
   void sendAnew() {
-    std::size_t count = std::min(count_.exchange(0), mostSignals);
-    std::array<siginfo_t, mostSignals> signals = signals_; // handlers may put off others
-    for (std::size_t i = 0; i < count; ++i)
-      syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), signals[i].si_signo, &signals[i]);
+    for (Waiting &waiting : signals_) {
+      auto whole = Waiting::Whole;
+      if (!waiting.state.compare_exchange_strong(whole, Waiting::Changing))
+        continue;
+      siginfo_t signal = waiting.signal;
+      pid_t thread = waiting.thread;
+      waiting.state.store(Waiting::Vacant);
+      count_.fetch_sub(1);
+      syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, signal.si_signo, &signal);
+    }
   }
 
   std::atomic<int> underWay_{0};
-  std::atomic<std::size_t> count_{0};
-  std::array<siginfo_t, mostSignals> signals_;
+  std::atomic<int> othersKeptOut_{0};
+  std::atomic<int> count_{0}; // of signals that are put off
+  std::array<Waiting, mostSignals> signals_;
 };
 
 } // namespace nomad

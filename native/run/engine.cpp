@@ -3,12 +3,12 @@
 #include "base/error.h"
 #include "compile/own_functions.h"
 #include "link/jitlink_linker.h"
-#include "link/revive.h"
 #include "link/runtimedyld_linker.h"
 #include "memory/write_scope.h"
 #include "run/clear_stack.h"
 #include "run/compile_cache.h"
 #include "run/float_state.h"
+#include "run/resolver.h"
 #include "run/runtime_support.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -17,65 +17,6 @@
 
 using namespace nomad;
 using namespace llvm;
-
-// What names in one compilation stand for: its imports, then definitions, then the process.
-class Engine::Resolver : public SymbolResolver {
-public:
-  Resolver(Engine &engine, const CompileOptions &options, const ProcessSymbols &process)
-      : engine_(engine), process_(process), moves_(options.moves), alike_(options.alike) {
-    for (const Import &import : options.imports)
-      imports_[import.name] = &import;
-  }
-
-  Expected<Resolution> resolve(StringRef name) override {
-    if (const ImportedName *known = engine_.keptName(alike_, name))
-      return engine_.resolveAlike(alike_, *known);
-    if (const Import *import = given(name))
-      return engine_.resolveImport(*import);
-    auto address = process_.find(name);
-    if (!address)
-      return Resolution();
-    if (isFloatControl(name))
-      engine_.attention_ |= Floats;
-    return isSetjmp(name) ? resolveSetjmp(name, *address) : Resolution::fixed(*address);
-  }
-
-  /// Errors: Signature if a function that is given is of another type than the code that calls it says. Before anything is
-  /// linked.
-  Error checkTypes(ArrayRef<DeclaredFunction> declared, const std::string &objectName) const {
-    for (const auto &[name, type] : declared) {
-      const Import *import = engine_.keptName(alike_, name) ? nullptr : given(name);
-      std::string givenType = import ? engine_.typeOf(*import) : "";
-      if (!givenType.empty() && givenType != type)
-        return fail(ErrorCode::Signature, objectName + ": '" + name + "' is declared as " + type +
-                                              ", but the function given for it is of type " + givenType);
-    }
-    return Error::success();
-  }
-
-private:
-  const Import *given(StringRef name) const {
-    if (auto import = imports_.find(name); import != imports_.end())
-      return import->second;
-    auto definition = engine_.definitions_.find(name);
-    return definition == engine_.definitions_.end() ? nullptr : &definition->second;
-  }
-
-  // The buffer has registers, too, and with Moves::All one of them may be the address of something that moves. And a shadow stack
-  // allows nobody to exchange return addresses.
-  Resolution resolveSetjmp(StringRef name, Address ofProcess) const {
-    auto ours = moves_ == Moves::Code && !hasShadowStack() ? findSetjmp(name) : std::nullopt;
-    Resolution resolution = Resolution::fixed(ours.value_or(ofProcess));
-    resolution.staysValid = ours.has_value();
-    return resolution;
-  }
-
-  Engine &engine_;
-  const ProcessSymbols &process_;
-  Moves moves_;
-  Handle alike_;
-  StringMap<const Import *> imports_;
-};
 
 Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
   if (Error error = prepareHost())
@@ -93,20 +34,14 @@ Expected<std::unique_ptr<Engine>> Engine::create(const EngineOptions &options) {
 }
 
 Engine::Engine(std::unique_ptr<Arena> arena, const EngineOptions &options)
-    : arena_(std::move(arena)), entries_(*arena_, entryLog_.watch()),
-      mover_(*arena_, entries_, objects_, *this, entryLog_.moves()), linkerKind_(options.linker),
+    : arena_(std::move(arena)), entries_(*arena_, entryLog_->watch()),
+      mover_(*arena_, entries_, objects_, *this, entryLog_->moves()), linkerKind_(options.linker),
       verifiesMoves_(options.verifiesMoves), poisonsVacated_(options.poisonsVacated),
       process_(options.symbols, options.listedSymbols), thunkSpace_(thunkSpaceIn(*arena_)),
       nextThunk_{thunkSpace_[0].base, thunkSpace_[1].base, thunkSpace_[2].base}, placeable_(placeableIn(*arena_, thunkSpace_)),
       stackWalk_(arena_->range(), thunkSpace_[0], mover_.codeOwners(), mover_.dataOwners()),
-      codeRange_(arena_->segments(SegmentKind::Code), thunkSpace_[indexOf(SegmentKind::Code)], mover_.codeOwners()) {}
-
-// Exit handlers and destructors may call into other code objects: all run before the first one is gone.
-Engine::~Engine() {
-  for (Handle handle = objects_.limit(); handle-- > 0;)
-    if (objects_.isLive(handle))
-      tearDown(objects_[handle]);
-}
+      codeRange_(std::in_place, arena_->segments(SegmentKind::Code), thunkSpace_[indexOf(SegmentKind::Code)],
+                 mover_.codeOwners()) {}
 
 // ---- compile ----
 
@@ -132,6 +67,9 @@ Expected<Handle> Engine::link(ObjectFile object, const CompileOptions &options, 
 Handle Engine::adopt(CodeObject linked) {
   Handle handle = objects_.add(std::move(linked));
   Image &image = *objects_[handle].image;
+  givesAddresses_ = givesAddresses_ || any_of(image.imports, [](const ImportedName &name) {
+                      return name.kind == ImportedName::Kind::OwnEntry || name.kind == ImportedName::Kind::FunctionEntry;
+                    });
   size_t code = indexOf(SegmentKind::Code);
   if (mayLoadFloatState({reinterpret_cast<const std::uint8_t *>(image.bytes[code].get()), image.storedBytes[code]}))
     attention_ |= Floats;
@@ -166,24 +104,6 @@ Expected<Handle> Engine::compile(StringRef source, const CompileOptions &options
   if (!object)
     return object.takeError();
   return link(std::move(*object), options, key);
-}
-
-Expected<Handle> Engine::deserialize(ArrayRef<std::uint8_t> bytes, const CompileOptions &options) {
-  auto saved = decode(bytes, options.name);
-  if (!saved)
-    return saved.takeError();
-  CompileOptions actual = options;
-  actual.moves = saved->moves;
-  Resolver resolver(*this, actual, process_);
-  if (Error error = resolver.checkTypes(saved->exports.declared, options.name))
-    return error;
-  auto revived = revive(*saved, {options.name, saved->moves, saved->retain, saved->retain == Retain::Object || verifiesMoves_},
-                        LinkEnvironment{*arena_, entries_, types_}, resolver);
-  if (!revived)
-    return revived.takeError();
-  Handle handle = adopt(std::move(*revived));
-  enterDependents(handle, options.alike);
-  return handle;
 }
 
 Expected<std::vector<Handle>> Engine::compileParts(StringRef source, const CompileOptions &options) {

@@ -131,6 +131,12 @@ public:
   static llvm::Expected<std::unique_ptr<Engine>> create(const EngineOptions &options);
   ~Engine();
 
+  enum class Leftovers { Freed, Kept };
+  /// Destructors and exit handlers of its code run, then its memory is given back. Not with Leftovers::Kept, nor where code runs on
+  /// another thread or is the handler of a signal: then code and data stay where they are for good, host functions do nothing and
+  /// return 0. Else functions whose address somebody may still have do nothing and return 0. On the engine's own thread.
+  static void end(std::unique_ptr<Engine> engine, Leftovers leftovers);
+
   /// The memory of the argument block: `blockBytes` that stay where they are. Set before the first thunk.
   void setArgumentBlock(Address block) { block_ = block; }
   /// Set before code is called.
@@ -222,7 +228,7 @@ public:
   Handle handleOf(const CodeObject &object) const { return objects_.handleOf(object); }
 
   /// For those who interrupt code, on whatever thread.
-  std::uint32_t id() const { return codeRange_.id(); }
+  std::uint32_t id() const { return codeRange_->id(); }
 
   /// Where clients may place code objects.
   Range placeable(SegmentKind kind) const { return placeable_[indexOf(kind)]; }
@@ -241,6 +247,7 @@ private:
   class Resolver;
 
   llvm::Expected<SavedObject> decode(llvm::ArrayRef<std::uint8_t> bytes, const std::string &name) const;
+  llvm::Error checkKept(Handle handle);
   llvm::Expected<std::optional<Handle>> compileFromCache(llvm::StringRef key, const CompileOptions &options);
   static Mover::Ranges thunkSpaceIn(const Arena &arena);
   explicit Engine(std::unique_ptr<Arena> arena, const EngineOptions &options);
@@ -260,12 +267,15 @@ private:
   llvm::SmallVector<Handle> idleOf(llvm::ArrayRef<Handle> handles);
   void spareReferred(llvm::SmallVectorImpl<Handle> &ending);
   void tearDown(CodeObject &object);
+  void tearDownAll();
+  bool mayBeEntered();
+  void detach();
   void discardAll(llvm::ArrayRef<Handle> ending);
   void discard(Handle handle);
   /// Does code go on that no call thunk, host exit or entry stub sees going on?
   bool returnsUnseen() {
     return activations_.entryFrame != Address() ||
-           entryLog_.present(Address::of(__builtin_frame_address(0))).outermost != Address();
+           entryLog_->present(Address::of(__builtin_frame_address(0))).outermost != Address();
   }
   void afterChange();
   void callCode(Address function, void *argument = nullptr);
@@ -331,7 +341,7 @@ private:
   static constexpr unsigned refusalShift = 29;
 
   ActivationChain &activations_ = threadActivations();
-  EntryLog entryLog_{activations_, *this};
+  std::unique_ptr<EntryLog> entryLog_{new EntryLog(activations_, *this)};
   std::unique_ptr<Arena> arena_;
   EntryTable entries_;
   TypePool types_;
@@ -374,7 +384,9 @@ private:
   // As of the last walk. What is suspended elsewhere does not run: only code could resume it.
   bool isOnStack_ = false;     // something of the thread's stack refers to code
   bool runsElsewhere_ = false; // code has been entered on another thread or stack
-  CodeRange codeRange_;
+  std::optional<CodeRange> codeRange_; // none: the engine has left its thread
+  bool hasEnded_ = false;
+  bool givesAddresses_ = false; // some code has the address of a function, and may have registered it anywhere
   Verifier verifier_{{*arena_, entries_, types_, objects_, mover_, hosts_, hostIndices_, redirections_}};
 };
 

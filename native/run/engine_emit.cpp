@@ -80,13 +80,6 @@ Error Engine::putObjectFileBack(Handle handle, std::uint64_t id, ArrayRef<std::u
 
 namespace {
 
-SegmentBases basesOf(const CodeObject &object) {
-  SegmentBases bases;
-  for (SegmentKind kind : segmentKinds)
-    bases[indexOf(kind)] = object.segment(kind).base;
-  return bases;
-}
-
 Error differs(const CodeObject &object, SegmentKind kind, Size offset) {
   return fail(ErrorCode::State, "damage: code object " + Twine(quoted(object)) + " has moved, but its " + segmentName(kind) +
                                     " at offset " + hex(offset) + " are not what a link at the new place gives");

@@ -80,7 +80,7 @@ std::optional<HostIndex> Engine::hostIndex(Handle handle) const {
 bool Engine::callWaiting(HostIndex index, const Activation::Registers &registers) {
   EntryIndex ours = enteredFunction();
   bool isFromNative = activations_.entryFrame == Address();
-  Address enteredAt = isFromNative ? entryLog_.present(Address::of(&registers)).outermost : Address();
+  Address enteredAt = isFromNative ? entryLog_->present(Address::of(&registers)).outermost : Address();
   Waiting code(activations_, registers, Activation::Exit::Host, enteredAt);
   ++hostCalls_;
   bool hasReturned = host_ && (isFromNative ? (host_->callFromNative(index), true) : host_->call(index));
@@ -94,7 +94,7 @@ std::optional<Engine::Refusal> Engine::refusalOf(const Activation::Registers &re
   Address here = Address::of(&registers);
   if (!activations_.stack.contains(here) || (activations_.entryFrame != Address() && here > activations_.entryFrame))
     return Refusal::OtherStack;
-  if (activations_.entryFrame == Address() && entryLog_.present(here).isInSignal)
+  if (activations_.entryFrame == Address() && entryLog_->present(here).isInSignal)
     return Refusal::Signal;
   return std::nullopt;
 }
@@ -157,7 +157,7 @@ const StackRoots &Engine::stackRoots() {
     refreshUnwindTables();
   Activation::Registers registers;
   saveRegisters(registers);
-  EntryLog::Present entered = entryLog_.present(Address::of(&registers));
+  EntryLog::Present entered = entryLog_->present(Address::of(&registers));
   std::optional<Waiting> unrecorded;
   if (activations_.entryFrame != Address() || entered.outermost != Address())
     unrecorded.emplace(activations_, registers, Activation::Exit::Unknown, entered.outermost);
@@ -254,6 +254,7 @@ void Engine::forgetStackRoots() {
 }
 
 Expected<MoveReport> Engine::relocate(ArrayRef<MoveRequest> requests) {
+  QuietMoves::OthersKeptOut keepOut(entryLog_->moves());
   stackRoots();
   auto before = beforeMoves(requests);
   if (!before)

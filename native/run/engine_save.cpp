@@ -4,10 +4,14 @@
 #include "base/build_id.h"
 #include "base/error.h"
 #include "link/saved_object.h"
+#include "link/revive.h"
 #include "run/compile_cache.h"
+#include "run/resolver.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/xxhash.h"
+
+#include <cstring>
 
 using namespace nomad;
 using namespace llvm;
@@ -50,6 +54,48 @@ Expected<SavedObject> Engine::decode(ArrayRef<std::uint8_t> bytes, const std::st
                     "can do that have linked it when it was saved");
   saved->objectFile.reset(); // it was for verifying moves
   return saved;
+}
+
+Expected<Handle> Engine::deserialize(ArrayRef<std::uint8_t> bytes, const CompileOptions &options) {
+  auto saved = decode(bytes, options.name);
+  if (!saved)
+    return saved.takeError();
+  CompileOptions actual = options;
+  actual.moves = saved->moves;
+  Resolver resolver(*this, actual, process_);
+  if (Error error = resolver.checkTypes(saved->exports.declared, options.name))
+    return error;
+  auto revived = revive(*saved, {options.name, saved->moves, saved->retain, saved->retain == Retain::Object || verifiesMoves_},
+                        LinkEnvironment{*arena_, entries_, types_}, resolver);
+  if (!revived)
+    return revived.takeError();
+  Handle handle = adopt(std::move(*revived));
+  enterDependents(handle, options.alike);
+  Error error = checkKept(handle);
+  if (!error)
+    return handle;
+  if (Error other = free(handle))
+    return joinErrors(std::move(error), std::move(other));
+  return error;
+}
+
+// An object file that is not the code object's own would make something else of it when it moves.
+Error Engine::checkKept(Handle handle) {
+  const CodeObject &object = objects_[handle];
+  if (!kept_.contains(handle))
+    return Error::success();
+  auto emission = emit(object, basesOf(object));
+  if (!emission)
+    return emission.takeError();
+  const Image &kept = *emission->image;
+  for (SegmentKind kind : segmentKinds) {
+    Size stored = kept.storedBytes[indexOf(kind)];
+    if (stored != object.image->storedBytes[indexOf(kind)] ||
+        std::memcmp(kept.bytes[indexOf(kind)].get(), object.image->bytes[indexOf(kind)].get(), stored) != 0)
+      return fail(ErrorCode::Link, object.symbols.objectName() + ": not a saved code object: its object file gives other " +
+                                       segmentName(kind));
+  }
+  return Error::success();
 }
 
 // A file that can't be used, because it is damaged or because a name stands for something else now, counts as none.

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <sched.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -158,6 +159,9 @@ __attribute__((no_sanitize_address)) std::uint64_t wordAt(std::uint64_t address)
   return *reinterpret_cast<const volatile std::uint64_t *>(address);
 }
 
+// For what is soon over: 0.1 s in all.
+constexpr unsigned mostPatience = 2000, patienceMicroseconds = 50;
+
 // What the kernel makes a signal handler return to: movq $15, %rax; syscall.
 bool returnsFromSignal(std::uint64_t returnsTo) {
   constexpr std::uint8_t restorer[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
@@ -222,7 +226,7 @@ bool isActive(std::uint64_t slot, std::uint64_t returnsTo, Address stackPointer)
 } // namespace
 
 EntryLog::EntryLog(const ActivationChain &chain, Owner &owner)
-    : chain_(chain), owner_(owner), stale_(staleUnwindTables()), thread_(threadPointer()) {}
+    : chain_(chain), owner_(&owner), stale_(staleUnwindTables()), thread_(threadPointer()) {}
 
 EntryWatch EntryLog::watch() {
   Delta offset = Address::of(&activationChain.entryFrame) - Address::of(threadPointer());
@@ -231,23 +235,40 @@ EntryWatch EntryLog::watch() {
 
 EntryLog::Order EntryLog::note(Address returnSlot, std::uint64_t first, std::uint64_t second) {
   std::uint64_t thread = threadPointer(), slot = returnSlot.value();
-  bool isOwnThread = thread == thread_;
-  if (isOwnThread && moves_.areUnderWay() && putOff(slot, first, second))
+  if (thread != ownThread())
+    return noteOutside(slot, thread, first, second);
+  if (moves_.areUnderWay() && putOff(slot, first, second))
     return Order::Return;
-  bool isOnStack = !isOwnThread || (slot - chain_.stack.base.value()) < chain_.stack.size();
-  if (!isKnown(slot, thread, isOnStack))
-    add(slot, thread);
-  if (isOwnThread)
-    return *stale_ != 0 && !returnsFromSignal(wordAt(slot)) ? Order::Prepare : Order::Enter;
+  record(slot, thread);
+  return *stale_ != 0 && !returnsFromSignal(wordAt(slot)) ? Order::Prepare : Order::Enter;
+}
+
+// On another thread. Its record is there before it looks whether it is kept out, and whoever keeps it out looks for records after
+// that: one of the two sees the other. While it is kept out its record may be taken for one that is over, and forgotten.
+EntryLog::Order EntryLog::noteOutside(std::uint64_t slot, std::uint64_t thread, std::uint64_t first, std::uint64_t second) {
   bool isNew = !hasOtherThreads_.load(std::memory_order_relaxed) || activationChain.stack.size() == 0;
-  while (moves_.areUnderWay())
-    __builtin_ia32_pause();
-  return isNew && !returnsFromSignal(wordAt(slot)) ? Order::Prepare : Order::Enter;
+  for (;;) {
+    Entry *entry = record(slot, thread);
+    if (!moves_.areOthersKeptOut() && (!entry || entry->slot.load() == slot))
+      return isNew && !returnsFromSignal(wordAt(slot)) ? Order::Prepare : Order::Enter;
+    if (entry)
+      entry->keptOutAt.store(slot);
+    if (moves_.areOthersKeptOut() && putOff(slot, first, second)) {
+      if (entry)
+        entry->slot.compare_exchange_strong(slot, 0);
+      return Order::Return;
+    }
+    while (moves_.areOthersKeptOut())
+      sched_yield();
+    if (entry)
+      entry->keptOutAt.store(0);
+  }
 }
 
 void EntryLog::prepare() {
-  bool isOwnThread = threadPointer() == thread_;
-  owner_.prepareEntry(isOwnThread);
+  bool isOwnThread = threadPointer() == ownThread();
+  if (Owner *owner = owner_.load())
+    owner->prepareEntry(isOwnThread);
   if (isOwnThread)
     return;
   hasOtherThreads_.store(true);
@@ -268,30 +289,32 @@ bool EntryLog::putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t in
     what.si_signo = static_cast<int>(signal);
     what.si_code = SI_QUEUE;
   }
-  moves_.putOff(what);
+  bool isFault = what.si_code > 0 && (what.si_signo == SIGSEGV || what.si_signo == SIGBUS || what.si_signo == SIGFPE ||
+                                      what.si_signo == SIGILL || what.si_signo == SIGTRAP);
+  if (!isFault) // else it happens again
+    moves_.putOff(what);
   return true;
 }
 
-// Is it below an entry that counts, on the same stack? Those that it shows to be over are forgotten.
-bool EntryLog::isKnown(std::uint64_t slot, std::uint64_t thread, bool isOnStack) {
+// The record of this very entry, which is made if there is none; null if it needs none, or if there is no room. It needs none
+// below an entry that counts, on the same stack. Those that it shows to be over are forgotten.
+EntryLog::Entry *EntryLog::record(std::uint64_t slot, std::uint64_t thread) {
+  auto isOnStack = [&](std::uint64_t at) { return thread != ownThread() || at - chain_.stack.base.value() < chain_.stack.size(); };
   for (Entry &entry : used()) {
     std::uint64_t other = entry.slot.load(std::memory_order_acquire);
     if (other <= 1 || entry.thread != thread)
       continue;
-    bool isOtherOnStack = thread != thread_ || (other - chain_.stack.base.value()) < chain_.stack.size();
-    if (!isOnStack || !isOtherOnStack) {
-      if (other == slot && entry.returnsTo == wordAt(slot))
-        return true;
-      continue;
-    }
-    if (other >= slot && entry.returnsTo == wordAt(other))
-      return true;
-    entry.slot.store(0, std::memory_order_release);
+    bool isSameStack = isOnStack(slot) && isOnStack(other);
+    bool counts = (other == slot || (isSameStack && other > slot)) && entry.returnsTo == wordAt(other);
+    if (counts)
+      return other == slot ? &entry : nullptr;
+    if (isSameStack)
+      entry.slot.store(0, std::memory_order_release);
   }
-  return false;
+  return add(slot, thread);
 }
 
-void EntryLog::add(std::uint64_t slot, std::uint64_t thread) {
+EntryLog::Entry *EntryLog::add(std::uint64_t slot, std::uint64_t thread) {
   for (std::size_t i = 0; i < mostEntries; ++i) {
     Entry &entry = entries_[i];
     std::uint64_t vacant = 0;
@@ -302,49 +325,70 @@ void EntryLog::add(std::uint64_t slot, std::uint64_t thread) {
     entry.returnsTo = wordAt(slot);
     entry.thread = thread;
     entry.kernelId = gettid();
+    entry.isLong = false;
+    entry.keptOutAt = 0;
     entry.isOnOwnStack = activationChain.stack.contains(Address::of(slot)) || isInSignalOnStack(slot, thread);
-    entry.slot.store(slot, std::memory_order_release);
-    return;
+    entry.slot.store(slot);
+    return &entry;
   }
   isFull_.store(true);
+  return nullptr;
 }
 
-// A signal handler on another thread is soon over: it is worth to wait for that.
 bool EntryLog::isActiveElsewhere(const Entry &entry, std::uint64_t slot) const {
-  constexpr int tries = 50;
-  constexpr unsigned microseconds = 20;
-  auto isActive = [&] {
-    bool isOver = entry.thread != thread_ && entry.isOnOwnStack && hasPopped(entry.kernelId, slot);
-    return !isOver && isUnchanged(slot, entry.returnsTo);
-  };
-  bool active = isActive();
-  if (active && entry.thread != thread_ && returnsFromSignal(entry.returnsTo))
-    for (int i = 0; i < tries && active; ++i) {
-      usleep(microseconds);
-      active = isActive();
+  bool isOver = entry.thread != ownThread() && entry.isOnOwnStack && hasPopped(entry.kernelId, slot);
+  return !isOver && isUnchanged(slot, entry.returnsTo);
+}
+
+// A thread that is writing its record has soon done so, and a signal handler on another thread is soon over: it is worth to wait
+// for that. Once for each: a handler may also wait for something.
+bool EntryLog::countsElsewhere(Entry &entry, unsigned &patience) {
+  for (;;) {
+    std::uint64_t slot = entry.slot.load(std::memory_order_acquire);
+    if (slot == 0 || entry.keptOutAt.load() == slot)
+      return false;
+    bool isBeingWritten = slot == 1;
+    if (!isBeingWritten && !isActiveElsewhere(entry, slot)) {
+      entry.slot.compare_exchange_strong(slot, 0);
+      return false;
     }
-  return active;
+    bool isShort = isBeingWritten || (entry.thread != ownThread() && !entry.isLong && returnsFromSignal(entry.returnsTo));
+    if (!isShort)
+      return true;
+    if (patience == 0)
+      return entry.isLong = true;
+    --patience;
+    usleep(patienceMicroseconds);
+  }
+}
+
+bool EntryLog::hasWaiting() {
+  return std::ranges::any_of(used(), [](Entry &entry) { return entry.keptOutAt.load() != 0; });
 }
 
 EntryLog::Present EntryLog::present(Address stackPointer) {
   Present present;
   present.isElsewhere = isFull_.load();
+  if (used().empty())
+    return present;
+  // Else a thread could be about to enter by the slot of a record that is being forgotten.
+  QuietMoves::OthersKeptOut keepOut(moves_);
+  unsigned patience = mostPatience;
   for (Entry &entry : used()) {
     std::uint64_t slot = entry.slot.load(std::memory_order_acquire);
-    if (slot <= 1) {
-      present.isElsewhere = present.isElsewhere || slot == 1;
+    if (slot == 0)
+      continue;
+    bool isHere = slot != 1 && entry.thread == ownThread() && chain_.stack.contains(Address::of(slot));
+    if (!isHere) {
+      present.isElsewhere = countsElsewhere(entry, patience) || present.isElsewhere;
       continue;
     }
-    bool isHere = entry.thread == thread_ && chain_.stack.contains(Address::of(slot));
-    bool counts = isHere ? isActive(slot, entry.returnsTo, stackPointer) : isActiveElsewhere(entry, slot);
-    if (!counts) {
+    if (!isActive(slot, entry.returnsTo, stackPointer)) {
       entry.slot.store(0, std::memory_order_release);
       continue;
     }
-    present.isElsewhere = present.isElsewhere || !isHere;
-    if (isHere && Address::of(slot) > present.outermost)
-      present.outermost = Address::of(slot);
-    present.isInSignal = present.isInSignal || (isHere && returnsFromSignal(entry.returnsTo));
+    present.outermost = std::max(present.outermost, Address::of(slot));
+    present.isInSignal = present.isInSignal || returnsFromSignal(entry.returnsTo);
   }
   return present;
 }

@@ -48,6 +48,14 @@ public:
   /// Has another thread ever entered?
   bool hasOtherThreads() const { return hasOtherThreads_.load(std::memory_order_relaxed); }
 
+  /// The thread of the Jit goes its own way: from now on it is as any other.
+  void leaveThread() { thread_.store(0); }
+  /// The owner goes. While others are kept out: those who wait do without.
+  void leaveOwner() { owner_.store(nullptr); }
+
+  /// Does a thread wait because others are kept out?
+  bool hasWaiting();
+
   /// Those during which nobody enters.
   QuietMoves &moves() { return moves_; }
 
@@ -66,19 +74,24 @@ private:
     std::uint64_t thread; // its thread pointer
     int kernelId;         // of the thread
     bool isOnOwnStack;    // of the thread, as far as it is known
+    bool isLong;          // has been waited for in vain
+    std::atomic<std::uint64_t> keptOutAt{0}; // the slot again, while it waits at its entry stub
   };
   static constexpr std::size_t mostEntries = 64;
 
+  std::uint64_t ownThread() const { return thread_.load(std::memory_order_relaxed); }
   llvm::MutableArrayRef<Entry> used() { return {entries_.data(), used_.load(std::memory_order_acquire)}; }
   bool isActiveElsewhere(const Entry &entry, std::uint64_t slot) const;
   bool putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t info);
-  bool isKnown(std::uint64_t slot, std::uint64_t thread, bool isOnStack);
-  void add(std::uint64_t slot, std::uint64_t thread);
+  Order noteOutside(std::uint64_t slot, std::uint64_t thread, std::uint64_t first, std::uint64_t second);
+  Entry *record(std::uint64_t slot, std::uint64_t thread);
+  Entry *add(std::uint64_t slot, std::uint64_t thread);
+  bool countsElsewhere(Entry &entry, unsigned &patience);
 
   const ActivationChain &chain_;
-  Owner &owner_;
+  std::atomic<Owner *> owner_; // null: gone
   const std::uint32_t *stale_;
-  std::uint64_t thread_;
+  std::atomic<std::uint64_t> thread_; // the Jit's thread pointer; 0: it has left
   std::array<Entry, mostEntries> entries_;
   std::atomic<std::size_t> used_{0}; // of those, from the first on
   std::atomic<bool> isFull_{false};  // some entry is not among them

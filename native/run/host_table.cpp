@@ -41,6 +41,11 @@ HostIndex HostTable::take(Address thunk) {
   return index;
 }
 
+void HostTable::redirectAll(Address target) {
+  for (HostIndex index = 0; index < blocks_.size() * blockLength; ++index)
+    redirect(index, target);
+}
+
 void HostTable::everyBlock(function_ref<void(Range code, Range slots)> visit) const {
   for (const Block &block : blocks_)
     visit(Range::at(block.code, blockCodeBytes), Range::at(block.slots, blockSlotBytes));

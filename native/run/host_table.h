@@ -26,6 +26,8 @@ public:
   /// A stub that leads to `thunk`. There must be room.
   HostIndex take(Address thunk);
   void redirect(HostIndex index, Address target) { slot(index) = target.value(); }
+  /// All stubs that there are.
+  void redirectAll(Address target);
   void giveBack(HostIndex index) { vacant_.push_back(index); }
 
   /// `owned` are all indices that host functions have. Always true:

@@ -10,7 +10,9 @@ using namespace nomad::wrap;
 
 static Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   auto destroy = [](napi_env, void *data, void *) { delete static_cast<Environment *>(data); };
-  napi_set_instance_data(env, new Environment, destroy, nullptr);
+  auto *environment = new Environment;
+  napi_set_instance_data(env, environment, destroy, nullptr);
+  keepCodeToTheEnd(env, *environment);
   exports.Set("llvmVersion", LLVM_VERSION_STRING);
   auto add = [&](const char *name, napi_callback callback) {
     napi_value function = nullptr;

@@ -3,6 +3,8 @@
 #include "wrap/call.h"
 #include "wrap/wrap_interrupt.h"
 
+#include <unistd.h>
+
 using namespace nomad;
 using namespace nomad::wrap;
 using namespace llvm;
@@ -47,9 +49,15 @@ void retireCompiler(Jit &jit) {
   jit.asyncCompiler.reset();
 }
 
+void endEngine(Jit &jit, Engine::Leftovers leftovers) {
+  if (jit.engine)
+    Engine::end(std::move(jit.engine), leftovers);
+}
+
 void releaseJit(Jit &jit) {
   retireCompiler(jit);
-  jit.engine.reset();
+  Environment *environment = environmentOf(jit.env);
+  endEngine(jit, environment && environment->endsWithProcess ? Engine::Leftovers::Kept : Engine::Leftovers::Freed);
   if (jit.errorFactory)
     napi_delete_reference(jit.env, std::exchange(jit.errorFactory, nullptr));
   if (jit.block)
@@ -70,7 +78,7 @@ Result dispose(Call &call) {
   if (call.engine().isRunning())
     return fail(ErrorCode::State, "dispose: code of the Jit is running");
   retireCompiler(call.jit());
-  call.jit().engine.reset();
+  endEngine(call.jit(), Engine::Leftovers::Freed);
   return call.js.undefined();
 }
 
@@ -179,6 +187,12 @@ napi_value makeJit(const Js &js, Jit &jit, EngineOptions options) {
 }
 
 } // namespace
+
+void nomad::wrap::keepCodeToTheEnd(napi_env env, Environment &environment) {
+  auto note = [](void *data) { static_cast<Environment *>(data)->endsWithProcess = true; };
+  if (getpid() == gettid())
+    napi_add_env_cleanup_hook(env, note, &environment);
+}
 
 // Of an environment that ends (worker.terminate) nothing can be read, and nobody waits for a result: null, with whatever is
 // pending.

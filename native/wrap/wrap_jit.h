@@ -35,7 +35,11 @@ struct Environment {
   std::set<std::shared_ptr<Jit>> jits;
   /// Of Jits that are gone, with threads that are still at work; nobody waits for those before the environment ends.
   std::vector<std::unique_ptr<AsyncCompiler>> retired;
+  bool endsWithProcess = false;
 };
+
+/// When `env` ends and the process with it, whatever has been registered somewhere may still be called: the code stays.
+void keepCodeToTheEnd(napi_env env, Environment &environment);
 
 /// createJit(options, makeError): the one function that is not bound to a Jit.
 napi_value createJit(napi_env env, napi_callback_info info);

@@ -210,6 +210,12 @@ constexpr Case cases[] = {
        s.links(s.caller).held.clear();
      }},
     {"a count of relocations", "[relocations 4]", [](Scene &s) { ++Damage::count(s[s.callee].relocations); }},
+    {"two sites in the same bytes", "[relocations 5]",
+     [](Scene &s) {
+       Relocation site{SegmentKind::Code, Formula::Relative32, TargetKind::Data, {}, 2}, next = site;
+       next.site += 3;
+       s[s.callee].relocations = RelocationTable::encode({site, next});
+     }},
     {"symbols that end too late", "code object of handle", [](Scene &s) { Damage::bytes(s[s.callee].symbols)[4] = 0x7f; }},
     {"a symbol outside", "[symbols 2]", [](Scene &s) { s[s.callee].segment(SegmentKind::Constants).size = 8; }},
     {"links to more than there are", "[links 1]", [](Scene &s) { s.links(s.caller).held.resize(9); }},

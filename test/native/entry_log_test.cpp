@@ -150,3 +150,83 @@ TEST_CASE("entry log: a signal handler that comes during a quiet move runs after
   CHECK(handled == 2);
   sigaction(SIGUSR2, &before, nullptr);
 }
+
+// What is entered counts who is inside; nobody is, for as long as others are kept out and none of them is said to be there.
+TEST_CASE("entry log: threads that go in and out, and signals on them: who is said to be out is out") {
+  constexpr int threadCount = 4, rounds = 3000;
+  static std::atomic<int> inside, entries;
+  inside = entries = 0;
+  Entered it(+[] {
+    ++inside;
+    ++entries;
+    for (volatile int i = 0; i < 200; i = i + 1)
+      ;
+    --inside;
+  });
+  Entered ofSignal(+[](int) {
+    ++inside;
+    ++entries;
+    --inside;
+  });
+  struct sigaction action = {}, before;
+  action.sa_handler = ofSignal.stub<void(int)>();
+  sigaction(SIGUSR2, &action, &before);
+  std::atomic<bool> isOver = false;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < threadCount; ++i)
+    threads.emplace_back([&, i] {
+      while (!isOver)
+        i % 2 == 0 ? it.stub<void()>()(), std::this_thread::sleep_for(std::chrono::microseconds(1)) : std::this_thread::yield();
+    });
+  int quiet = 0, busy = 0;
+  for (int round = 0; round < rounds; ++round) {
+    pthread_kill(threads[static_cast<size_t>(round % threadCount)].native_handle(), SIGUSR2);
+    QuietMoves::OthersKeptOut one(it.log.moves()), other(ofSignal.log.moves());
+    current = &it.log;
+    bool isElsewhere = look().isElsewhere;
+    current = &ofSignal.log;
+    isElsewhere = look().isElsewhere || isElsewhere;
+    ++(isElsewhere ? busy : quiet);
+    if (isElsewhere)
+      continue;
+    int entriesBefore = entries;
+    for (volatile int i = 0; i < 500; i = i + 1)
+      CHECK(inside == 0);
+    CHECK(entries == entriesBefore);
+  }
+  isOver = true;
+  for (std::thread &thread : threads)
+    thread.join();
+  sigaction(SIGUSR2, &before, nullptr);
+  CHECK(quiet > rounds / 100);
+  CHECK(entries > rounds / 10);
+  current = &it.log;
+  CHECK_FALSE(look().isElsewhere);
+  MESSAGE("quiet ", quiet, ", busy ", busy, ", entries ", entries.load());
+}
+
+TEST_CASE("entry log: who waits because others are kept out is not inside, and enters afterwards") {
+  static std::atomic<int> entries;
+  entries = 0;
+  Entered it(+[] { ++entries; });
+  current = &it.log;
+  std::thread thread;
+  {
+    QuietMoves::OthersKeptOut keepOut(it.log.moves());
+    thread = std::thread([&] { it.stub<void()>()(); });
+    while (look().isElsewhere || !it.log.hasWaiting())
+      std::this_thread::yield();
+    CHECK(entries == 0);
+  }
+  thread.join();
+  CHECK(entries == 1);
+}
+
+TEST_CASE("entry log: once its thread has left, code that enters there is as any other thread's") {
+  Entered it(+[] { CHECK(look().isElsewhere); });
+  current = &it.log;
+  it.log.leaveThread();
+  it.stub<void()>()();
+  CHECK(it.owner.own == 0);
+  CHECK(it.owner.others == 1);
+}
