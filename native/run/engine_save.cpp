@@ -8,6 +8,7 @@
 #include "run/compile_cache.h"
 #include "run/resolver.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/xxhash.h"
 
@@ -95,6 +96,11 @@ Error Engine::checkKept(Handle handle) {
       return fail(ErrorCode::Link, object.symbols.objectName() + ": not a saved code object: its object file gives other " +
                                        segmentName(kind));
   }
+  std::vector<Relocation> own = object.relocations.decode();
+  llvm::sort(own);
+  llvm::sort(emission->relocations);
+  if (own != emission->relocations) // what is at one address now may move apart
+    return fail(ErrorCode::Link, object.symbols.objectName() + ": not a saved code object: its object file gives other relocations");
   return Error::success();
 }
 
