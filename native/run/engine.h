@@ -291,6 +291,7 @@ private:
   llvm::Error checkRedirect(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to,
                             const FunctionPlace &fromPlace, const FunctionPlace &toPlace);
   llvm::Error checkReplace(Handle from, Handle to);
+  llvm::Error checkNotConcurrent(const char *what);
   llvm::Expected<std::map<Offset, Offset>> matchFunctions(Handle from, Handle to);
   void takeCaller(const WriteScope &scope, Handle caller, Handle from, Handle to, const std::map<Offset, Offset> &matches);
   void takeEntries(CodeObject &from, CodeObject &to, const std::map<Offset, Offset> &matches);

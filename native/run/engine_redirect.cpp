@@ -36,6 +36,9 @@ Expected<std::vector<Handle>> Engine::redirect(const FunctionPlace &fromPlace, c
   auto oldFunction = function(fromPlace.object, fromPlace.symbol), newFunction = function(toPlace.object, toPlace.symbol);
   if (Error error = checkRedirect(oldFunction, newFunction, fromPlace, toPlace))
     return error;
+  QuietMoves::OthersKeptOut keepOut(entryLog_->moves());
+  if (Error error = checkNotConcurrent("redirect"))
+    return error;
   CodePlace from{fromPlace.object, oldFunction->place.offset}, to{toPlace.object, newFunction->place.offset};
   SmallVector<Handle> dependents = dependentsOf(objects_[from.object]);
   WriteScope scope(*arena_);
@@ -54,6 +57,13 @@ Expected<std::vector<Handle>> Engine::redirect(const FunctionPlace &fromPlace, c
   for (Handle handle : changed)
     settleReferences(handle);
   return changed;
+}
+
+// A processor that runs a call while its four bytes are written may see some of them.
+Error Engine::checkNotConcurrent(const char *what) {
+  bool isConcurrent = entryLog_->present(Address::of(__builtin_frame_address(0))).isConcurrent;
+  return isConcurrent ? fail(ErrorCode::State, Twine(what) + ": code of the Jit is running on another thread")
+                      : Error::success();
 }
 
 Error Engine::checkRedirect(Expected<FunctionSymbol> &from, Expected<FunctionSymbol> &to, const FunctionPlace &fromPlace,

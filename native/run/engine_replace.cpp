@@ -77,6 +77,9 @@ Error Engine::checkReplace(Handle from, Handle to) {
 Expected<std::vector<Handle>> Engine::replace(Handle from, Handle to) {
   if (Error error = checkReplace(from, to))
     return error;
+  QuietMoves::OthersKeptOut keepOut(entryLog_->moves());
+  if (Error error = checkNotConcurrent("replace"))
+    return error;
   auto matches = matchFunctions(from, to);
   if (!matches)
     return matches.takeError();

@@ -368,7 +368,7 @@ bool EntryLog::hasWaiting() {
 
 EntryLog::Present EntryLog::present(Address stackPointer) {
   Present present;
-  present.isElsewhere = isFull_.load();
+  present.isElsewhere = present.isConcurrent = isFull_.load();
   if (used().empty())
     return present;
   // Else a thread could be about to enter by the slot of a record that is being forgotten.
@@ -380,7 +380,9 @@ EntryLog::Present EntryLog::present(Address stackPointer) {
       continue;
     bool isHere = slot != 1 && entry.thread == ownThread() && chain_.stack.contains(Address::of(slot));
     if (!isHere) {
-      present.isElsewhere = countsElsewhere(entry, patience) || present.isElsewhere;
+      bool counts = countsElsewhere(entry, patience);
+      present.isElsewhere = present.isElsewhere || counts;
+      present.isConcurrent = present.isConcurrent || (counts && entry.thread != ownThread());
       continue;
     }
     if (!isActive(slot, entry.returnsTo, stackPointer)) {

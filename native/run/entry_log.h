@@ -41,6 +41,7 @@ public:
   struct Present {
     Address outermost;        // code that was entered so is on the thread's stack, below this slot; 0 if there is none
     bool isElsewhere = false; // on another thread, or on another stack of this one: anything may run or wait there
+    bool isConcurrent = false; // on another thread
     bool isInSignal = false;  // the thread runs a signal handler that is code, and that has not interrupted code
   };
   /// `stackPointer`: whoever asks. Forgets entries that are over.
