@@ -12,6 +12,7 @@
 #include "compile/compile_message.h"
 #include "compile/helper_protocol.h"
 #include "compile/target.h"
+#include "reader/limits.h"
 
 #include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/DebugInfo.h"
@@ -39,7 +40,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,10 +89,7 @@ void answer(Answer kind, StringRef content) {
 
 // What a child says is its last word: what it has built is not worth taking down, and may be damaged.
 [[noreturn]] void finish(Answer kind, StringRef content) {
-  // An answer is whole or none, however long the other side takes to fetch it.
-  itimerval none = {};
-  setitimer(ITIMER_PROF, &none, nullptr);
-  alarm(0);
+  stopTimers(); // an answer is whole or none, however long the other side takes to fetch it
   answer(kind, content);
   _exit(0);
 }
@@ -100,25 +97,10 @@ void answer(Answer kind, StringRef content) {
 [[noreturn]] void onFatalError(void *, const char *reason, bool) { finish(Answer::CannotGoOn, reason); }
 [[noreturn]] void onOutOfMemory() { onFatalError(nullptr, "out of memory", false); }
 
-void limit(__rlimit_resource_t resource, rlim_t wanted) {
-  rlimit now = {};
-  getrlimit(resource, &now);
-  now.rlim_cur = std::min(wanted, now.rlim_cur); // whoever started us may have set a lower one
-  setrlimit(resource, &now);
-}
-
 void dieWith(pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) // it died before that
     _exit(1);
-}
-
-void limitReading(size_t bytes) {
-  limit(RLIMIT_AS, addressSpaceFor(bytes));
-  // A loop takes processor time; what waits for something that never comes does not.
-  itimerval processor = {{}, {static_cast<time_t>(secondsFor(bytes)), 0}};
-  setitimer(ITIMER_PROF, &processor, nullptr);
-  alarm(static_cast<unsigned>(patienceSecondsFor(bytes) + 1));
 }
 
 class Reading {
@@ -219,49 +201,6 @@ std::string said() {
   return trimmed.empty() ? "" : "\n" + trimmed.str();
 }
 
-// Pages of this process: all of its address space, and those in memory.
-struct Pages {
-  size_t all = 0;
-  size_t resident = 0;
-};
-
-Pages pages() {
-  Pages pages;
-  if (FILE *file = fopen("/proc/self/statm", "re")) {
-    if (fscanf(file, "%zu %zu", &pages.all, &pages.resident) != 2)
-      pages = {};
-    fclose(file);
-  }
-  return pages;
-}
-
-// While it lives, this process can't take longer, or more memory, than a request allows.
-class RequestLimits {
-public:
-  explicit RequestLimits(const RequestHeader &request) {
-    getrlimit(RLIMIT_AS, &before_);
-    if (request.memoryBytes > 0)
-      limit(RLIMIT_AS, pages().all * static_cast<size_t>(sysconf(_SC_PAGESIZE)) + request.memoryBytes);
-    setTimer(request.milliseconds);
-  }
-  ~RequestLimits() {
-    setTimer(0);
-    setrlimit(RLIMIT_AS, &before_);
-  }
-  RequestLimits(const RequestLimits &) = delete;
-  RequestLimits &operator=(const RequestLimits &) = delete;
-
-private:
-  static void setTimer(std::uint64_t milliseconds) {
-    itimerval timer = {};
-    timer.it_value.tv_sec = static_cast<time_t>(milliseconds / 1000);
-    timer.it_value.tv_usec = static_cast<suseconds_t>(milliseconds % 1000 * 1000);
-    setitimer(ITIMER_REAL, &timer, nullptr);
-  }
-
-  rlimit before_ = {};
-};
-
 Expected<ObjectFile> compileWithin(const RequestHeader &header, ArrayRef<std::uint8_t> message) {
   StringRef source;
   CompileRequest request;
@@ -286,7 +225,7 @@ void compile(const RequestHeader &header, ArrayRef<std::uint8_t> message) {
       more = (" (compileLimits gave it " + Twine(header.memoryBytes) + " bytes)").str() + more;
     answer(Answer::Failed, toStringRef(encodeError(object.takeError(), more)));
   }
-  if (!isWhole || pages().resident * static_cast<size_t>(sysconf(_SC_PAGESIZE)) > mostResidentBytes)
+  if (!isWhole || memoryOfProcess().resident > mostResidentBytes)
     _exit(0);
 }
 
