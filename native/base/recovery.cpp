@@ -117,10 +117,10 @@ private:
   const void *const prettyStack_;
 };
 
-// False if an exception has ended it.
-bool runToItsEnd(llvm::function_ref<llvm::Error()> work, llvm::Error &result) {
+// False if an exception has ended it. Errors of LLVM's are read here, since even those may be damaged.
+bool runToItsEnd(llvm::function_ref<llvm::Error()> work, llvm::Error &result, ErrorCode code, const char *what) {
   try {
-    result = work();
+    result = withCode(code, what, work());
     return true;
   } catch (...) {
     setReason(currentExceptionText());
@@ -155,7 +155,7 @@ llvm::Error nomad::runRecoverably(const char *what, llvm::function_ref<llvm::Err
   abandoned = true;
   if (sigsetjmp(recovery.target, 1) == 0) {
     current = &recovery;
-    abandoned = !runToItsEnd(work, result);
+    abandoned = !runToItsEnd(work, result, code, what);
   }
   if (abandoned) {
     before.putBack();

@@ -13,7 +13,8 @@
 
 namespace nomad {
 
-/// Runs `work`. A fatal error of LLVM, a fault or an exception inside it becomes an error with this code naming `what`. Such an
+/// Runs `work`. Errors: `work`'s, with this code and `what` if it has given them none. A fatal error of LLVM, a fault or an
+/// exception inside it becomes an error with this code naming `what`. Such an
 /// error's work is abandoned: whatever LLVM owned must be leaked, not destroyed; `abandoned` is then set.
 llvm::Error runRecoverably(const char *what, llvm::function_ref<llvm::Error()> work, bool &abandoned,
                            ErrorCode code = ErrorCode::Codegen);

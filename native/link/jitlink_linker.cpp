@@ -86,7 +86,7 @@ private:
       return session.link(bytes, Session::Claims::One);
     });
     current_.capture = nullptr;
-    return withCode(ErrorCode::Link, name, std::move(error));
+    return error;
   }
 
   LinkEnvironment environment_;

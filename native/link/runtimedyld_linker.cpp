@@ -81,7 +81,7 @@ Error RuntimeDyldLinker::run(Capture &capture, MemoryBufferRef bytes) {
     return run(session, *sections, bytes);
   });
   current_ = {};
-  return withCode(ErrorCode::Link, name, std::move(error));
+  return error;
 }
 
 Error RuntimeDyldLinker::run(Session &session, RuntimeDyldCapture &sections, MemoryBufferRef bytes) {
