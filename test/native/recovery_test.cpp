@@ -50,6 +50,15 @@ __attribute__((noinline, no_sanitize("address", "undefined"))) int recurse(volat
 
 llvm::Error succeed() { return llvm::Error::success(); }
 
+// As LLVM's linker has returned one, of an object file that was damaged.
+class DamagedError : public llvm::ErrorInfo<DamagedError> {
+public:
+  static char ID;
+  void log(llvm::raw_ostream &) const override { fault(); }
+  std::error_code convertToErrorCode() const override { return llvm::inconvertibleErrorCode(); }
+};
+char DamagedError::ID;
+
 } // namespace
 
 TEST_CASE("recovery: work that succeeds or fails by itself passes through") {
@@ -59,6 +68,16 @@ TEST_CASE("recovery: work that succeeds or fails by itself passes through") {
   Outcome bad = run([] { return fail(ErrorCode::IRParse, "nothing"); });
   CHECK(bad.failure.code == "ERR_IR_PARSE");
   CHECK_FALSE(bad.abandoned);
+}
+
+TEST_CASE("recovery: an error is read where a fault can be survived, and gets the code") {
+  Outcome damaged = run([] { return llvm::make_error<DamagedError>(); });
+  CHECK(damaged.failure.code == "ERR_CODEGEN");
+  CHECK(damaged.abandoned);
+  Outcome plain = run([] { return llvm::createStringError("no reason"); });
+  CHECK(plain.failure.code == "ERR_CODEGEN");
+  CHECK(plain.failure.message.find("some work: no reason") != std::string::npos);
+  CHECK_FALSE(plain.abandoned);
 }
 
 TEST_CASE("recovery: report_fatal_error becomes an error that gives LLVM's reason") {
