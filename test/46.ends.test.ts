@@ -75,16 +75,18 @@ const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 `;
 
 describe.each(['jitlink', 'runtimedyld'])('%s: the process ends', (linker) => {
-  test.each(['', 'process.exit(0);', 'setTimeout(() => process.exit(0), 5);'])('while a timer and threads go on: %s', async (how) => {
-    const script = `${begin(`linker: '${linker}'`)}
+  test.each(['', 'process.exit(0);', 'setTimeout(() => process.exit(0), 5);'])(
+    'while a timer and threads go on: %s',
+    async (how) => {
+      const script = `${begin(`linker: '${linker}'`)}
       const { code } = makeCode();
       code.get('start')(50n);
       code.get('spin')();
       try { code.get('call')(); } catch {} // what the thread calls may have been refused already
       wait(20).then(() => { console.log(code.readGlobal('count') > 10n); ${how} });`;
-    for (let i = 0; i < 5; i++)
-      expect(await runChild(script)).toEqual({ code: 0, signal: null, stdout: 'true\n', stderr: '' });
-  });
+      for (let i = 0; i < 5; i++) expect(await runChild(script)).toEqual({ code: 0, signal: null, stdout: 'true\n', stderr: '' });
+    },
+  );
 });
 
 describe('the process goes on', () => {

@@ -69,8 +69,8 @@ public:
   ///   6. nobody else has one: those taken are those owned and those given back.
   llvm::Error checkIntegrity(llvm::ArrayRef<Owned> owned) const;
 
-  /// All stubs lead to `target` from now on, also when the arena is gone, for as long as the mappings live: a thread may be in the
-  /// middle of one, so nothing of them changes. The watch must live as long.
+  /// All stubs lead to `target` from now on, also when the arena is gone, for as long as the mappings live: a thread may be in
+  /// the middle of one, so nothing of them changes. The watch must live as long.
   std::vector<Mapping> leaveStubs(Address target);
 
   Address slotBase() const { return arena_.entrySlots().base; }

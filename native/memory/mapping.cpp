@@ -67,8 +67,7 @@ SharedMemory::~SharedMemory() {
     close(descriptor_);
 }
 
-Mapping::Mapping(Mapping &&other) noexcept
-    : range_(std::exchange(other.range_, {})), left_(std::exchange(other.left_, {})) {}
+Mapping::Mapping(Mapping &&other) noexcept : range_(std::exchange(other.range_, {})), left_(std::exchange(other.left_, {})) {}
 
 Mapping &Mapping::operator=(Mapping &&other) noexcept {
   std::swap(range_, other.range_);

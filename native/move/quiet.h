@@ -1,9 +1,9 @@
 // While bytes of a batch are on their way, nobody may see half a move (I13): a signal handler can be code.
 //
-// A handler that comes meanwhile is put off at its entry stub, and its signal is sent anew afterwards, to the same thread. Blocking
-// signals would give those that are for the process to another thread; and a handler that waited could wait for whoever moves
-// while its thread holds a lock that the move needs. Other threads wait at their entry stubs, from before it is known what they run
-// until the batch is done.
+// A handler that comes meanwhile is put off at its entry stub, and its signal is sent anew afterwards, to the same thread.
+// Blocking signals would give those that are for the process to another thread; and a handler that waited could wait for whoever
+// moves while its thread holds a lock that the move needs. Other threads wait at their entry stubs, from before it is known what
+// they run until the batch is done.
 #pragma once
 
 #include <array>

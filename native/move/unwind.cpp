@@ -2,6 +2,9 @@
 
 #include "move/retired_frames.h"
 
+#include "llvm/ADT/BitVector.h"
+#include "llvm/ADT/STLExtras.h"
+
 #include <algorithm>
 
 using namespace nomad;
@@ -137,4 +140,21 @@ void UnwindRegistry::noteOtherThreads() {
   hasOtherThreads_ = true;
   keepRetiredFrames();
   refreshLocked();
+}
+
+// ---- integrity ----
+
+Error UnwindRegistry::checkIntegrity() const {
+  BitVector isListed(static_cast<unsigned>(windows_.size()));
+  for (Size index : staleWindows_) {
+    if (index >= windows_.size() || isListed[static_cast<unsigned>(index)] || !windows_[index].isStale)
+      return broken("unwind tables", 1, "window " + Twine(index) + " is not stale, or is listed twice");
+    isListed.set(static_cast<unsigned>(index));
+  }
+  if (Size stale = static_cast<Size>(llvm::count_if(windows_, [](const Window &each) { return each.isStale; }));
+      stale != staleWindows_.size())
+    return broken("unwind tables", 1, Twine(stale) + " windows are stale, and " + Twine(staleWindows_.size()) + " are listed");
+  if (!staleWindows_.empty() && threadTables().isStale == 0)
+    return broken("unwind tables", 2, "windows are stale, and nobody will hear of it");
+  return Error::success();
 }

@@ -12,6 +12,7 @@
 // what does not move or go is found in the middle of it, too.
 #pragma once
 
+#include "base/integrity.h"
 #include "move/frame_registration.h"
 #include "move/owner_index.h"
 
@@ -64,7 +65,14 @@ public:
   void noteOtherThreads();
   void refresh();
 
+  /// Between two changes. Always true:
+  ///   1. what is stale is listed, once each, and nothing else is;
+  ///   2. where something is stale, the thread's word says so.
+  llvm::Error checkIntegrity() const;
+
 private:
+  friend Damage;
+
   static constexpr Size windowBytes = 4 * OwnerIndex::windowBytes;
 
   struct Window {

@@ -132,9 +132,9 @@ public:
   ~Engine();
 
   enum class Leftovers { Freed, Kept };
-  /// Destructors and exit handlers of its code run, then its memory is given back. Not with Leftovers::Kept, nor where code runs on
-  /// another thread or is the handler of a signal: then code and data stay where they are for good, host functions do nothing and
-  /// return 0. Else functions whose address somebody may still have do nothing and return 0. On the engine's own thread.
+  /// Destructors and exit handlers of its code run, then its memory is given back. Not with Leftovers::Kept, nor where code runs
+  /// on another thread or is the handler of a signal: then code and data stay where they are for good, host functions do nothing
+  /// and return 0. Else functions whose address somebody may still have do nothing and return 0. On the engine's own thread.
   static void end(std::unique_ptr<Engine> engine, Leftovers leftovers);
 
   /// The memory of the argument block: `blockBytes` that stay where they are. Set before the first thunk.
@@ -383,8 +383,8 @@ private:
   StackWalk stackWalk_;
   StackRoots stackRoots_;
   // As of the last walk. What is suspended elsewhere does not run: only code could resume it.
-  bool isOnStack_ = false;     // something of the thread's stack refers to code
-  bool runsElsewhere_ = false; // code has been entered on another thread or stack
+  bool isOnStack_ = false;             // something of the thread's stack refers to code
+  bool runsElsewhere_ = false;         // code has been entered on another thread or stack
   std::optional<CodeRange> codeRange_; // none: the engine has left its thread
   bool hasEnded_ = false;
   bool givesAddresses_ = false; // some code has the address of a function, and may have registered it anywhere

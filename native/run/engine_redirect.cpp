@@ -62,8 +62,7 @@ Expected<std::vector<Handle>> Engine::redirect(const FunctionPlace &fromPlace, c
 // A processor that runs a call while its four bytes are written may see some of them.
 Error Engine::checkNotConcurrent(const char *what) {
   bool isConcurrent = entryLog_->present(Address::of(__builtin_frame_address(0))).isConcurrent;
-  return isConcurrent ? fail(ErrorCode::State, Twine(what) + ": code of the Jit is running on another thread")
-                      : Error::success();
+  return isConcurrent ? fail(ErrorCode::State, Twine(what) + ": code of the Jit is running on another thread") : Error::success();
 }
 
 Error Engine::checkRedirect(Expected<FunctionSymbol> &from, Expected<FunctionSymbol> &to, const FunctionPlace &fromPlace,

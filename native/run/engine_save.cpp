@@ -3,8 +3,8 @@
 
 #include "base/build_id.h"
 #include "base/error.h"
-#include "link/saved_object.h"
 #include "link/revive.h"
+#include "link/saved_object.h"
 #include "run/compile_cache.h"
 #include "run/resolver.h"
 
@@ -93,14 +93,15 @@ Error Engine::checkKept(Handle handle) {
     Size stored = kept.storedBytes[indexOf(kind)];
     if (stored != object.image->storedBytes[indexOf(kind)] ||
         std::memcmp(kept.bytes[indexOf(kind)].get(), object.image->bytes[indexOf(kind)].get(), stored) != 0)
-      return fail(ErrorCode::Link, object.symbols.objectName() + ": not a saved code object: its object file gives other " +
-                                       segmentName(kind));
+      return fail(ErrorCode::Link,
+                  object.symbols.objectName() + ": not a saved code object: its object file gives other " + segmentName(kind));
   }
   std::vector<Relocation> own = object.relocations.decode();
   llvm::sort(own);
   llvm::sort(emission->relocations);
   if (own != emission->relocations) // what is at one address now may move apart
-    return fail(ErrorCode::Link, object.symbols.objectName() + ": not a saved code object: its object file gives other relocations");
+    return fail(ErrorCode::Link,
+                object.symbols.objectName() + ": not a saved code object: its object file gives other relocations");
   return Error::success();
 }
 

@@ -299,7 +299,9 @@ bool EntryLog::putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t in
 // The record of this very entry, which is made if there is none; null if it needs none, or if there is no room. It needs none
 // below an entry that counts, on the same stack. Those that it shows to be over are forgotten.
 EntryLog::Entry *EntryLog::record(std::uint64_t slot, std::uint64_t thread) {
-  auto isOnStack = [&](std::uint64_t at) { return thread != ownThread() || at - chain_.stack.base.value() < chain_.stack.size(); };
+  auto isOnStack = [&](std::uint64_t at) {
+    return thread != ownThread() || at - chain_.stack.base.value() < chain_.stack.size();
+  };
   for (Entry &entry : used()) {
     std::uint64_t other = entry.slot.load(std::memory_order_acquire);
     if (other <= 1 || entry.thread != thread)

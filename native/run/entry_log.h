@@ -39,10 +39,10 @@ public:
 
   /// What entries tell at a safepoint.
   struct Present {
-    Address outermost;        // code that was entered so is on the thread's stack, below this slot; 0 if there is none
-    bool isElsewhere = false; // on another thread, or on another stack of this one: anything may run or wait there
+    Address outermost;         // code that was entered so is on the thread's stack, below this slot; 0 if there is none
+    bool isElsewhere = false;  // on another thread, or on another stack of this one: anything may run or wait there
     bool isConcurrent = false; // on another thread
-    bool isInSignal = false;  // the thread runs a signal handler that is code, and that has not interrupted code
+    bool isInSignal = false;   // the thread runs a signal handler that is code, and that has not interrupted code
   };
   /// `stackPointer`: whoever asks. Forgets entries that are over.
   Present present(Address stackPointer);
@@ -72,10 +72,10 @@ private:
   struct Entry {
     std::atomic<std::uint64_t> slot{0}; // 0: vacant; 1: being written
     std::uint64_t returnsTo;
-    std::uint64_t thread; // its thread pointer
-    int kernelId;         // of the thread
-    bool isOnOwnStack;    // of the thread, as far as it is known
-    bool isLong;          // has been waited for in vain
+    std::uint64_t thread;                    // its thread pointer
+    int kernelId;                            // of the thread
+    bool isOnOwnStack;                       // of the thread, as far as it is known
+    bool isLong;                             // has been waited for in vain
     std::atomic<std::uint64_t> keptOutAt{0}; // the slot again, while it waits at its entry stub
   };
   static constexpr std::size_t mostEntries = 64;

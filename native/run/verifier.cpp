@@ -109,7 +109,9 @@ Error Verifier::verifyOwners() const {
   sortBy(data, SegmentKind::Data);
   if (Error error = records_.mover.codeOwners().checkIntegrity(code))
     return error;
-  return records_.mover.dataOwners().checkIntegrity(data);
+  if (Error error = records_.mover.dataOwners().checkIntegrity(data))
+    return error;
+  return records_.mover.unwind().checkIntegrity();
 }
 
 Error Verifier::verifySideTables(ArrayRef<std::pair<const char *, Handle>> sideTables) const {

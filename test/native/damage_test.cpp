@@ -36,6 +36,8 @@ struct Damage {
   static auto &vacant(HostTable &table) { return table.vacant_; }
   static std::uint64_t &slot(HostTable &table, HostIndex index) { return table.slot(index); }
   static auto &window(OwnerIndex &index, size_t i) { return index.windows_[i]; }
+  static auto &staleWindows(Engine &engine) { return engine.mover_.unwind().staleWindows_; }
+  static auto &windowIsStale(Engine &engine) { return engine.mover_.unwind().windows_[0].isStale; }
   static std::uint8_t *bytes(SymbolTable &table) { return table.encoded_.get(); }
   static std::uint8_t *bytes(RelocationTable &table) { return const_cast<std::uint8_t *>(table.encoded_->begin()); }
   static std::uint32_t &count(RelocationTable &table) { return table.encoded_->count; }
@@ -153,6 +155,12 @@ constexpr Case cases[] = {
     {"a wrong slot in the owner index", "'callee' is not where its slot says",
      [](Scene &s) { s.code(s.callee).ownerSlot = 7000; }},
     {"a wrong count of those who left", "[owner index 2]", [](Scene &s) { ++Damage::window(Damage::owners(s.engine), 0).left; }},
+    {"a stale window that nobody has listed", "[unwind tables 1]",
+     [](Scene &s) { refreshUnwindTables(), Damage::windowIsStale(s.engine) = true; }},
+    {"a window listed twice", "[unwind tables 1]",
+     [](Scene &s) { refreshUnwindTables(), Damage::windowIsStale(s.engine) = true, Damage::staleWindows(s.engine) = {0, 0}; }},
+    {"a stale window of which the thread does not know", "[unwind tables 2]",
+     [](Scene &s) { refreshUnwindTables(), Damage::windowIsStale(s.engine) = true, Damage::staleWindows(s.engine) = {0}; }},
     {"an owner index out of order", "[owner index 3]",
      [](Scene &s) {
        auto &window = Damage::window(Damage::owners(s.engine), 0);

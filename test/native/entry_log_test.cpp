@@ -159,8 +159,8 @@ TEST_CASE("entry log: threads that go in and out, and signals on them: who is sa
   Entered it(+[] {
     ++inside;
     ++entries;
-    for (volatile int i = 0; i < 200; i = i + 1)
-      ;
+    for (int i = 0; i < 200; ++i)
+      __builtin_ia32_pause();
     --inside;
   });
   Entered ofSignal(+[](int) {
@@ -190,7 +190,7 @@ TEST_CASE("entry log: threads that go in and out, and signals on them: who is sa
     if (isElsewhere)
       continue;
     int entriesBefore = entries;
-    for (volatile int i = 0; i < 500; i = i + 1)
+    for (int i = 0; i < 500; ++i)
       CHECK(inside == 0);
     CHECK(entries == entriesBefore);
   }
