@@ -119,3 +119,58 @@ require('node:worker_threads').parentPort.postMessage(new nomad.Jit().load(sourc
 new Worker(run, { eval: true }).on('message', (value) => console.log(JSON.stringify(value)));`;
   expect(await childResult<number>(script)).toBe(42);
 });
+
+test('while another thread is in code nothing moves, is freed or is redirected; afterwards everything is', async () => {
+  const script = `${tell}
+const jit = new nomad.Jit();
+const object = jit.load(${JSON.stringify(`${threads}
+@goesOn = global i32 1
+@isIn = global i32 0
+@id = global i64 0
+define internal ptr @start(ptr %x) {
+  store atomic i32 1, ptr @isIn seq_cst, align 4
+  br label %loop
+loop:
+  %g = load atomic i32, ptr @goesOn seq_cst, align 4
+  %c = icmp ne i32 %g, 0
+  br i1 %c, label %loop, label %end
+end:
+  ret ptr null
+}
+define void @begins() {
+  %id = call i64 @begin(ptr @start)
+  store i64 %id, ptr @id
+  br label %loop
+loop:
+  %g = load atomic i32, ptr @isIn seq_cst, align 4
+  %c = icmp eq i32 %g, 0
+  br i1 %c, label %loop, label %end
+end:
+  ret void
+}
+define void @ends() {
+  store atomic i32 0, ptr @goesOn seq_cst, align 4
+  %id = load i64, ptr @id
+  call void @end(i64 %id)
+  ret void
+}`)});
+const other = jit.load(programs.add);
+const [f, g] = [1, 2].map((n) => jit.load('define i32 @f() { ret i32 ' + n + ' }'));
+const caller = jit.load('declare i32 @f() define i32 @call() { %r = call i32 @f() ret i32 %r }', { imports: { f: f.get('f') } });
+const space = jit.createSpace();
+const told = () => [
+  tell(() => (other.relocate({ space, code: 64 * (1 + at++) }), 'moved')),
+  tell(() => (jit.redirect(f.get('f'), g.get('f')), 'redirected')),
+  caller.get('call')(),
+  tell(() => (other.free(), 'freed')),
+].map((each) => String(each).split(' ')[0]);
+let at = 0;
+object.get('begins')();
+const during = told();
+object.get('ends')();
+console.log(JSON.stringify([during, told()]));`;
+  expect(await childResult<unknown[]>(script)).toEqual([
+    ['ERR_PINNED', 'ERR_STATE', '1', 'ERR_STATE'],
+    ['moved', 'redirected', '2', 'freed'],
+  ]);
+});

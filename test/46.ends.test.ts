@@ -89,6 +89,32 @@ describe.each(['jitlink', 'runtimedyld'])('%s: the process ends', (linker) => {
   );
 });
 
+test('the process ends: what libc calls last of all is still there', async () => {
+  // A stream of C's that code has opened: exit() flushes it, long after JS has ended.
+  const ir = `
+@functions = constant [4 x ptr] [ptr null, ptr @write, ptr null, ptr null]
+@mode = constant [2 x i8] c"w\\00"
+@text = constant [6 x i8] c"last\\0A\\00"
+@prefix = constant [2 x i8] c"> "
+declare ptr @fopencookie(ptr, ptr, ptr byval([4 x ptr]))
+declare i32 @fputs(ptr, ptr)
+declare i64 @posix_write(i32, ptr, i64)
+define internal i64 @write(ptr %cookie, ptr %bytes, i64 %size) {
+  %a = call i64 @posix_write(i32 1, ptr @prefix, i64 2)
+  %b = call i64 @posix_write(i32 1, ptr %bytes, i64 %size)
+  ret i64 %b
+}
+define void @begin() {
+  %file = call ptr @fopencookie(ptr null, ptr @mode, ptr byval([4 x ptr]) @functions)
+  %r = call i32 @fputs(ptr @text, ptr %file)
+  ret void
+}`;
+  const result = await runChild(`
+    const jit = new nomad.Jit();
+    jit.load(${JSON.stringify(ir.replaceAll('@posix_write', '@__write'))}).get('begin')();`);
+  expect(result).toEqual({ code: 0, signal: null, stdout: '> last\n', stderr: '' });
+});
+
 describe('the process goes on', () => {
   const inWorker = `
     const { Worker } = require('node:worker_threads');
