@@ -30,11 +30,13 @@ export let nameOf: (object: CodeObject) => string;
 export let statusIn: (object: CodeObject) => Status;
 /** As `object.placement`. */
 export let placementOf: (object: CodeObject) => Placement | undefined;
-/** Checks a move of a batch (object, space, code, constants, data from `values[at]` on) and writes it as four numbers at `out[index]`. */
+/** Checks a move of a batch, of which nothing is known, and writes it as four numbers at `out[index]`. */
 export let stageMove: (
   core: JitCore,
-  values: readonly unknown[],
-  at: number,
+  object: unknown,
+  code: unknown,
+  constants: unknown,
+  data: unknown,
   ranges: PerSegment<OffsetRange>,
   out: Int32Array,
   index: number,

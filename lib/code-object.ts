@@ -62,13 +62,9 @@ export class CodeObject {
       statusIn: (object) => object.#status,
       placementOf: (object) => CodeObject.#placementOf(object),
       // A batch has thousands of these: each private field is read once, and the usual case comes first.
-      stageMove: (core, values, at, ranges, out, index) => {
-        const object = values[at];
+      stageMove: (core, object, code, constants, data, ranges, out, index) => {
         if (!isObject(object) || !(#core in object) || object.#core !== core || !object.#status.isMovable)
           throw CodeObject.#refuseMove(core, object);
-        const code = values[at + 2];
-        const constants = values[at + 3];
-        const data = values[at + 4];
         const bytes = object.#codeBytes;
         const { base, limit } = ranges.code;
         const isInside = isInt32(code) && code >= 0 && base + code + bytes <= limit;

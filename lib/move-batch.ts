@@ -8,7 +8,8 @@ import type { CodeObject } from './code-object';
 import { stageMove } from './code-object-friends';
 import { show } from './check';
 import type { JitCore } from './core';
-import type { Placement, ReadPlacement } from './segments';
+import { isInt32 } from './placement-offsets';
+import type { OffsetRange, PerSegment, Placement, ReadPlacement } from './segments';
 
 /** What a batch of moves did. */
 export interface MoveReport {
@@ -25,7 +26,6 @@ export interface MoveReport {
 export type Move = readonly [object: CodeObject, to: Placement];
 
 const moveLength = 4;
-const valuesPerMove = 5;
 /** An iterator of more moves than there are code objects never ends, or is wrong; with so few the errors are better. */
 const leastMoves = 1024;
 
@@ -33,8 +33,7 @@ const leastMoves = 1024;
 export class MoveBatch {
   readonly #core: JitCore;
   readonly #report = new Float64Array(4);
-  /** Where moves are read to; it holds nothing between calls. */
-  #values: unknown[] = [];
+  #moves: MoveList | undefined;
   #buffer = new Int32Array(64 * moveLength);
 
   constructor(core: JitCore) {
@@ -43,32 +42,37 @@ export class MoveBatch {
 
   /** Relocates all of `moves`. Throws what `CodeObject.relocate` throws; then nothing has changed. */
   relocate(moves: Iterable<Move>): MoveReport {
-    const values = this.#values;
-    this.#values = [];
-    const most = Math.max(this.#core.objects.limit, leastMoves);
-    const count = readMoves(moves, most, values); // whose own code may do anything, and so call this
+    const list = this.#moves ?? new MoveList();
+    this.#moves = undefined;
+    list.read(moves, Math.max(this.#core.objects.limit, leastMoves)); // whose own code may do anything, and so call this
     this.#core.requireLive('relocate');
-    this.#reserve(count);
-    this.#stage(values, count);
-    this.#values = values.fill(undefined, 0, count * valuesPerMove);
+    this.#reserve(list.count);
+    this.#stage(list);
+    const count = list.count;
+    list.clear();
+    this.#moves = list;
     const report = this.#report;
     this.#core.native.moveBatch(this.#buffer, count, report);
     const [moved = 0, bytes = 0, relocations = 0, nanoseconds = 0] = report;
     return { moved, bytes, relocations, nanoseconds };
   }
 
-  #stage(values: readonly unknown[], count: number): void {
+  #stage({ count, objects, codes, spaces, starts, others }: MoveList): void {
     const core = this.#core;
     const buffer = this.#buffer;
-    let space: unknown;
-    let ranges;
-    for (let i = 0, at = 0; i < count; i++, at += valuesPerMove) {
-      if (ranges === undefined || values[at + 1] !== space) {
-        space = values[at + 1];
-        ranges = core.rangesFor(space);
+    for (let run = 0; run < spaces.length; run++) {
+      const ranges = core.rangesFor(spaces[run]);
+      const limit = starts[run + 1] ?? count;
+      for (let i = starts[run] ?? 0; i < limit; i++) {
+        const code = codes[i] ?? -1;
+        if (code >= 0) stageMove(core, objects[i], code, undefined, undefined, ranges, buffer, i * moveLength);
+        else this.#stageOther(objects[i], others.get(i), ranges, i * moveLength);
       }
-      stageMove(core, values, at, ranges, buffer, i * moveLength);
     }
+  }
+
+  #stageOther(object: unknown, offsets: Offsets | undefined, ranges: PerSegment<OffsetRange>, index: number): void {
+    stageMove(this.#core, object, offsets?.code, offsets?.constants, offsets?.data, ranges, this.#buffer, index);
   }
 
   #reserve(moves: number): void {
@@ -77,27 +81,63 @@ export class MoveBatch {
   }
 }
 
+type Offsets = Pick<ReadPlacement, 'code' | 'constants' | 'data'>;
+
 /**
- * All that a user says, each read once and before anything is done: object, space, code, constants, data of each move. Returns how many there are.
- * Throws TypeError, RangeError, and what the user's code throws.
+ * All that a user says, each read once and before anything is done. Most moves are of code alone, and to the same space as the one before:
+ * those take a store of an object and one of a number.
  */
-function readMoves(moves: Iterable<Move>, most: number, values: unknown[]): number {
-  if (typeof (moves as Partial<Iterable<Move>> | null | undefined)?.[Symbol.iterator] !== 'function')
-    throw new TypeError(`relocate: the moves must be an iterable of pairs of CodeObject and Placement, not ${show(moves)}`);
-  let count = 0;
-  for (const move of moves as Iterable<unknown>) {
-    if (count === most) throw new RangeError(`relocate: there are more moves than code objects`);
-    if (!Array.isArray(move)) throw new TypeError('relocate: a move must be a pair of CodeObject and Placement');
-    const object: unknown = move[0]; // by index: destructuring would run an iterator for each move
-    const at: unknown = move[1];
-    if (typeof at !== 'object' || at === null) throw new TypeError('relocate: a move must be a pair of CodeObject and Placement');
-    const { space, code, constants, data } = at as ReadPlacement;
-    const to = count++ * valuesPerMove;
-    values[to] = object;
-    values[to + 1] = space;
-    values[to + 2] = code;
-    values[to + 3] = constants;
-    values[to + 4] = data;
+class MoveList {
+  count = 0;
+  readonly objects: unknown[] = [];
+  /** Offsets, where they are numbers from 0 on and there are no others; else -1. */
+  codes = new Int32Array(64);
+  readonly others = new Map<number, Offsets>();
+  /** Of runs of moves to one space, and where each run begins. */
+  readonly spaces: unknown[] = [];
+  readonly starts: number[] = [];
+
+  /** Throws TypeError, RangeError, and what the user's code throws. */
+  read(moves: Iterable<Move>, most: number): void {
+    if (typeof (moves as Partial<Iterable<Move>> | null | undefined)?.[Symbol.iterator] !== 'function')
+      throw new TypeError(`relocate: the moves must be an iterable of pairs of CodeObject and Placement, not ${show(moves)}`);
+    const { objects } = this;
+    let count = 0;
+    let last: unknown;
+    for (const move of moves as Iterable<unknown>) {
+      if (count === most) throw new RangeError(`relocate: there are more moves than code objects`);
+      if (!Array.isArray(move)) throw new TypeError('relocate: a move must be a pair of CodeObject and Placement');
+      const object: unknown = move[0]; // by index: destructuring would run an iterator for each move
+      const at: unknown = move[1];
+      if (typeof at !== 'object' || at === null)
+        throw new TypeError('relocate: a move must be a pair of CodeObject and Placement');
+      const { space, code, constants, data } = at as ReadPlacement;
+      if (count === 0 || space !== last) this.#beginRun(count, (last = space));
+      if (count === this.codes.length) this.#grow();
+      objects[count] = object;
+      const isUsual = isInt32(code) && code >= 0 && constants === undefined && data === undefined;
+      this.codes[count] = isUsual ? code : -1;
+      if (!isUsual) this.others.set(count, { code, constants, data });
+      count++;
+    }
+    this.count = count;
   }
-  return count;
+
+  /** For the next batch. It holds nothing. */
+  clear(): void {
+    this.objects.fill(undefined, 0, this.count);
+    this.others.clear();
+    this.spaces.length = this.starts.length = this.count = 0;
+  }
+
+  #beginRun(start: number, space: unknown): void {
+    this.spaces.push(space);
+    this.starts.push(start);
+  }
+
+  #grow(): void {
+    const codes = new Int32Array(2 * this.codes.length);
+    codes.set(this.codes);
+    this.codes = codes;
+  }
 }
