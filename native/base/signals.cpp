@@ -102,7 +102,13 @@ void handOn(int signal, siginfo_t *info, void *context, const void *frame) {
   handingOn = outer;
 }
 
+// Code can have set it; the kernel leaves it to handlers, and nobody's bear it.
+void clearAlignmentCheck() {
+  asm volatile("subq $128, %%rsp\n\tpushfq\n\tandq $~0x40000, (%%rsp)\n\tpopfq\n\taddq $128, %%rsp" ::: "memory", "cc");
+}
+
 void onSignal(int signal, siginfo_t *info, void *context) {
+  clearAlignmentCheck();
   int before = errno;
   for (const auto &claim : claims)
     if (SignalClaim known = claim.load(); known && known(signal, info, static_cast<ucontext_t *>(context))) {

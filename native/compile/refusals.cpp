@@ -199,6 +199,9 @@ bool hasScalable(const Instruction &instruction) {
 }
 
 // What an instruction has that can't be; empty if it has nothing.
+// Whoever gives us IR need not be one who may read this machine's files.
+bool readsFiles(StringRef assembly) { return assembly.contains(".incbin") || assembly.contains(".include"); }
+
 StringRef unsupportedIn(const Instruction &instruction) {
   if (hasScalable(instruction))
     return "scalable vectors";
@@ -217,6 +220,8 @@ StringRef unsupportedIn(const Instruction &instruction) {
   const auto *assembly = dyn_cast<InlineAsm>(call->getCalledOperand());
   if (assembly && writesReservedSection(assembly->getAsmString()))
     return "assembly in a reserved section";
+  if (assembly && readsFiles(assembly->getAsmString()))
+    return "assembly that reads files (.incbin, .include)";
   return "";
 }
 
@@ -241,6 +246,8 @@ StringRef unsupportedIn(const Function &function) {
 Error refuseFunctions(const llvm::Module &ir) {
   if (writesReservedSection(ir.getModuleInlineAsm()))
     return refuse(ir, "module assembly in a reserved section");
+  if (readsFiles(ir.getModuleInlineAsm()))
+    return refuse(ir, "module assembly that reads files (.incbin, .include)");
   for (const Function &function : ir)
     if (StringRef what = unsupportedIn(function); !what.empty())
       return refuse(ir, "function '" + function.getName() + "' has " + what);

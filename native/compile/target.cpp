@@ -58,6 +58,8 @@ Expected<std::unique_ptr<TargetMachine>> nomad::makeMachine(OptLevel level) {
   options.DataSections = true;
   options.UniqueSectionNames = true;
   options.EmulatedTLS = true;
+  options.TrapUnreachable = true; // what can't be reached is no way into the next function, or into unwind records
+  options.NoTrapAfterNoreturn = true;
   builder->setRelocationModel(Reloc::PIC_);
   builder->setCodeModel(CodeModel::Small);
   builder->setCodeGenOptLevel(codeGenLevel(level));

@@ -20,6 +20,7 @@ struct RegistryLink {
 // Nothing is done with it when the thread ends, so a Jit may go later.
 struct ThreadTables {
   std::uint32_t isStale = 0;
+  std::uint32_t changing = 0;
   RegistryLink *registries = nullptr;
 };
 
@@ -42,6 +43,14 @@ void takeBack(CodeObject &object) {
 } // namespace
 
 const std::uint32_t *nomad::staleUnwindTables() { return &threadTables().isStale; }
+
+const std::uint32_t *nomad::changingUnwindTables() { return &threadTables().changing; }
+
+// No bit of it means stale tables, or something else: to look is never wrong.
+void nomad::noteReasonToLook() { __atomic_fetch_or(&threadTables().isStale, 2, __ATOMIC_RELAXED); }
+
+UnwindRegistry::Changing::Changing() { __atomic_fetch_add(&threadTables().changing, 1, __ATOMIC_RELAXED); }
+UnwindRegistry::Changing::~Changing() { __atomic_fetch_sub(&threadTables().changing, 1, __ATOMIC_RELAXED); }
 
 void nomad::refreshUnwindTables() {
   ThreadTables &tables = threadTables();
@@ -131,6 +140,7 @@ void UnwindRegistry::refreshLocked() {
 }
 
 void UnwindRegistry::refresh() {
+  Changing changing;
   std::lock_guard<std::mutex> lock(owners_.mutex());
   refreshLocked();
 }

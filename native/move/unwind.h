@@ -23,10 +23,21 @@ namespace nomad {
 
 /// Not 0: something of this thread's Jits is stale. The address is the same for the thread's life.
 const std::uint32_t *staleUnwindTables();
+/// Not 0: this thread is changing code objects, or registering what is stale. The address is the same for the thread's life.
+const std::uint32_t *changingUnwindTables();
+/// From a signal handler on the thread: whoever enters code looks first, as if something were stale.
+void noteReasonToLook();
 /// Registers what is stale, of all Jits of this thread. Next to nothing if nothing is.
 void refreshUnwindTables();
 
 class UnwindRegistry {
+  struct Changing {
+    Changing();
+    ~Changing();
+    Changing(const Changing &) = delete;
+    Changing &operator=(const Changing &) = delete;
+  };
+
 public:
   /// `owners` of `code`. Belongs to the thread that makes it.
   UnwindRegistry(Range code, OwnerIndex &owners);
@@ -47,6 +58,7 @@ public:
 
   private:
     UnwindRegistry &registry_;
+    Changing changing_; // outside of the lock: a signal handler asks
     std::lock_guard<std::mutex> lock_;
   };
 

@@ -337,7 +337,8 @@ private:
   static Mover::Ranges placeableIn(const Arena &arena, const Mover::Ranges &thunkSpace);
   llvm::Expected<CodeObject> linkThunk(ParsedModule module, const std::string &name);
   ThunkEnvironment thunkEnvironment();
-  void *enter(ThunkCode thunk, void *first, void *second);
+  void *enter(ThunkCode thunk, void *first, void *second, bool isFromJs);
+  bool refuseEntry();
 
   static constexpr unsigned refusalShift = 29;
 
@@ -369,6 +370,7 @@ private:
   Mover::Ranges placeable_;
   std::map<std::pair<SignatureIndex, ThunkStyle>, std::uint32_t> thunkIndices_;
   std::vector<Address> thunks_;
+  Address directThunk_; // the only one that JS does not call
   llvm::StringMap<Address> hostThunks_; // by the signature's text
   HostTable hosts_;
   llvm::DenseMap<Handle, HostIndex> hostIndices_;

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "run/float_state.h"
+#include "run/interrupt.h"
 #include "run/leave.h"
 #include "run/runtime_support.h"
 #include "run/trap.h"
@@ -70,7 +71,8 @@ ThunkEnvironment Engine::thunkEnvironment() {
       .prepare =
           [](void *first, void *second, void *context, std::uint32_t thunk) {
             auto *engine = static_cast<Engine *>(context);
-            return engine->enter(reinterpret_cast<ThunkCode>(engine->thunks_[thunk].value()), first, second);
+            Address address = engine->thunks_[thunk];
+            return engine->enter(reinterpret_cast<ThunkCode>(address.value()), first, second, address != engine->directThunk_);
           },
       .attend = [](void *engine) -> std::int32_t { return static_cast<Engine *>(engine)->attend(); },
       .caught =
@@ -89,7 +91,12 @@ ThunkEnvironment Engine::thunkEnvironment() {
 }
 
 // Through prepareIf of run/call_thunk.cpp: the unwind records are stale, or code runs that has called JS past host functions.
-void *Engine::enter(ThunkCode thunk, void *first, void *second) {
+void *Engine::enter(ThunkCode thunk, void *first, void *second, bool isFromJs) {
+  if (isFromJs && refuseEntry()) {
+    if (activations_.entryFrame != Address())
+      enteredFunction() = noEntry; // as below
+    return nullptr;
+  }
   if (*staleUnwindTables()) {
     refreshUnwindTables();
     clearStackBelow(longReach); // code's first frames will be here
@@ -103,6 +110,22 @@ void *Engine::enter(ThunkCode thunk, void *first, void *second) {
   // The arguments of this call lie over the outer one's entry.
   enteredFunction() = noEntry;
   return result;
+}
+
+// What should stop does not begin. Constructors and destructors do.
+bool Engine::refuseEntry() {
+  CodeThread *thread = codeThread();
+  if (!host_ || !thread || thread->wanted == 0)
+    return false;
+  std::string reason = takeReason(*thread);
+  if (reason.empty())
+    return false;
+  ErrorDetails details;
+  details.kind = "interrupt";
+  std::string name = nameOf(enteredFunction());
+  details.symbols = {name};
+  host_->uncaught(fail(ErrorCode::Trap, name + ": " + reason, std::move(details)));
+  return true;
 }
 
 Expected<CodeObject> Engine::linkThunk(ParsedModule module, const std::string &name) {
@@ -183,7 +206,10 @@ Expected<Address> Engine::directThunk() {
   Signature signature;
   signature.text = "void (ptr)";
   signature.parameters = {{ValueKind::Ptr, Extension::None}};
-  return thunk(types_.intern(signature), ThunkStyle::Direct);
+  auto made = thunk(types_.intern(signature), ThunkStyle::Direct);
+  if (made)
+    directThunk_ = *made;
+  return made;
 }
 
 std::string Engine::nameOf(EntryIndex entry) const {

@@ -82,16 +82,22 @@ private:
 
   std::uint64_t ownThread() const { return thread_.load(std::memory_order_relaxed); }
   llvm::MutableArrayRef<Entry> used() { return {entries_.data(), used_.load(std::memory_order_acquire)}; }
+  static bool hasLeftAlternateStack(std::uint64_t slot);
   bool isActiveElsewhere(const Entry &entry, std::uint64_t slot) const;
   bool putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t info);
   Order noteOutside(std::uint64_t slot, std::uint64_t thread, std::uint64_t first, std::uint64_t second);
-  Entry *record(std::uint64_t slot, std::uint64_t thread);
+  struct Recorded {
+    Entry *entry; // null: none is needed, or there is no room
+    bool isInSignal;
+  };
+  Recorded record(std::uint64_t slot, std::uint64_t thread);
   Entry *add(std::uint64_t slot, std::uint64_t thread);
   bool countsElsewhere(Entry &entry, unsigned &patience);
 
   const ActivationChain &chain_;
   std::atomic<Owner *> owner_; // null: gone
   const std::uint32_t *stale_;
+  const std::uint32_t *changing_;
   std::atomic<std::uint64_t> thread_; // the Jit's thread pointer; 0: it has left
   std::array<Entry, mostEntries> entries_;
   std::atomic<std::size_t> used_{0}; // of those, from the first on
