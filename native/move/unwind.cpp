@@ -46,8 +46,7 @@ const std::uint32_t *nomad::staleUnwindTables() { return &threadTables().isStale
 
 const std::uint32_t *nomad::changingUnwindTables() { return &threadTables().changing; }
 
-// No bit of it means stale tables, or something else: to look is never wrong.
-void nomad::noteReasonToLook() { __atomic_fetch_or(&threadTables().isStale, 2, __ATOMIC_RELAXED); }
+ReasonToLook::ReasonToLook() : stale_(&threadTables().isStale) {}
 
 UnwindRegistry::Changing::Changing() { __atomic_fetch_add(&threadTables().changing, 1, __ATOMIC_RELAXED); }
 UnwindRegistry::Changing::~Changing() { __atomic_fetch_sub(&threadTables().changing, 1, __ATOMIC_RELAXED); }

@@ -25,8 +25,15 @@ namespace nomad {
 const std::uint32_t *staleUnwindTables();
 /// Not 0: this thread is changing code objects, or registering what is stale. The address is the same for the thread's life.
 const std::uint32_t *changingUnwindTables();
-/// From a signal handler on the thread: whoever enters code looks first, as if something were stale.
-void noteReasonToLook();
+/// Of this thread, for any thread: makes whoever enters code look first, as if something were stale. May be overlooked: say it again.
+class ReasonToLook {
+public:
+  ReasonToLook();
+  void note() { __atomic_fetch_or(stale_, 2, __ATOMIC_RELAXED); }
+
+private:
+  std::uint32_t *stale_;
+};
 /// Registers what is stale, of all Jits of this thread. Next to nothing if nothing is.
 void refreshUnwindTables();
 

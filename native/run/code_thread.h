@@ -5,6 +5,7 @@
 #pragma once
 
 #include "move/owner_index.h"
+#include "move/unwind.h"
 #include "run/activation.h"
 
 #include <atomic>
@@ -56,6 +57,7 @@ struct CodeThread {
   IsAlive isAlive = nullptr;       // null: nobody watches
   void *environment = nullptr;
   bool wasInCode = false; // the watchdog's: when it looked last
+  ReasonToLook reasonToLook;
 
   /// Whose code is at `address`; null if nobody's.
   const CodeRange *rangeAt(Address address) const;

@@ -8,6 +8,7 @@
 #include "run/leave.h"
 #include "run/runtime_support.h"
 #include "run/trap.h"
+#include "run/trap_report.h"
 
 #include <algorithm>
 
@@ -124,6 +125,8 @@ bool Engine::refuseEntry() {
   details.kind = "interrupt";
   std::string name = nameOf(enteredFunction());
   details.symbols = {name};
+  details.frames = {frameAt(*thread, entries_.target(enteredFunction()))};
+  details.frameCount = 1;
   host_->uncaught(fail(ErrorCode::Trap, name + ": " + reason, std::move(details)));
   return true;
 }

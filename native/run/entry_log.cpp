@@ -173,8 +173,12 @@ EntryLog::Recorded EntryLog::record(std::uint64_t slot, std::uint64_t thread) {
     bool isSameStack = isOnStack(slot) && isOnStack(other);
     bool isUnchanged = (isSameStack || other >= slot) && entry.returnsTo == wordAt(other);
     isInSignal = isInSignal || (isUnchanged && other > slot && returnsFromSignal(entry.returnsTo));
-    if (isUnchanged && (other == slot || (isSameStack && other > slot)))
-      return {other == slot ? &entry : nullptr, isInSignal};
+    if (isUnchanged && other == slot) {
+      entry.isLong = false; // another call by the same frame
+      return {&entry, isInSignal};
+    }
+    if (isUnchanged && isSameStack && other > slot)
+      return {nullptr, isInSignal};
     if (isSameStack)
       entry.slot.store(0, std::memory_order_release);
   }
@@ -227,7 +231,9 @@ bool EntryLog::countsElsewhere(Entry &entry, unsigned &patience) {
     if (slot == 0 || entry.keptOutAt.load() == slot)
       return false;
     bool isBeingWritten = slot == 1;
-    if (!isBeingWritten && !isActiveElsewhere(entry, slot)) {
+    // A handler that has come and gone here, since the record was found to be another's.
+    bool isOver = !isBeingWritten && entry.thread == ownThread() && chain_.stack.contains(Address::of(slot));
+    if (isOver || (!isBeingWritten && !isActiveElsewhere(entry, slot))) {
       entry.slot.compare_exchange_strong(slot, 0);
       return false;
     }

@@ -178,6 +178,7 @@ void Watchdog::stopAll() {
     value.sival_ptr = &ours;
     if (thread->isInCode())
       pthread_sigqueue(thread->thread, interruptSignal, value);
+    thread->reasonToLook.note(); // short functions may never be met, but they are entered
     return false;
   });
 }

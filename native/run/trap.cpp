@@ -2,7 +2,6 @@
 
 #include "base/signals.h"
 #include "link/call_site.h"
-#include "move/unwind.h"
 #include "run/code_frames.h"
 #include "run/interrupt.h"
 #include "run/trap_report.h"
@@ -164,8 +163,6 @@ void onFault(CodeThread &thread, int signal, siginfo_t &info, ucontext_t &contex
 // What is not in code, or not in a state to be left, is asked again soon.
 void onInterrupt(CodeThread &thread, ucontext_t &context) {
   Interrupted at(context);
-  if (thread.wanted != 0)
-    noteReasonToLook(); // short functions may never be met, but they are entered
   if (thread.wanted == 0 || !thread.isInCode() || !thread.rangeAt(at.pc()))
     return;
   CodeFrames frames(thread, at.pc());
