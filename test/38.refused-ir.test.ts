@@ -126,6 +126,13 @@ const refusals: Record<string, Record<string, Refusal>> = {
     'that are signed': { source: '@mine = global i32 5\n@p = global ptr ptrauth (ptr @mine, i32 0)', message: /ptrauth.*'mine'/ },
     'aligned to more than an arena': { source: '@mine = global i32 5, align 131072', message: /131072 of 'mine'/ },
   },
+  files: {
+    'that assembly reads': { source: assembled('.globl mine', 'mine: .incbin \\22/dev/null\\22'), message: /reads files/ },
+    'that inline assembly reads': {
+      source: inlined('.include \\22/dev/null\\22'),
+      message: /'mine' has assembly that reads files/,
+    },
+  },
   functions: {
     'with prefix data': { source: 'define i32 @mine() prefix i32 7 { ret i32 1 }', message: /'mine' has prefix data/ },
     'with kcfi calls': {

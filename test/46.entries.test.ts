@@ -177,7 +177,10 @@ int own(int x) { if (setjmp(buffer)) return x + 2; deep(10); return -1; }`,
   });
 });
 
-/** A move takes some tens of microseconds, and the handler is at the end of what is moved: half of it would often be seen. */
+/**
+ * A move takes some tens of microseconds, and the handler is at the end of what is moved: half of it would often be seen. It enters code
+ * once more, by an address.
+ */
 const counting = `
 @sink = global i64 0
 @count = global i64 0
@@ -189,10 +192,16 @@ define i64 @big(i64 %x) {
   BODY
   ret i64 %a20000
 }
-define internal void @handler(i32 %s) {
+@step = global ptr @counts
+define internal void @counts() {
   %c = load volatile i64, ptr @count
   %d = add i64 %c, 1
   store volatile i64 %d, ptr @count
+  ret void
+}
+define internal void @handler(i32 %s) {
+  %f = load volatile ptr, ptr @step
+  call void %f()
   ret void
 }
 @alarm = constant [16 x i64] [i64 8192, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0]
@@ -226,8 +235,15 @@ test.each([
       ${where === 'this thread' ? '' : "object.get('keepOff')();"}
       object.get('start')();
       let moves = 0;
-      while (object.readGlobal('count') < 4_000n) object.relocate({ space, code: 32 * (++moves & 1) });
-      console.log(moves > 500);`;
+      let pinned = 0;
+      while (object.readGlobal('count') < 4_000n)
+        try {
+          object.relocate({ space, code: 32 * (++moves & 1) });
+        } catch (error) {
+          if (!(error instanceof nomad.PinnedError)) throw error;
+          pinned++; // a handler was in code on another thread, and did not end
+        }
+      console.log(moves > 500 && pinned < moves / 20);`;
     expect(await childResult<boolean>(script)).toBe(true);
   },
 );

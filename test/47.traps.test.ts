@@ -78,6 +78,26 @@ function trapOf(run: () => unknown): TrapError {
   return error;
 }
 
+test.each([0, 2] as const)(
+  'at O%d: a function does not run off its end, and faults are handled whatever code has set',
+  (optLevel) => {
+    const own = makeJit({ optLevel });
+    const object = own.load(`
+    declare ptr @memset(ptr, i32, i64)
+    define void @nowhere() { unreachable }
+    define i32 @behind() { ret i32 7 }
+    define void @undefined() { %r = call ptr @memset(ptr null, i32 1, i64 1000000) ret void }
+    define void @unaligned() {
+      call void asm sideeffect "pushfq; orl $$0x40000,(%rsp); popfq; movl 1(%rsp),%eax", "~{rax},~{memory}"()
+      ret void
+    }`);
+    expect(trapOf(() => object.get('nowhere')()).kind).toBe('illegal');
+    expect(trapOf(() => object.get('undefined')()).kind).toBe(optLevel === 0 ? 'memory' : 'illegal');
+    expect(trapOf(() => object.get('unaligned')()).kind).toBe('memory');
+    expect(object.get('behind')()).toBe(7);
+  },
+);
+
 describe('what an error says', () => {
   const source = `define i32 @inner(ptr %p) noinline { %v = load volatile i32, ptr %p ret i32 %v }
     define internal i32 @hidden(ptr %p) noinline { %v = call i32 @inner(ptr %p) %w = add i32 %v, 1 ret i32 %w }
@@ -202,6 +222,17 @@ describe('stopping code', () => {
     });
     expect(kindsSeen).toEqual(['interrupt', 'interrupt', 'interrupt']);
     for (let i = 0; i < 100; i++) expect(add(100_000n)).toBe(100_000n);
+  });
+
+  test('a loop of JS that calls short functions stops at the next call', () => {
+    const jit = makeJit();
+    const one = jit.load('define i32 @one() { ret i32 1 }').get('one');
+    const loops = (): void => {
+      for (const end = Date.now() + 20_000; Date.now() < end;) one();
+    };
+    const error = trapOf(() => jit.withTimeout(5, loops));
+    expect([error.kind, error.symbol, error.frames.map(({ symbol }) => symbol)]).toEqual(['interrupt', 'one', ['one']]);
+    expect(one()).toBe(1);
   });
 
   test('a loop of host calls stops', () => {

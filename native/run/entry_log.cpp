@@ -113,8 +113,12 @@ EntryLog::Order EntryLog::note(Address returnSlot, std::uint64_t first, std::uin
 EntryLog::Order EntryLog::noteOutside(std::uint64_t slot, std::uint64_t thread, std::uint64_t first, std::uint64_t second) {
   bool isNew = !hasOtherThreads_.load(std::memory_order_relaxed) || activationChain.stack.size() == 0;
   for (;;) {
-    auto [entry, isInSignal] = record(slot, thread);
-    if (!moves_.areOthersKeptOut() && (!entry || entry->slot.load() == slot))
+    auto [entry, outer, outerSlot, isInSignal] = record(slot, thread);
+    bool mayEnter = !moves_.areOthersKeptOut() && (!entry || entry->slot.load() == slot);
+    // Who is in code already can't wait: he is waited for. Unless the record that says so has just been forgotten.
+    if (!mayEnter && outer)
+      mayEnter = (outer->inner.fetch_add(1), outer->slot.load() == outerSlot);
+    if (mayEnter)
       return isNew && !isInSignal ? Order::Prepare : Order::Enter;
     if (entry)
       entry->keptOutAt.store(slot);
@@ -161,10 +165,12 @@ bool EntryLog::putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t in
   return true;
 }
 
-// The record of this very entry, which is made if there is none. It needs none below an entry that counts, on the same stack. Those
-// that it shows to be over are forgotten. What a signal handler calls is in a signal too, on whatever stack the handler is.
+// The record of this very entry, which is made if there is none. It needs none below an entry that counts, on the same stack.
+// Those that it shows to be over are forgotten. What a signal handler calls is in a signal too, on whatever stack the handler is.
 EntryLog::Recorded EntryLog::record(std::uint64_t slot, std::uint64_t thread) {
-  auto isOnStack = [&](std::uint64_t at) { return thread != ownThread() || at - chain_.stack.base.value() < chain_.stack.size(); };
+  auto isOnStack = [&](std::uint64_t at) {
+    return thread != ownThread() || at - chain_.stack.base.value() < chain_.stack.size();
+  };
   bool isInSignal = returnsFromSignal(wordAt(slot));
   for (Entry &entry : used()) {
     std::uint64_t other = entry.slot.load(std::memory_order_acquire);
@@ -175,14 +181,14 @@ EntryLog::Recorded EntryLog::record(std::uint64_t slot, std::uint64_t thread) {
     isInSignal = isInSignal || (isUnchanged && other > slot && returnsFromSignal(entry.returnsTo));
     if (isUnchanged && other == slot) {
       entry.isLong = false; // another call by the same frame
-      return {&entry, isInSignal};
+      return {&entry, nullptr, 0, isInSignal};
     }
     if (isUnchanged && isSameStack && other > slot)
-      return {nullptr, isInSignal};
+      return {nullptr, &entry, other, isInSignal};
     if (isSameStack)
       entry.slot.store(0, std::memory_order_release);
   }
-  return {add(slot, thread), isInSignal};
+  return {add(slot, thread), nullptr, 0, isInSignal};
 }
 
 EntryLog::Entry *EntryLog::add(std::uint64_t slot, std::uint64_t thread) {
@@ -224,20 +230,24 @@ bool EntryLog::isActiveElsewhere(const Entry &entry, std::uint64_t slot) const {
 }
 
 // A thread that is writing its record has soon done so, and a signal handler on another thread is soon over: it is worth to wait
-// for that. Once for each: a handler may also wait for something.
+// for that. Once for each: a handler may also wait for something. Meanwhile records may become others', of handlers on this very
+// thread too: those have come and gone.
 bool EntryLog::countsElsewhere(Entry &entry, unsigned &patience) {
   for (;;) {
     std::uint64_t slot = entry.slot.load(std::memory_order_acquire);
     if (slot == 0 || entry.keptOutAt.load() == slot)
       return false;
-    bool isBeingWritten = slot == 1;
-    // A handler that has come and gone here, since the record was found to be another's.
-    bool isOver = !isBeingWritten && entry.thread == ownThread() && chain_.stack.contains(Address::of(slot));
-    if (isOver || (!isBeingWritten && !isActiveElsewhere(entry, slot))) {
+    std::uint32_t inner = entry.inner.load();
+    bool isBeingWritten = slot == 1, isOwn = entry.thread == ownThread();
+    bool isOver = isOwn && chain_.stack.contains(Address::of(slot));
+    bool isActive = isBeingWritten || (!isOver && isActiveElsewhere(entry, slot));
+    bool isShort = isBeingWritten || (!isOwn && !entry.isLong && returnsFromSignal(entry.returnsTo));
+    if (!isBeingWritten && entry.slot.load() != slot)
+      continue; // what has been read is of two records
+    if (!isActive) {
       entry.slot.compare_exchange_strong(slot, 0);
-      return false;
+      return entry.inner.load() != inner; // somebody has relied on it in between
     }
-    bool isShort = isBeingWritten || (entry.thread != ownThread() && !entry.isLong && returnsFromSignal(entry.returnsTo));
     if (!isShort)
       return true;
     if (patience == 0)

@@ -76,6 +76,7 @@ private:
     int kernelId;                            // of the thread
     bool isOnOwnStack;                       // of the thread, as far as it is known
     bool isLong;                             // has been waited for in vain
+    std::atomic<std::uint32_t> inner{0}; // how often somebody has gone on below it while others were kept out
     std::atomic<std::uint64_t> keptOutAt{0}; // the slot again, while it waits at its entry stub
   };
   static constexpr std::size_t mostEntries = 64;
@@ -87,7 +88,9 @@ private:
   bool putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t info);
   Order noteOutside(std::uint64_t slot, std::uint64_t thread, std::uint64_t first, std::uint64_t second);
   struct Recorded {
-    Entry *entry; // null: none is needed, or there is no room
+    Entry *entry;     // null: none is needed, or there is no room
+    Entry *outer;     // why none is needed
+    std::uint64_t at; // the outer one's slot
     bool isInSignal;
   };
   Recorded record(std::uint64_t slot, std::uint64_t thread);
