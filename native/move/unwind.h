@@ -25,7 +25,8 @@ namespace nomad {
 const std::uint32_t *staleUnwindTables();
 /// Not 0: this thread is changing code objects, or registering what is stale. The address is the same for the thread's life.
 const std::uint32_t *changingUnwindTables();
-/// Of this thread, for any thread: makes whoever enters code look first, as if something were stale. May be overlooked: say it again.
+/// Of this thread, for any thread: makes whoever enters code look first, as if something were stale. May be overlooked: say it
+/// again.
 class ReasonToLook {
 public:
   ReasonToLook();

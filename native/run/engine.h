@@ -370,7 +370,7 @@ private:
   Mover::Ranges placeable_;
   std::map<std::pair<SignatureIndex, ThunkStyle>, std::uint32_t> thunkIndices_;
   std::vector<Address> thunks_;
-  Address directThunk_; // the only one that JS does not call
+  Address directThunk_;                 // the only one that JS does not call
   llvm::StringMap<Address> hostThunks_; // by the signature's text
   HostTable hosts_;
   llvm::DenseMap<Handle, HostIndex> hostIndices_;

@@ -76,7 +76,7 @@ private:
     int kernelId;                            // of the thread
     bool isOnOwnStack;                       // of the thread, as far as it is known
     bool isLong;                             // has been waited for in vain
-    std::atomic<std::uint32_t> inner{0}; // how often somebody has gone on below it while others were kept out
+    std::atomic<std::uint32_t> inner{0};     // how often somebody has gone on below it while others were kept out
     std::atomic<std::uint64_t> keptOutAt{0}; // the slot again, while it waits at its entry stub
   };
   static constexpr std::size_t mostEntries = 64;
