@@ -177,13 +177,15 @@ EntryLog::Recorded EntryLog::record(std::uint64_t slot, std::uint64_t thread) {
     if (other <= 1 || entry.thread != thread)
       continue;
     bool isSameStack = isOnStack(slot) && isOnStack(other);
-    bool isUnchanged = (isSameStack || other >= slot) && entry.returnsTo == wordAt(other);
-    isInSignal = isInSignal || (isUnchanged && other > slot && returnsFromSignal(entry.returnsTo));
-    if (isUnchanged && other == slot) {
+    // Another stack may be gone, with all its words.
+    bool stands =
+        isSameStack || other == slot ? entry.returnsTo == wordAt(other) : other > slot && isUnchanged(other, entry.returnsTo);
+    isInSignal = isInSignal || (stands && other > slot && returnsFromSignal(entry.returnsTo));
+    if (stands && other == slot) {
       entry.isLong = false; // another call by the same frame
       return {&entry, nullptr, 0, isInSignal};
     }
-    if (isUnchanged && isSameStack && other > slot)
+    if (stands && isSameStack && other > slot)
       return {nullptr, &entry, other, isInSignal};
     if (isSameStack)
       entry.slot.store(0, std::memory_order_release);
