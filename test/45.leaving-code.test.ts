@@ -5,7 +5,8 @@ import { Worker } from 'node:worker_threads';
 import { hostFunction, type Callable } from 'nomad-jit';
 import { prelude, runChild } from './support/child';
 import { callingHost, descending, i32Host, makeGround, sortingByHost, withNoCodegen } from './support/hosts';
-import { expectWorking, makeJit, residentBytes } from './support/jits';
+import { expectWorking, makeJit } from './support/jits';
+import { leastGrowth } from './support/memory';
 import { compileC } from './support/tools';
 
 /** Throws anything. */
@@ -277,7 +278,7 @@ describe('the limits', () => {
     },
   );
 
-  test('many throws do not leak, and neither do many frames', () => {
+  test('many throws do not leak, and neither do many frames', async () => {
     const f = makeJit()
       .load(compileC('c++', cxx), {
         imports: {
@@ -288,14 +289,11 @@ describe('the limits', () => {
         },
       })
       .get('beyond');
-    const many = (count: number) => {
-      for (let i = 0; i < count; i++) thrownBy(() => f(1));
-      globalThis.gc!();
+    const throws = 7_000;
+    const many = () => {
+      for (let i = 0; i < throws; i++) thrownBy(() => f(1));
     };
-    many(20_000);
-    const before = residentBytes();
-    many(60_000);
-    expect(residentBytes() - before).toBeLessThan(10e6);
+    expect(await leastGrowth(many)).toBeLessThan(throws * 8);
   });
 });
 

@@ -37,9 +37,9 @@ bool returnsFromSignal(std::uint64_t returnsTo) {
 
 // A signal handler may be the first code of a thread, and can't ask for its stack. glibc puts what the thread pointer leads to at
 // the end of a thread's stack.
-bool isInSignalOnStack(std::uint64_t slot, std::uint64_t thread) {
+bool isOnUsualStack(std::uint64_t slot, std::uint64_t thread) {
   constexpr std::uint64_t usualStackBytes = 8 << 20;
-  return thread - slot < usualStackBytes && returnsFromSignal(wordAt(slot));
+  return thread - slot < usualStackBytes;
 }
 
 // Is it of a stack whose thread may be gone? Then it may have changed, or there is nothing any more.
@@ -114,12 +114,12 @@ EntryLog::Order EntryLog::noteOutside(std::uint64_t slot, std::uint64_t thread, 
   bool isNew = !hasOtherThreads_.load(std::memory_order_relaxed) || activationChain.stack.size() == 0;
   for (;;) {
     auto [entry, outer, outerSlot, isInSignal] = record(slot, thread);
-    bool mayEnter = !moves_.areOthersKeptOut() && (!entry || entry->slot.load() == slot);
-    // Who is in code already can't wait: he is waited for. Unless the record that says so has just been forgotten.
-    if (!mayEnter && outer)
-      mayEnter = (outer->inner.fetch_add(1), outer->slot.load() == outerSlot);
-    if (mayEnter)
+    // Who is in code already can't wait: he is waited for.
+    bool mayEnter = outer ? outer->slot.load() == outerSlot : !moves_.areOthersKeptOut();
+    if (mayEnter && (!entry || entry->slot.load() == slot))
       return isNew && !isInSignal ? Order::Prepare : Order::Enter;
+    if (outer)
+      continue; // a record has just been forgotten
     if (entry)
       entry->keptOutAt.store(slot);
     if (moves_.areOthersKeptOut() && putOff(slot, first, second)) {
@@ -165,52 +165,65 @@ bool EntryLog::putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t in
   return true;
 }
 
-// The record of this very entry, which is made if there is none. It needs none below an entry that counts, on the same stack.
-// Those that it shows to be over are forgotten. What a signal handler calls is in a signal too, on whatever stack the handler is.
+// The record of this very entry, which is made if there is none. What a signal handler calls is in a signal too, on whatever stack
+// the handler is. Records that this entry shows to be over are forgotten.
+//
+// The words of other records stand, but one may have been left by chance in a frame that has yet to fill it. So an entry below
+// others has a record of its own too, except where there are many.
 EntryLog::Recorded EntryLog::record(std::uint64_t slot, std::uint64_t thread) {
   auto isOnStack = [&](std::uint64_t at) {
     return thread != ownThread() || at - chain_.stack.base.value() < chain_.stack.size();
   };
-  bool isInSignal = returnsFromSignal(wordAt(slot));
+  Recorded recorded = {nullptr, nullptr, 0, returnsFromSignal(wordAt(slot))};
+  std::size_t depth = 0;
   for (Entry &entry : used()) {
     std::uint64_t other = entry.slot.load(std::memory_order_acquire);
-    if (other <= 1 || entry.thread != thread)
+    if (other <= beingWritten || entry.thread != thread)
       continue;
     bool isSameStack = isOnStack(slot) && isOnStack(other);
     // Another stack may be gone, with all its words.
     bool stands =
         isSameStack || other == slot ? entry.returnsTo == wordAt(other) : other > slot && isUnchanged(other, entry.returnsTo);
-    isInSignal = isInSignal || (stands && other > slot && returnsFromSignal(entry.returnsTo));
     if (stands && other == slot) {
       entry.isLong = false; // another call by the same frame
-      return {&entry, nullptr, 0, isInSignal};
+      recorded.entry = &entry;
+      continue;
     }
-    if (stands && isSameStack && other > slot)
-      return {nullptr, &entry, other, isInSignal};
-    if (isSameStack)
-      entry.slot.store(0, std::memory_order_release);
+    recorded.isInSignal = recorded.isInSignal || (stands && other > slot && returnsFromSignal(entry.returnsTo));
+    if (stands && isSameStack && other > slot) {
+      depth += 1;
+      recorded.outer = &entry;
+      recorded.outerSlot = other;
+    } else if (isSameStack) {
+      entry.slot.compare_exchange_strong(other, 0);
+    }
   }
-  return {add(slot, thread), nullptr, 0, isInSignal};
+  if (!recorded.entry && depth < mostDepth)
+    recorded.entry = add(slot, thread, recorded);
+  return recorded;
 }
 
-EntryLog::Entry *EntryLog::add(std::uint64_t slot, std::uint64_t thread) {
-  for (std::size_t i = 0; i < mostEntries; ++i) {
+EntryLog::Entry *EntryLog::add(std::uint64_t slot, std::uint64_t thread, const Recorded &around) {
+  for (std::size_t i = 0; i < (around.outer ? mostInner : mostEntries); ++i) {
     Entry &entry = entries_[i];
     std::uint64_t vacant = 0;
-    if (!entry.slot.compare_exchange_strong(vacant, 1))
+    if (!entry.slot.compare_exchange_strong(vacant, beingWritten))
       continue;
     for (std::size_t used = used_.load(); used <= i && !used_.compare_exchange_weak(used, i + 1);)
       ;
     entry.returnsTo = wordAt(slot);
     entry.thread = thread;
     entry.kernelId = gettid();
+    entry.isInSignal = around.isInSignal;
     entry.isLong = false;
     entry.keptOutAt = 0;
-    entry.isOnOwnStack = activationChain.stack.contains(Address::of(slot)) || isInSignalOnStack(slot, thread);
+    entry.isOnOwnStack =
+        activationChain.stack.contains(Address::of(slot)) || (around.isInSignal && isOnUsualStack(slot, thread));
     entry.slot.store(slot);
     return &entry;
   }
-  isFull_.store(true);
+  if (!around.outer)
+    isFull_.store(true);
   return nullptr;
 }
 
@@ -225,10 +238,20 @@ bool EntryLog::hasLeftAlternateStack(std::uint64_t slot) {
 }
 
 bool EntryLog::isActiveElsewhere(const Entry &entry, std::uint64_t slot) const {
-  if (entry.thread == ownThread() && hasLeftAlternateStack(slot))
+  if (entry.thread == ownThread() && (chain_.stack.contains(Address::of(slot)) || hasLeftAlternateStack(slot)))
     return false;
   bool isOver = entry.thread != ownThread() && entry.isOnOwnStack && hasPopped(entry.kernelId, slot);
   return !isOver && isUnchanged(slot, entry.returnsTo);
+}
+
+// Forgets the record of an entry that is over. Its thread may have relied on it since that was found out: so it is asked once more,
+// while nobody can find the record, nor take its place.
+bool EntryLog::forget(Entry &entry, std::uint64_t slot) {
+  if (!entry.slot.compare_exchange_strong(slot, beingWritten))
+    return false;
+  bool isOver = !isActiveElsewhere(entry, slot);
+  entry.slot.store(isOver ? 0 : slot);
+  return isOver;
 }
 
 // A thread that is writing its record has soon done so, and a signal handler on another thread is soon over: it is worth to wait
@@ -239,16 +262,15 @@ bool EntryLog::countsElsewhere(Entry &entry, unsigned &patience) {
     std::uint64_t slot = entry.slot.load(std::memory_order_acquire);
     if (slot == 0 || entry.keptOutAt.load() == slot)
       return false;
-    std::uint32_t inner = entry.inner.load();
-    bool isBeingWritten = slot == 1, isOwn = entry.thread == ownThread();
-    bool isOver = isOwn && chain_.stack.contains(Address::of(slot));
-    bool isActive = isBeingWritten || (!isOver && isActiveElsewhere(entry, slot));
-    bool isShort = isBeingWritten || (!isOwn && !entry.isLong && returnsFromSignal(entry.returnsTo));
+    bool isBeingWritten = slot == beingWritten;
+    bool isActive = isBeingWritten || isActiveElsewhere(entry, slot);
+    bool isShort = isBeingWritten || (entry.thread != ownThread() && entry.isInSignal && !entry.isLong);
     if (!isBeingWritten && entry.slot.load() != slot)
       continue; // what has been read is of two records
     if (!isActive) {
-      entry.slot.compare_exchange_strong(slot, 0);
-      return entry.inner.load() != inner; // somebody has relied on it in between
+      if (forget(entry, slot))
+        return false;
+      continue;
     }
     if (!isShort)
       return true;
@@ -275,7 +297,7 @@ EntryLog::Present EntryLog::present(Address stackPointer) {
     std::uint64_t slot = entry.slot.load(std::memory_order_acquire);
     if (slot == 0)
       continue;
-    bool isHere = slot != 1 && entry.thread == ownThread() && chain_.stack.contains(Address::of(slot));
+    bool isHere = slot != beingWritten && entry.thread == ownThread() && chain_.stack.contains(Address::of(slot));
     if (!isHere) {
       bool counts = countsElsewhere(entry, patience);
       present.isElsewhere = present.isElsewhere || counts;

@@ -70,16 +70,18 @@ public:
 
 private:
   struct Entry {
-    std::atomic<std::uint64_t> slot{0}; // 0: vacant; 1: being written
+    std::atomic<std::uint64_t> slot{0}; // 0: vacant
     std::uint64_t returnsTo;
     std::uint64_t thread;                    // its thread pointer
     int kernelId;                            // of the thread
     bool isOnOwnStack;                       // of the thread, as far as it is known
+    bool isInSignal;                         // it is a signal handler, or below one
     bool isLong;                             // has been waited for in vain
-    std::atomic<std::uint32_t> inner{0};     // how often somebody has gone on below it while others were kept out
     std::atomic<std::uint64_t> keptOutAt{0}; // the slot again, while it waits at its entry stub
   };
-  static constexpr std::size_t mostEntries = 64;
+  static constexpr std::uint64_t beingWritten = 1; // a slot
+  // Those below others may not take all of the table, nor one thread all of what is theirs.
+  static constexpr std::size_t mostEntries = 128, mostInner = 64, mostDepth = 4;
 
   std::uint64_t ownThread() const { return thread_.load(std::memory_order_relaxed); }
   llvm::MutableArrayRef<Entry> used() { return {entries_.data(), used_.load(std::memory_order_acquire)}; }
@@ -88,13 +90,14 @@ private:
   bool putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t info);
   Order noteOutside(std::uint64_t slot, std::uint64_t thread, std::uint64_t first, std::uint64_t second);
   struct Recorded {
-    Entry *entry;     // null: none is needed, or there is no room
-    Entry *outer;     // why none is needed
-    std::uint64_t at; // the outer one's slot
+    Entry *entry; // null: there is no room
+    Entry *outer; // null: it is the outermost on its stack
+    std::uint64_t outerSlot;
     bool isInSignal;
   };
   Recorded record(std::uint64_t slot, std::uint64_t thread);
-  Entry *add(std::uint64_t slot, std::uint64_t thread);
+  Entry *add(std::uint64_t slot, std::uint64_t thread, const Recorded &around);
+  bool forget(Entry &entry, std::uint64_t slot);
   bool countsElsewhere(Entry &entry, unsigned &patience);
 
   const ActivationChain &chain_;

@@ -121,6 +121,67 @@ TEST_CASE("entry log: another thread is elsewhere until it has returned") {
   CHECK_FALSE(look().isElsewhere);
 }
 
+namespace {
+
+using Words = void(std::uint64_t *, std::uint64_t *);
+std::uint64_t *leftWord;
+std::atomic<int> overwriting;
+
+void waitWhile(int stage) {
+  while (overwriting == stage)
+    std::this_thread::yield();
+}
+
+// The first call leaves a word on the stack, the second has that word in its caller's array.
+void leaveOrOverwrite(std::uint64_t *from, std::uint64_t *to) {
+  if (!from) {
+    leftWord = static_cast<std::uint64_t *>(__builtin_frame_address(0)) + 1;
+    return;
+  }
+  bool isIn = from <= leftWord && leftWord < to;
+  overwriting = 1;
+  waitWhile(1);
+  if (isIn)
+    *leftWord = 0;
+  overwriting = isIn ? 3 : -1;
+  waitWhile(3);
+}
+
+[[gnu::noinline, gnu::no_sanitize("address")]] void enterShallow(Words *stub) {
+  std::uint64_t array[128];
+  asm volatile("" ::"r"(array) : "memory");
+  stub(nullptr, nullptr);
+  asm volatile("" ::"r"(array) : "memory");
+}
+
+[[gnu::noinline, gnu::no_sanitize("address")]] void enterBelowArray(Words *stub) {
+  std::uint64_t array[1024];
+  asm volatile("" ::"r"(array) : "memory");
+  stub(array, array + 1024);
+  asm volatile("" ::"r"(array) : "memory");
+}
+
+} // namespace
+
+TEST_CASE("entry log: who enters below a word that was left by chance is inside, whatever becomes of that word") {
+  Entered it(&leaveOrOverwrite);
+  current = &it.log;
+  overwriting = 0;
+  std::thread thread([&] {
+    enterShallow(it.stub<Words>());
+    enterBelowArray(it.stub<Words>());
+  });
+  waitWhile(0);
+  CHECK(look().isElsewhere);
+  overwriting = 2;
+  waitWhile(2);
+  CHECK(overwriting == 3);
+  CHECK(look().isElsewhere);
+  overwriting = 4;
+  thread.join();
+  CHECK_FALSE(look().isElsewhere);
+}
+
 TEST_CASE("entry log: a stub keeps every register that may have an argument") {
   using Many = double(double, double, double, double, double, double, double, double, long, long, long, long, long, long, long);
   Entered it(+[](double a, double b, double c, double d, double e, double f, double g, double h, long i, long j, long k, long l,
