@@ -211,7 +211,7 @@ describe('many', () => {
     expect(await childResult(script, { nodeOptions: ['--jitless', '--no-expose-wasm'] })).toEqual([]);
   });
 
-  test('compile, place, call, relocate and free 3,000 times: nothing grows', async () => {
+  test('compile, place, call, relocate and free thousands of times: nothing grows', async () => {
     const jit = makeJit();
     const space = jit.createSpace();
     const cycle = (i: number) => {
@@ -226,7 +226,7 @@ describe('many', () => {
     };
     many();
     const before = jit.stats();
-    expect(await leastGrowth(many)).toBeLessThan(750 * 50);
+    expect(await leastGrowth(many)).toBeLessThan(750 * 20);
     expect(jit.stats()).toEqual(before);
   });
 });
