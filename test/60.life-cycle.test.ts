@@ -226,7 +226,7 @@ describe('many', () => {
     };
     many();
     const before = jit.stats();
-    expect(await leastGrowth(many)).toBeLessThan(750 * 20);
+    expect(await leastGrowth(many)).toBeLessThan(750 * 32);
     expect(jit.stats()).toEqual(before);
   });
 });
