@@ -242,6 +242,22 @@ describe('stopping code', () => {
     expect(trapOf(() => jit.withTimeout(5, () => f())).kind).toBe('interrupt');
   });
 
+  // Its unwind records follow rbp, which the assembly has for something else nearly all of the time.
+  test.each([0, 2] as const)('code that can often not be walked, at O%s: it is stopped where it can be', (optLevel) => {
+    const spin = makeJit({ optLevel }).load(`
+define void @spin() "frame-pointer"="all" {
+  br label %next
+next:
+  call void asm sideeffect "pushq %rbp; movl $$8, %ebp; movl $$50, %ecx; 1: decl %ecx; jnz 1b; popq %rbp", "~{rcx},~{flags},~{memory}"()
+  br label %next
+}`).get('spin'); // prettier-ignore
+    const jit = makeJit();
+    for (let i = 0; i < 100; i++) {
+      const { kind, symbol } = trapOf(() => jit.withTimeout(2, () => spin()));
+      expect([kind, symbol]).toEqual(['interrupt', 'spin']);
+    }
+  });
+
   test('bad arguments', () => {
     const jit = makeJit();
     expect(() => jit.withTimeout(-1, () => 1)).toThrow(RangeError);
@@ -321,7 +337,20 @@ describe('handlers of others', () => {
 describe('what stays fatal says so', () => {
   const load = (source: string, call: string): string =>
     `nomad.Jit; const f = new nomad.Jit().load(${JSON.stringify(source)}); ${call}`;
-  const fatal: Array<[string, string, string, RegExp]> = [
+  const fatal: Array<[string, string, string, RegExp, string?]> = [
+    [
+      'a fault above frames that are gone',
+      'define void @f() "frame-pointer"="all" { call void asm sideeffect "movl $$8, %ebp; ud2", "~{memory}"() ret void }',
+      'f.get("f")()',
+      /^nomad-jit: signal 4 at 0x[0-9a-f]+ \('f' in code object 'object#1'\+0x9\), address 0x[0-9a-f]+, can't become a TrapError\n$/,
+      'SIGILL',
+    ],
+    [
+      'a return to nowhere',
+      'define void @f() "frame-pointer"="all" { call void asm sideeffect "movq $$0x41414141, 8(%rbp)", "~{memory}"() ret void }',
+      'f.get("f")()',
+      /^nomad-jit: signal 11 at 0x41414141 \(not in code\), address 0x41414141, can't become a TrapError\n$/,
+    ],
     [
       'a fault in printf',
       'declare i32 @printf(ptr, ...) @s = constant [3 x i8] c"%s\\00" define void @f(ptr %p) { %r = call i32 (ptr, ...) @printf(ptr @s, ptr %p) ret void }',
@@ -337,9 +366,9 @@ describe('what stays fatal says so', () => {
     ],
   ];
 
-  test.each(fatal)('%s', async (_, source, call, message) => {
+  test.each(fatal)('%s', async (_, source, call, message, expected = 'SIGSEGV') => {
     const { signal, code, stderr } = await runChild(load(source, call), { before: 'ulimit -c 0' });
-    expect([signal, code]).toEqual(['SIGSEGV', null]);
+    expect([signal, code]).toEqual([expected, null]);
     expect(stderr).toMatch(message);
   });
 });

@@ -23,10 +23,24 @@ const std::array allocators{any(&malloc), any(&calloc), any(&realloc), any(&free
 } // namespace
 
 CodeFrames::CodeFrames(CodeThread &thread, Address interrupted) : thread_(thread), interrupted_(interrupted) {
+  jmp_buf end;
+  thread.walkEnd = &end;
+  if (_setjmp(end) == 0)
+    walk();
+  thread.walkEnd = nullptr;
+}
+
+// libgcc holds no lock while it reads the stack.
+void CodeFrames::walk() {
   auto visit = [](_Unwind_Context *context, void *frames) {
     return static_cast<CodeFrames *>(frames)->add(context) ? _URC_NO_REASON : _URC_NORMAL_STOP;
   };
   _Unwind_Backtrace(visit, this);
+}
+
+void CodeFrames::endWalk(CodeThread &thread) {
+  if (thread.walkEnd)
+    _longjmp(*thread.walkEnd, 1);
 }
 
 // Of a frame that waits for a call the instruction is the one before where it goes on.

@@ -1,6 +1,7 @@
 // Frames from a place in code to the call thunk by which it was entered, found by unwind records.
 //
-// Always true: what `reachThunk` says can be unwound to the thunk, if it is done at once.
+// Always true: what `reachThunk` says can be unwound to the thunk, if it is done at once. A walk that is led astray, because code
+// has something else in a register than its unwind record says, ends where it faults: `endWalk`.
 #pragma once
 
 #include "run/code_thread.h"
@@ -29,10 +30,14 @@ public:
   /// The interrupted function is not code's: it is `qsort`, or another that holds no lock while it calls code, or a part of that.
   bool beginInSearch() const { return foreign_ > 0 && isSearch_; }
 
+  /// In a fault's handler. Does not return if the thread was walking frames: that walk has reached nothing.
+  static void endWalk(CodeThread &thread);
+
   /// Where `beginInSearch` is possible: found without unwind records, which nobody may ask for in the middle of `malloc`.
   static bool mayBeInSearch(Address pc);
 
 private:
+  void walk();
   bool add(_Unwind_Context *context);
   void addForeign(const void *function);
 

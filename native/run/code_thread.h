@@ -9,6 +9,7 @@
 #include "run/activation.h"
 
 #include <atomic>
+#include <csetjmp>
 #include <pthread.h>
 
 namespace nomad {
@@ -53,6 +54,7 @@ struct CodeThread {
   std::atomic<std::uint32_t> wanted{0};    // Reasons
   std::atomic<std::uint32_t> timeoutMs{0}; // of the innermost that is over
   std::atomic<CodeRange *> ranges{nullptr};
+  jmp_buf *walkEnd = nullptr;      // where a fault in a walk of frames ends; null: none is under way
   TrapException *raised = nullptr; // those on their way to a call thunk, the newest first
   IsAlive isAlive = nullptr;       // null: nobody watches
   void *environment = nullptr;

@@ -165,8 +165,8 @@ bool EntryLog::putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t in
   return true;
 }
 
-// The record of this very entry, which is made if there is none. What a signal handler calls is in a signal too, on whatever stack
-// the handler is. Records that this entry shows to be over are forgotten.
+// The record of this very entry, which is made if there is none. What a signal handler calls is in a signal too, on whatever
+// stack the handler is. Records that this entry shows to be over are forgotten.
 //
 // The words of other records stand, but one may have been left by chance in a frame that has yet to fill it. So an entry below
 // others has a record of its own too, except where there are many.
@@ -217,8 +217,7 @@ EntryLog::Entry *EntryLog::add(std::uint64_t slot, std::uint64_t thread, const R
     entry.isInSignal = around.isInSignal;
     entry.isLong = false;
     entry.keptOutAt = 0;
-    entry.isOnOwnStack =
-        activationChain.stack.contains(Address::of(slot)) || (around.isInSignal && isOnUsualStack(slot, thread));
+    entry.isOnOwnStack = activationChain.stack.contains(Address::of(slot)) || (around.isInSignal && isOnUsualStack(slot, thread));
     entry.slot.store(slot);
     return &entry;
   }
@@ -244,8 +243,8 @@ bool EntryLog::isActiveElsewhere(const Entry &entry, std::uint64_t slot) const {
   return !isOver && isUnchanged(slot, entry.returnsTo);
 }
 
-// Forgets the record of an entry that is over. Its thread may have relied on it since that was found out: so it is asked once more,
-// while nobody can find the record, nor take its place.
+// Forgets the record of an entry that is over. Its thread may have relied on it since that was found out: so it is asked once
+// more, while nobody can find the record, nor take its place.
 bool EntryLog::forget(Entry &entry, std::uint64_t slot) {
   if (!entry.slot.compare_exchange_strong(slot, beingWritten))
     return false;

@@ -188,6 +188,8 @@ bool onSignal(int signal, siginfo_t *info, ucontext_t *context) {
   }
   if (info->si_code <= 0) // sent by somebody
     return false;
+  if (thread)
+    CodeFrames::endWalk(*thread);
   if (thread && thread->isInCode())
     onFault(*thread, signal, *info, *context);
   warnOfFault(thread, {signal, *info, Interrupted(*context).pc(), std::nullopt, false});
