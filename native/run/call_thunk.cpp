@@ -102,6 +102,7 @@ private:
     auto *type = FunctionType::get(typeOf(signature_.result), types, false);
     Value *frame = ir_.CreateIntrinsic(Intrinsic::frameaddress, {pointer_}, {ir_.getInt32(0)});
     ir_.CreateStore(frame, constant(environment_.entryFrame));
+    exceptions_ = keepExceptionState();
     auto *returned = BasicBlock::Create(context_, "returned", thunk_);
     BasicBlock *unwound = catchAll();
     InvokeInst *call = ir_.CreateInvoke(type, makeCallee(), returned, unwound, arguments);
@@ -119,8 +120,8 @@ private:
 
   void noteLeft(IRBuilder<> &ir) { ir.CreateStore(ConstantPointerNull::get(pointer_), constant(environment_.entryFrame)); }
 
-  // caught(context, exception, entry), with code entered until the exception's destructor, which is code, has run. What leaves
-  // that is caught here too.
+  // caught(context, exception, entry, exceptions), with code entered until the exception's destructor, which is code, has run.
+  // What leaves that is caught here too.
   BasicBlock *catchAll() {
     IRBuilder<> ir(BasicBlock::Create(context_, "unwound", thunk_));
     BasicBlock *pads = ir.GetInsertBlock();
@@ -131,10 +132,11 @@ private:
     Value *entry = ir.getInt32(noEntry);
     if (style_ != ThunkStyle::Direct)
       entry = ir.CreateLoad(ir.getInt32Ty(), entryPlace());
-    auto *type = FunctionType::get(ir.getVoidTy(), {pointer_, pointer_, ir.getInt32Ty()}, false);
+    auto *type =
+        FunctionType::get(ir.getVoidTy(), {pointer_, pointer_, ir.getInt32Ty(), ir.getInt64Ty(), ir.getInt64Ty()}, false);
     auto *done = BasicBlock::Create(context_, "done", thunk_);
     ir.CreateInvoke(type, callback(ir, offsetof(ThunkCallbacks, caught)), done, pads,
-                    {constant(environment_.context), exception, entry});
+                    {constant(environment_.context), exception, entry, kept(ir, 0), kept(ir, 1)});
     ir.SetInsertPoint(done);
     noteLeft(ir);
     ir.CreateRet(ConstantPointerNull::get(pointer_));
@@ -157,6 +159,17 @@ private:
   void buildDirect() {
     callFunction([&] { return thunk_->getArg(0); }, {thunk_->getArg(1)});
     ir_.CreateRet(ConstantPointerNull::get(pointer_));
+  }
+
+  // As one vector: one load, one store. Read as volatile words: else they stay in registers that every call has to save.
+  Value *kept(IRBuilder<> &ir, unsigned word) {
+    return ir.CreateLoad(ir.getInt64Ty(), ir.CreateConstGEP1_64(ir.getInt64Ty(), exceptions_, word), true);
+  }
+  Value *keepExceptionState() {
+    auto *type = FixedVectorType::get(ir_.getInt64Ty(), sizeof(ExceptionState) / 8);
+    Value *place = local(type);
+    ir_.CreateStore(ir_.CreateAlignedLoad(type, constant(environment_.exceptions), Align(8)), place);
+    return place;
   }
 
   // ---- Values: Node-API calls, which can't fail on values that were checked ----
@@ -230,6 +243,7 @@ private:
   IRBuilder<> ir_;
   PointerType *pointer_;
   Function *thunk_;
+  Value *exceptions_ = nullptr; // the state that was kept
 };
 
 } // namespace

@@ -16,6 +16,7 @@
 #include "base/address.h"
 #include "compile/module.h"
 #include "compile/signature.h"
+#include "run/exception_state.h"
 
 namespace nomad {
 
@@ -31,7 +32,8 @@ struct ThunkCallbacks {
   /// Code has returned, and `attention` is not 0. Not 0 if there is no result: JS has an exception.
   std::int32_t (*attend)(void *context);
   /// An exception has left code: a host function's (run/leave.h), a trap (run/trap.h), or one that code does not catch.
-  void (*caught)(void *context, void *exception, std::uint32_t entry);
+  /// `exceptions`: as the state was when the thunk was called.
+  void (*caught)(void *context, void *exception, std::uint32_t entry, ExceptionState exceptions);
 };
 
 /// Addresses that thunks hold as constants. All are fixed for the life of a Jit.
@@ -41,6 +43,7 @@ struct ThunkEnvironment {
   Address entrySlots;
   Address staleFlag;  // int32: not 0 if code can't be entered before `prepare`
   Address entryFrame; // ActivationChain::entryFrame; not 0 if code can't be entered before `prepare`
+  Address exceptions; // the thread's ExceptionState
   Address attention;  // int32: not 0 if `attend` has to be called when code has returned
   Address callbacks;  // a ThunkCallbacks
   Address context;

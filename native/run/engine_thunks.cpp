@@ -77,8 +77,9 @@ ThunkEnvironment Engine::thunkEnvironment() {
           },
       .attend = [](void *engine) -> std::int32_t { return static_cast<Engine *>(engine)->attend(); },
       .caught =
-          [](void *engine, void *exception, EntryIndex entry) {
+          [](void *engine, void *exception, EntryIndex entry, ExceptionState exceptions) {
             static_cast<Engine *>(engine)->endException(static_cast<_Unwind_Exception *>(exception), entry);
+            restoreExceptionState(exceptions);
           },
   };
   return {.argumentBlock = block_,
@@ -86,6 +87,7 @@ ThunkEnvironment Engine::thunkEnvironment() {
           .entrySlots = entries_.slotBase(),
           .staleFlag = Address::of(staleUnwindTables()),
           .entryFrame = Address::of(&activations_.entryFrame),
+          .exceptions = Address::of(&exceptionState()),
           .attention = Address::of(&attention_),
           .callbacks = Address::of(&callbacks),
           .context = Address::of(this)};

@@ -107,16 +107,25 @@ std::string typeName(const std::type_info &type) {
 
 namespace {
 
-std::string describeCurrentException() {
-  const std::type_info *type = abi::__cxa_current_exception_type();
-  std::string name = type ? typeName(*type) : "of another runtime";
+// Of what is being handled; null if it is none.
+const std::exception *currentException() {
   try {
     throw;
   } catch (const std::exception &exception) {
-    return name + ": " + exception.what();
+    return &exception;
   } catch (...) {
-    return name;
+    return nullptr;
   }
+}
+
+// `what` is code, and may be left: by way of here, where nothing catches. Nor may the compiler take it for noexcept, as it is
+// declared: then it leaves no way.
+std::string describeCurrentException() {
+  const std::type_info *type = abi::__cxa_current_exception_type();
+  std::string name = type ? typeName(*type) : "of another runtime";
+  const std::exception *exception = currentException();
+  const char *(std::exception::*what)() const = &std::exception::what;
+  return exception ? name + ": " + (exception->*what)() : name;
 }
 
 constexpr std::uint64_t classOf(const char (&text)[9]) {
