@@ -126,6 +126,111 @@ int ask(void) {
     expect([object.get('next')(), object.get('next')()]).toEqual([2, 3]);
   });
 
+  // Each of `start`, `next` and `end` goes to the coroutine and back, by one way of switching.
+  const switching = compileC(
+    'c',
+    `
+#include <setjmp.h>
+#include <stdlib.h>
+#include <ucontext.h>
+static ucontext_t here, there;
+static jmp_buf hereBuffer, thereBuffer;
+static volatile int way, produced, isOver, isBack;
+static void __attribute__((noinline)) change(ucontext_t *from, ucontext_t *to, jmp_buf fromBuffer, jmp_buf toBuffer, int isFirst) {
+  if (way == 0) { swapcontext(from, to); return; }
+  if (way == 2 && !isFirst) { if (!_setjmp(fromBuffer)) _longjmp(toBuffer, 1); return; }
+  if (way == 2 && _setjmp(fromBuffer)) return;
+  isBack = 0;
+  getcontext(from);
+  if (isBack) return;
+  isBack = 1;
+  setcontext(to);
+}
+static int __attribute__((noinline)) deep(int n) {
+  volatile int x = n;
+  if (n == 0) { change(&there, &here, thereBuffer, hereBuffer, 0); return 0; }
+  return deep(n - 1) + x;
+}
+static void generate(void) {
+  for (int i = 1; !isOver; i++) { produced = i; if (deep(20) != 210) abort(); }
+  produced = -1;
+}
+static int go(int isFirst) { change(&here, &there, hereBuffer, thereBuffer, isFirst); return produced; }
+int start(int how) {
+  way = how;
+  isOver = 0;
+  getcontext(&there);
+  there.uc_stack.ss_sp = malloc(65536); there.uc_stack.ss_size = 65536; there.uc_link = &here;
+  makecontext(&there, generate, 0);
+  return go(1);
+}
+int next(void) { return go(0); }
+int end(void) { isOver = 1; return go(0); }`,
+  );
+
+  test.each([
+    ['jitlink', 'swapcontext', 0],
+    ['jitlink', 'getcontext and setcontext', 1],
+    ['jitlink', 'setjmp and longjmp', 2],
+    ['runtimedyld', 'swapcontext', 0],
+    ['runtimedyld', 'getcontext and setcontext', 1],
+    ['runtimedyld', 'setjmp and longjmp', 2],
+  ] as const)('%s: pins what waits there, and nothing else, until it is over: by %s', (linker, _, way) => {
+    const { add, nextCode } = makeGround(4096, { linker });
+    const object = add(switching);
+    const other = add('define i32 @g() {\n ret i32 8\n}');
+    const [start, next, end] = ['start', 'next', 'end'].map((name) => object.get(name));
+    expect(start!(way)).toBe(1);
+    for (let i = 2; i < 6; i++) {
+      expect(errorOf(() => object.relocate(nextCode()))).toBeInstanceOf(PinnedError);
+      expect(errorOf(() => object.free())).toBeInstanceOf(StateError);
+      other.relocate(nextCode());
+      expect([next!(), other.get('g')()]).toEqual([i, 8]);
+    }
+    if (way === 2) return; // uc_link leads to a frame that is gone
+    expect(end!()).toBe(-1);
+    object.relocate(nextCode());
+    expect(start!(way)).toBe(1);
+  });
+
+  test('that nobody has told of pins all code', async () => {
+    const source = compileC(
+      'c',
+      `
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <ucontext.h>
+static ucontext_t here, there;
+static int produced;
+static void generate(void) { for (int i = 1;; i++) { produced = i; swapcontext(&there, &here); } }
+int start(void) {
+  getcontext(&there);
+  there.uc_mcontext.gregs[REG_RSP] = (long)malloc(65536) + 65520 - 8;
+  there.uc_mcontext.gregs[REG_RIP] = (long)generate;
+  swapcontext(&here, &there);
+  return produced;
+}
+int next(void) { swapcontext(&here, &there); return produced; }`,
+    );
+    const script = `
+      const jit = new nomad.Jit();
+      const space = jit.createSpace();
+      const add = (source, i) => jit.compile(source).place({ space, code: 65536 * i, constants: 4096 * i, data: 4096 * i });
+      const [object, other] = [add(${JSON.stringify(source)}, 0), add('define i32 @g() {\\n ret i32 8\\n}', 1)];
+      const refused = [];
+      const move = (moved, i) => { try { moved.relocate({ space, code: 65536 * i }); } catch (error) { refused.push(error.name); } };
+      move(other, 2);
+      const seen = [object.get('start')()];
+      move(object, 3);
+      move(other, 4);
+      seen.push(object.get('next')(), other.get('g')());
+      console.log(JSON.stringify([seen, refused]));`;
+    expect(await childResult(script)).toEqual([
+      [1, 2, 8],
+      ['PinnedError', 'PinnedError'],
+    ]);
+  });
+
   test('has no JS: a host function does not run there, and the caller hears of it', () => {
     const { add } = makeGround();
     let calls = 0;

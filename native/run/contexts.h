@@ -1,8 +1,7 @@
-// Code that is suspended on a stack of its own: <ucontext.h>'s coroutines. Such stacks are nobody's but the program's; so code
-// calls makecontext and swapcontext through here, and what they were given is remembered (I16).
+// The contexts of <ucontext.h>: registers that code has saved, to go on with later. Code calls those functions through here, and
+// what it has saved is remembered (I16), with the stacks that it goes to (other_stacks.h).
 //
-// Always true: memory of the program's is read as if it were gone; a context counts as suspended while the word below its stack
-// pointer is still what it returns to, which its next call overwrites.
+// Always true: memory of the program's is read as if it were gone; a context counts while what it goes on at is in it.
 #pragma once
 
 #include "base/address.h"
@@ -14,15 +13,8 @@
 
 namespace nomad {
 
-/// What a suspended context has of code.
-struct SuspendedContext {
-  Range registers;
-  Address stackPointer;
-  std::optional<Range> stack; // from its stack pointer on; none if nobody knows where its stack ends
-};
-
-/// Of all threads: a context can be resumed on any.
-void everySuspendedContext(llvm::function_ref<void(const SuspendedContext &)> visit);
+/// Where the registers are that calls keep. Of all threads: a context can be resumed on any.
+void everySavedContext(llvm::function_ref<void(Range registers)> visit);
 
 /// Our way to the process's function of that name, if it is one of those.
 std::optional<Address> findContextFunction(llvm::StringRef name);

@@ -7,6 +7,7 @@
 #include "run/float_state.h"
 #include "run/host_thunk.h"
 #include "run/leave.h"
+#include "run/other_stacks.h"
 #include "run/trap.h"
 
 using namespace nomad;
@@ -166,13 +167,9 @@ const StackRoots &Engine::stackRoots() {
   isOnStack_ = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty();
   runsElsewhere_ = entered.isElsewhere;
   bool waitsAnywhere = runsElsewhere_ || !stackSwitchers_.empty();
-  everySuspendedContext([&](const SuspendedContext &context) {
-    bool isKnown = stackWalk_.scanForeign(context.registers, stackRoots_) &&
-                   (activations_.stack.contains(context.stackPointer) ||
-                    (context.stack && stackWalk_.scanForeign(*context.stack, stackRoots_)));
-    waitsAnywhere = waitsAnywhere || !isKnown;
-  });
-  if (waitsAnywhere)
+  everySavedContext([&](Range registers) { stackWalk_.scanForeign(registers, stackRoots_); });
+  bool knowsStacks = everyWaitingStack([&](Range stack) { return stackWalk_.scanForeign(stack, stackRoots_); });
+  if (waitsAnywhere || !knowsStacks)
     pinAll();
   for (const StackRoot &root : stackRoots_.exact)
     root.object->stackUse.active = 1;

@@ -2,6 +2,7 @@
 
 #include "run/activation.h"
 #include "run/clear_stack.h"
+#include "run/other_stacks.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -93,14 +94,15 @@ bool crossesJs(Address to) {
   return crossesThunk || (chain.innermost && chain.innermost->frame() < to);
 }
 
-[[noreturn]] void jump(void (*real)(jmp_buf, int), jmp_buf buffer, int value, Address returnsTo) {
+[[noreturn]] void jump(void (*real)(jmp_buf, int), jmp_buf buffer, int value, Address from) {
   if (crossesJs(stackPointerIn(buffer))) {
     for (Landings *each : threadLandings())
-      if (each->refuseJump(returnsTo))
+      if (each->refuseJump(Address::of(from.shifted(-8).pointer<std::uint64_t>()[0])))
         break;
     std::fputs("nomad-jit: longjmp over the frames of JS functions, in code that can't be left\n", stderr);
     std::abort();
   }
+  noteSwitch(from, stackPointerIn(buffer));
   real(buffer, value);
   __builtin_unreachable();
 }
@@ -109,7 +111,7 @@ template <int which>
 [[noreturn]] void ourLongjmp(jmp_buf buffer, int value) {
   static constexpr const char *names[] = {"longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"};
   static auto *const real = reinterpret_cast<void (*)(jmp_buf, int)>(dlsym(RTLD_DEFAULT, names[which]));
-  jump(real, buffer, value, Address::of(__builtin_return_address(0)));
+  jump(real, buffer, value, Address::of(__builtin_frame_address(0)) + 16);
 }
 
 } // namespace

@@ -3,7 +3,15 @@
  *
  * In: types and names. Out: IR text, Jits with spaces. Always true: the code does nothing but what its comment says.
  */
-import { hostFunction, type CodeObject, type CodeSpace, type HostFunction, type Jit, type Placement } from 'nomad-jit';
+import {
+  hostFunction,
+  type CodeObject,
+  type CodeSpace,
+  type HostFunction,
+  type Jit,
+  type JitOptions,
+  type Placement,
+} from 'nomad-jit';
 import { makeJit } from './jits';
 
 /** Every kind of value that crosses. */
@@ -77,8 +85,8 @@ export interface Ground {
   readonly nextCode: () => Placement;
 }
 
-export function makeGround(step = 4096): Ground {
-  const jit = makeJit();
+export function makeGround(step = 4096, options?: JitOptions): Ground {
+  const jit = makeJit(options);
   const space = jit.createSpace();
   let last = 0;
   const next = (): Placement => {
