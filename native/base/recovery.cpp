@@ -157,11 +157,11 @@ llvm::Error nomad::runRecoverably(const char *what, llvm::function_ref<llvm::Err
     current = &recovery;
     abandoned = !runToItsEnd(work, result, code, what);
   }
+  current = outer; // before anything that may throw
   if (abandoned) {
     before.putBack();
     ++abandonedWork;
     result = fail(code, llvm::Twine(what) + ": " + describe(recovery));
   }
-  current = outer;
   return result;
 }

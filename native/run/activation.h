@@ -57,7 +57,8 @@ struct Activation {
 struct ActivationChain {
   Address entryFrame;
   Activation *innermost = nullptr;
-  Range stack; // of the thread; empty until it has a Jit
+  Range stack;                 // of the thread; empty until it has a Jit
+  bool hasStackWithin = false; // some coroutine's stack is, or was, an array there
 };
 
 /// One for all Jits of a thread: code of one may call another's. At a fixed distance from the thread pointer, because entry stubs

@@ -1,15 +1,13 @@
 #include "run/contexts.h"
 
-#include "base/signal_safe_mutex.h"
+#include "base/signal_safe.h"
 #include "memory/foreign.h"
 #include "run/other_stacks.h"
 
-#include "llvm/ADT/DenseMap.h"
-
+#include <cstddef>
 #include <dlfcn.h>
-#include <mutex>
+#include <map>
 #include <ucontext.h>
-#include <vector>
 
 using namespace nomad;
 using namespace llvm;
@@ -18,7 +16,8 @@ namespace {
 
 struct Known {
   SignalSafeMutex mutex;
-  DenseMap<std::uint64_t, std::uint64_t> contexts; // what each goes on at
+  SignalSafeMemory memory;
+  std::pmr::map<std::uint64_t, std::uint64_t> contexts{memory.pool()}; // what each goes on at
 };
 
 Known &known() {
@@ -28,13 +27,16 @@ Known &known() {
 
 Address registerOf(const ucontext_t *context, int which) { return Address::of(&context->uc_mcontext.gregs[which]); }
 
-void noteSwitchTo(const ucontext_t *context, Address from) {
-  noteSwitch(from, Address::of(static_cast<std::uint64_t>(context->uc_mcontext.gregs[REG_RSP])));
+// A context that can't be read leads nowhere: the process's function will say so.
+void noteSwitchTo(const ucontext_t *context, Address from, bool isSaved) {
+  std::uint64_t to = 0;
+  if (readForeign(Range::at(registerOf(context, REG_RSP), sizeof to), &to) == Reading::Done)
+    noteSwitch(from, Address::of(to), isSaved);
 }
 
 // No function of assembly: what it returns by is not copied.
 int ourSetcontext(const ucontext_t *context) {
-  noteSwitchTo(context, Address::of(__builtin_frame_address(0)) + 16);
+  noteSwitchTo(context, Address::of(__builtin_frame_address(0)) + 16, false);
   return setcontext(context);
 }
 
@@ -43,8 +45,11 @@ int ourSetcontext(const ucontext_t *context) {
 extern "C" {
 
 // Each gets the first two parameters of the call, what it returns to, and the stack pointer afterwards.
-__attribute__((visibility("hidden"))) void nomad_note_makecontext(const ucontext_t *context) {
-  noteStack(Range::at(Address::of(context->uc_stack.ss_sp), context->uc_stack.ss_size));
+__attribute__((visibility("hidden"))) void nomad_note_makecontext(const ucontext_t *context, const void *function, std::uint64_t,
+                                                                  std::uint64_t stackPointer) {
+  stack_t stack;
+  if (readForeign(Range::at(Address::of(context) + offsetof(ucontext_t, uc_stack), sizeof stack), &stack) == Reading::Done)
+    noteStack(Range::at(Address::of(stack.ss_sp), stack.ss_size), context, Address::of(function), Address::of(stackPointer));
 }
 
 __attribute__((visibility("hidden"))) void nomad_note_getcontext(const ucontext_t *context, const void *,
@@ -56,7 +61,7 @@ __attribute__((visibility("hidden"))) void nomad_note_getcontext(const ucontext_
 __attribute__((visibility("hidden"))) void nomad_note_swapcontext(const ucontext_t *context, const ucontext_t *to,
                                                                   std::uint64_t returnsTo, std::uint64_t stackPointer) {
   nomad_note_getcontext(context, to, returnsTo);
-  noteSwitchTo(to, Address::of(stackPointer));
+  noteSwitchTo(to, Address::of(stackPointer), true);
 }
 
 __attribute__((visibility("hidden"))) void *nomad_glibc_makecontext = dlsym(RTLD_DEFAULT, "makecontext");
@@ -86,6 +91,8 @@ NOMAD_NOTE_FIRST(getcontext);
 NOMAD_NOTE_FIRST(swapcontext);
 
 std::optional<Address> nomad::findContextFunction(StringRef name) {
+  known();
+  prepareOtherStacks();
   if (name == "makecontext")
     return Address::of(reinterpret_cast<const void *>(&nomad_makecontext));
   if (name == "getcontext")
@@ -97,22 +104,19 @@ std::optional<Address> nomad::findContextFunction(StringRef name) {
   return std::nullopt;
 }
 
-void nomad::everySavedContext(function_ref<void(Range)> visit) {
+void nomad::everySavedContext(function_ref<void(const SavedContext &)> visit) {
   Known &all = known();
   std::lock_guard lock(all.mutex);
-  SmallVector<std::uint64_t> gone;
-  for (auto [each, goesOnAt] : all.contexts) {
-    const auto *context = Address::of(each).pointer<const ucontext_t>();
-    std::uint64_t instruction = 0;
-    if (readForeign(Range::at(registerOf(context, REG_RIP), sizeof instruction), &instruction) != Reading::Done ||
-        instruction != goesOnAt) {
-      gone.push_back(each);
-      continue;
-    }
-    // r12 to r15; rbp, rbx. The others have nothing that is still needed.
-    visit({registerOf(context, REG_R12), registerOf(context, REG_R15) + 8});
-    visit({registerOf(context, REG_RBP), registerOf(context, REG_RBX) + 8});
-  }
-  for (std::uint64_t each : gone)
-    all.contexts.erase(each);
+  std::erase_if(all.contexts, [&](const auto &each) {
+    const auto *context = Address::of(each.first).template pointer<const ucontext_t>();
+    gregset_t registers;
+    if (readForeign(Range::at(registerOf(context, 0), sizeof registers), &registers) != Reading::Done ||
+        static_cast<std::uint64_t>(registers[REG_RIP]) != each.second)
+      return true;
+    auto range = [&](int first, int last) { return Range{registerOf(context, first), registerOf(context, last) + 8}; };
+    static_assert(REG_R15 - REG_R12 == 3 && REG_RBX - REG_RBP == 1);
+    visit({Address::of(static_cast<std::uint64_t>(registers[REG_RSP])),
+           {range(REG_R12, REG_R15), range(REG_RBP, REG_RBX), range(REG_RIP, REG_RIP)}});
+    return false;
+  });
 }

@@ -13,8 +13,13 @@
 
 namespace nomad {
 
-/// Where the registers are that calls keep. Of all threads: a context can be resumed on any.
-void everySavedContext(llvm::function_ref<void(Range registers)> visit);
+/// A context that code has saved, at whatever stack pointer.
+struct SavedContext {
+  Address stackPointer;
+  Range registers[3]; // those that calls keep, and where it goes on
+};
+/// Of all threads: a context can be resumed on any.
+void everySavedContext(llvm::function_ref<void(const SavedContext &)> visit);
 
 /// Our way to the process's function of that name, if it is one of those.
 std::optional<Address> findContextFunction(llvm::StringRef name);

@@ -287,6 +287,7 @@ private:
   EntryIndex &enteredFunction() { return *(block_ + blockParameterBytes).pointer<EntryIndex>(); } // of the innermost call
   bool callWaiting(HostIndex index, const Activation::Registers &registers);
   std::optional<Refusal> refusalOf(const Activation::Registers &registers);
+  bool scanOtherStacks();
   void pinAll();
   llvm::Error checkRedirect(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to,
                             const FunctionPlace &fromPlace, const FunctionPlace &toPlace);
@@ -387,6 +388,7 @@ private:
   // As of the last walk. What is suspended elsewhere does not run: only code could resume it.
   bool isOnStack_ = false;             // something of the thread's stack refers to code
   bool runsElsewhere_ = false;         // code has been entered on another thread or stack
+  bool waitsElsewhere_ = false;        // code waits on a coroutine's stack, or may
   std::optional<CodeRange> codeRange_; // none: the engine has left its thread
   bool hasEnded_ = false;
   bool givesAddresses_ = false; // some code has the address of a function, and may have registered it anywhere

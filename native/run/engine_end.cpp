@@ -40,7 +40,10 @@ void Engine::tearDownAll() {
 }
 
 bool Engine::mayBeEntered() {
-  return entryLog_->present(Address::of(__builtin_frame_address(0))).isElsewhere || isSignalHandlerIn(arena_->range());
+  stackRoots();
+  bool isAnywhere = runsElsewhere_ || waitsElsewhere_;
+  forgetStackRoots();
+  return isAnywhere || isSignalHandlerIn(arena_->range());
 }
 
 // From here on code runs as it can without its thread: a word that says who it was may be another's.

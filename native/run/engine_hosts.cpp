@@ -95,6 +95,8 @@ std::optional<Engine::Refusal> Engine::refusalOf(const Activation::Registers &re
   Address here = Address::of(&registers);
   if (!activations_.stack.contains(here) || (activations_.entryFrame != Address() && here > activations_.entryFrame))
     return Refusal::OtherStack;
+  if (activations_.hasStackWithin && isOnOtherStack(here))
+    return Refusal::OtherStack;
   if (activations_.entryFrame == Address() && entryLog_->present(here).isInSignal)
     return Refusal::Signal;
   return std::nullopt;
@@ -165,11 +167,11 @@ const StackRoots &Engine::stackRoots() {
   for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)
     stackWalk_.walk(*activation, activations_.stack.limit, stackRoots_);
   isOnStack_ = !stackRoots_.exact.empty() || !stackRoots_.ambiguous.empty();
+  size_t here = stackRoots_.ambiguous.size();
+  bool isKnown = scanOtherStacks();
+  waitsElsewhere_ = !isKnown || stackRoots_.ambiguous.size() > here;
   runsElsewhere_ = entered.isElsewhere;
-  bool waitsAnywhere = runsElsewhere_ || !stackSwitchers_.empty();
-  everySavedContext([&](Range registers) { stackWalk_.scanForeign(registers, stackRoots_); });
-  bool knowsStacks = everyWaitingStack([&](Range stack) { return stackWalk_.scanForeign(stack, stackRoots_); });
-  if (waitsAnywhere || !knowsStacks)
+  if (runsElsewhere_ || !isKnown || !stackSwitchers_.empty())
     pinAll();
   for (const StackRoot &root : stackRoots_.exact)
     root.object->stackUse.active = 1;
@@ -179,6 +181,24 @@ const StackRoots &Engine::stackRoots() {
     if (hasShadowStack() || mayReturnTwice(root))
       root.object->stackUse.pinned |= 1 << indexOf(SegmentKind::Code);
   return stackRoots_;
+}
+
+// Coroutines. A context counts if its frame may still be there: on such a stack, or in an activation. False if code may wait
+// where nobody knows.
+bool Engine::scanOtherStacks() {
+  SmallVector<Range> stacks;
+  for (const Activation *activation = activations_.innermost; activation; activation = activation->previous)
+    stacks.push_back({Address::of(activation->registers), activation->limit(activations_.stack.limit)});
+  bool isKnown = everyWaitingStack([&](const WaitingStack &stack) {
+    stacks.push_back(stack.all);
+    return stackWalk_.scanForeign(stack.filled, stackRoots_);
+  });
+  everySavedContext([&](const SavedContext &context) {
+    if (any_of(stacks, [&](Range stack) { return stack.contains(context.stackPointer); }))
+      for (Range registers : context.registers)
+        stackWalk_.scanForeign(registers, stackRoots_);
+  });
+  return isKnown;
 }
 
 // Other threads and stacks are not walked, and what runs may have its address in a register alone.

@@ -9,7 +9,9 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <new>
 #include <sched.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -42,6 +44,13 @@ bool isOnUsualStack(std::uint64_t slot, std::uint64_t thread) {
   return thread - slot < usualStackBytes;
 }
 
+// 0: not known, or it is on another stack.
+Address stackLimitOf(std::uint64_t slot, std::uint64_t thread, bool isInSignal) {
+  if (activationChain.stack.contains(Address::of(slot)))
+    return activationChain.stack.limit;
+  return isInSignal && isOnUsualStack(slot, thread) ? Address::of(thread) : Address();
+}
+
 // Is it of a stack whose thread may be gone? Then it may have changed, or there is nothing any more.
 bool isUnchanged(std::uint64_t address, std::uint64_t expected) {
   std::uint64_t word = 0;
@@ -56,8 +65,9 @@ bool isUnchanged(std::uint64_t address, std::uint64_t expected) {
   return true;
 }
 
-// Does another thread's stack end above the slot? Only of one that waits in the kernel does the system say where its stack ends.
-bool hasPopped(int kernelId, std::uint64_t slot) {
+// Does another thread's stack, which ends at `limit`, begin above the slot? Only of one that waits in the kernel does the system
+// say where it is, and that may be on another stack.
+bool hasPopped(int kernelId, std::uint64_t slot, std::uint64_t limit) {
   char path[64], text[256];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/syscall", kernelId);
   int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -70,7 +80,7 @@ bool hasPopped(int kernelId, std::uint64_t slot) {
   unsigned long long stackPointer = 0;
   // number, six arguments, stack pointer, instruction; or "running"
   bool isKnown = std::sscanf(text, "%*s %*s %*s %*s %*s %*s %*s %llx", &stackPointer) == 1;
-  return isKnown && stackPointer > slot;
+  return isKnown && stackPointer > slot && stackPointer < limit;
 }
 
 // What the kernel has pushed above a handler's return slot: the interrupted stack pointer is higher, and code segments have one
@@ -91,7 +101,14 @@ bool isActive(std::uint64_t slot, std::uint64_t returnsTo, Address stackPointer)
 } // namespace
 
 EntryLog::EntryLog(const ActivationChain &chain, Owner &owner)
-    : chain_(chain), owner_(&owner), stale_(staleUnwindTables()), changing_(changingUnwindTables()), thread_(threadPointer()) {}
+    : chain_(chain), owner_(&owner), stale_(staleUnwindTables()), changing_(changingUnwindTables()), thread_(threadPointer()) {
+  void *memory = mmap(nullptr, mostEntries * sizeof(Entry), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
+    throw std::bad_alloc();
+  entries_ = static_cast<Entry *>(memory);
+}
+
+EntryLog::~EntryLog() { munmap(entries_, mostEntries * sizeof(Entry)); }
 
 EntryWatch EntryLog::watch() {
   Delta offset = Address::of(&activationChain.entryFrame) - Address::of(threadPointer());
@@ -144,7 +161,7 @@ void EntryLog::prepare() {
   Range stack = threadActivations().stack;
   for (Entry &entry : used())
     if (entry.thread == threadPointer() && stack.contains(Address::of(entry.slot.load())))
-      entry.isOnOwnStack = true;
+      entry.stackLimit = stack.limit;
 }
 
 // A signal handler's arguments are the signal and its siginfo_t, which lies in the frame that the kernel has pushed.
@@ -217,13 +234,27 @@ EntryLog::Entry *EntryLog::add(std::uint64_t slot, std::uint64_t thread, const R
     entry.isInSignal = around.isInSignal;
     entry.isLong = false;
     entry.keptOutAt = 0;
-    entry.isOnOwnStack = activationChain.stack.contains(Address::of(slot)) || (around.isInSignal && isOnUsualStack(slot, thread));
+    entry.stackLimit = stackLimitOf(slot, thread, around.isInSignal);
     entry.slot.store(slot);
     return &entry;
   }
-  if (!around.outer)
-    isFull_.store(true);
+  if (around.outer)
+    return nullptr;
+  if (forgetEndedThreads())
+    return add(slot, thread, around);
+  isFull_.store(true);
   return nullptr;
+}
+
+// Of threads that have ended since a safepoint looked last.
+bool EntryLog::forgetEndedThreads() {
+  bool isAny = false;
+  for (Entry &entry : used()) {
+    std::uint64_t slot = entry.slot.load();
+    bool hasEnded = slot > beingWritten && tgkill(getpid(), entry.kernelId, 0) != 0 && errno == ESRCH;
+    isAny = (hasEnded && entry.slot.compare_exchange_strong(slot, 0)) || isAny;
+  }
+  return isAny;
 }
 
 // Of this thread's alternate stack: nobody is on it, or whoever asks is, below that.
@@ -239,7 +270,8 @@ bool EntryLog::hasLeftAlternateStack(std::uint64_t slot) {
 bool EntryLog::isActiveElsewhere(const Entry &entry, std::uint64_t slot) const {
   if (entry.thread == ownThread() && (chain_.stack.contains(Address::of(slot)) || hasLeftAlternateStack(slot)))
     return false;
-  bool isOver = entry.thread != ownThread() && entry.isOnOwnStack && hasPopped(entry.kernelId, slot);
+  bool isOver =
+      entry.thread != ownThread() && entry.stackLimit != Address() && hasPopped(entry.kernelId, slot, entry.stackLimit.value());
   return !isOver && isUnchanged(slot, entry.returnsTo);
 }
 

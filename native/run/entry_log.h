@@ -14,7 +14,6 @@
 
 #include "llvm/ADT/ArrayRef.h"
 
-#include <array>
 #include <atomic>
 
 namespace nomad {
@@ -32,6 +31,7 @@ public:
 
   /// Made on the thread of its Jit.
   EntryLog(const ActivationChain &chain, Owner &owner);
+  ~EntryLog();
   EntryLog(const EntryLog &) = delete;
   EntryLog &operator=(const EntryLog &) = delete;
 
@@ -74,17 +74,17 @@ private:
     std::uint64_t returnsTo;
     std::uint64_t thread;                    // its thread pointer
     int kernelId;                            // of the thread
-    bool isOnOwnStack;                       // of the thread, as far as it is known
+    Address stackLimit;                      // of the thread's own stack, if it is known that the slot is there; else 0
     bool isInSignal;                         // it is a signal handler, or below one
     bool isLong;                             // has been waited for in vain
     std::atomic<std::uint64_t> keptOutAt{0}; // the slot again, while it waits at its entry stub
   };
   static constexpr std::uint64_t beingWritten = 1; // a slot
   // Those below others may not take all of the table, nor one thread all of what is theirs.
-  static constexpr std::size_t mostEntries = 128, mostInner = 64, mostDepth = 4;
+  static constexpr std::size_t mostEntries = 4096, mostInner = 2048, mostDepth = 4;
 
   std::uint64_t ownThread() const { return thread_.load(std::memory_order_relaxed); }
-  llvm::MutableArrayRef<Entry> used() { return {entries_.data(), used_.load(std::memory_order_acquire)}; }
+  llvm::MutableArrayRef<Entry> used() { return {entries_, used_.load(std::memory_order_acquire)}; }
   static bool hasLeftAlternateStack(std::uint64_t slot);
   bool isActiveElsewhere(const Entry &entry, std::uint64_t slot) const;
   bool putOff(std::uint64_t slot, std::uint64_t signal, std::uint64_t info);
@@ -97,6 +97,7 @@ private:
   };
   Recorded record(std::uint64_t slot, std::uint64_t thread);
   Entry *add(std::uint64_t slot, std::uint64_t thread, const Recorded &around);
+  bool forgetEndedThreads();
   bool forget(Entry &entry, std::uint64_t slot);
   bool countsElsewhere(Entry &entry, unsigned &patience);
 
@@ -105,9 +106,9 @@ private:
   const std::uint32_t *stale_;
   const std::uint32_t *changing_;
   std::atomic<std::uint64_t> thread_; // the Jit's thread pointer; 0: it has left
-  std::array<Entry, mostEntries> entries_;
-  std::atomic<std::size_t> used_{0}; // of those, from the first on
-  std::atomic<bool> isFull_{false};  // some entry is not among them
+  Entry *entries_;                    // zeros, until they are used
+  std::atomic<std::size_t> used_{0};  // of those, from the first on
+  std::atomic<bool> isFull_{false};   // some entry is not among them
   std::atomic<bool> hasOtherThreads_{false};
   QuietMoves moves_;
 };

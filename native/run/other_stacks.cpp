@@ -1,13 +1,12 @@
 #include "run/other_stacks.h"
 
-#include "base/signal_safe_mutex.h"
+#include "base/signal_safe.h"
 #include "memory/foreign.h"
 #include "run/activation.h"
 
+#include <atomic>
 #include <cstddef>
 #include <map>
-#include <mutex>
-#include <ucontext.h>
 
 using namespace nomad;
 
@@ -26,14 +25,9 @@ struct Witness {
   bool holds() const { return exists() && at(slot).value == value; }
 };
 
-struct Stack {
-  Range range;
-  Witness entered; // by what its function returns
-  Witness left;    // by what the call returns that left it
-
-  bool isOver() const { return entered.exists() && !entered.holds(); }
-  Range filled() const { return left.holds() ? Range{left.slot, range.limit} : range; }
-};
+Address stackPointerOf(const ucontext_t &context) {
+  return Address::of(static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RSP]));
+}
 
 // What glibc makes the function of a coroutine return to, which makecontext has written where its stack pointer begins.
 std::uint64_t returnOfCoroutines() {
@@ -45,19 +39,59 @@ std::uint64_t returnOfCoroutines() {
     context.uc_stack.ss_size = sizeof stack;
     context.uc_link = nullptr;
     makecontext(&context, [] {}, 0);
-    return Witness::at(Address::of(static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RSP]))).value;
+    return Witness::at(stackPointerOf(context)).value;
   }();
   return found;
 }
 
+struct Stack {
+  Range range;
+  const ucontext_t *context; // where it begins
+  Address function;
+  bool isWithin;   // another one, or the thread's own
+  Witness entered; // by what its function returns
+  Witness left;    // by what the call returns that left it
+
+  bool isOver() const { return entered.exists() && !entered.holds(); }
+  Range filled() const { return left.holds() ? Range{left.slot, range.limit} : range; }
+  /// Where it begins is in its context, from makecontext's return until it has begun.
+  void findBegin();
+  void noteArrival(Address stackPointer) {
+    if (Witness word = Witness::at(stackPointer); word.value == returnOfCoroutines())
+      entered = word;
+  }
+};
+
+void Stack::findBegin() {
+  ucontext_t begin;
+  constexpr Size registersEnd = offsetof(ucontext_t, uc_mcontext) + sizeof begin.uc_mcontext.gregs;
+  if (readForeign(Range::at(Address::of(context), registersEnd), &begin) == Reading::Done &&
+      Address::of(static_cast<std::uint64_t>(begin.uc_mcontext.gregs[REG_RIP])) == function &&
+      range.contains(stackPointerOf(begin)))
+    noteArrival(stackPointerOf(begin));
+}
+
 struct Stacks {
   SignalSafeMutex mutex;
-  std::map<Address, Stack> all; // by their limits
+  SignalSafeMemory memory;
+  std::pmr::map<Address, Stack> all{memory.pool()}; // by their limits
   bool hasUnknown = false;
 
   Stack *find(Address stackPointer) {
-    auto found = all.upper_bound(stackPointer);
-    return found != all.end() && found->second.range.contains(stackPointer) ? &found->second : nullptr;
+    for (auto each = all.upper_bound(stackPointer); each != all.end(); ++each) {
+      if (each->second.range.contains(stackPointer))
+        return &each->second;
+      if (!each->second.isWithin)
+        break;
+    }
+    return nullptr;
+  }
+  /// Memory that a stack is now given was others' before, unless the coroutine that gives it runs there.
+  void forgetAt(Range stack, Address from) {
+    std::erase_if(all, [=](const auto &each) {
+      Range other = each.second.range;
+      return other.overlaps(stack) && !(other.contains(stack) && other.contains(from));
+    });
   }
 };
 
@@ -67,42 +101,84 @@ Stacks &known() {
   return *stacks;
 }
 
-} // namespace
+// Is there anything to know? Asked without the mutex.
+std::atomic<bool> isUsed = false;
 
-void nomad::noteStack(Range stack) {
-  Stacks &stacks = known();
-  std::lock_guard lock(stacks.mutex);
-  auto other = stacks.all.upper_bound(stack.base);
-  while (other != stacks.all.end() && other->second.range.overlaps(stack))
-    other = stacks.all.erase(other);
-  stacks.all.insert({stack.limit, {stack, {}, {}}});
+// The limit of the stack whose begin the thread's next call here can find out. Initial-exec: a signal handler must not have it
+// allocated.
+thread_local Address unbegun __attribute__((tls_model("initial-exec")));
+
+void findBegin(Stacks &stacks) {
+  if (auto found = stacks.all.find(unbegun); found != stacks.all.end())
+    found->second.findBegin();
+  unbegun = Address();
 }
 
-void nomad::noteSwitch(Address from, Address to) {
+} // namespace
+
+void nomad::prepareOtherStacks() {
+  known();
+  returnOfCoroutines();
+}
+
+void nomad::noteStack(Range stack, const ucontext_t *context, Address function, Address from) {
+  Stacks &stacks = known();
+  std::lock_guard lock(stacks.mutex);
+  isUsed.store(true);
+  findBegin(stacks);
+  stacks.forgetAt(stack, from);
+  bool isWithinOwn = activationChain.stack.overlaps(stack);
+  activationChain.hasStackWithin |= isWithinOwn;
+  bool isWithin = isWithinOwn || stacks.find(stack.base) != nullptr;
+  bool isNew = stacks.all.insert({stack.limit, {stack, context, function, isWithin, {}, {}}}).second;
+  stacks.hasUnknown |= !isNew;
+  unbegun = stack.limit;
+}
+
+void nomad::noteSwitch(Address from, Address to, bool isSaved) {
   Range own = activationChain.stack; // empty on threads that are strangers
-  if (own.contains(from) && own.contains(to))
+  if (own.contains(from) && own.contains(to) && !isUsed.load())
     return;
   Stacks &stacks = known();
   std::lock_guard lock(stacks.mutex);
+  findBegin(stacks);
   Stack *left = stacks.find(from), *next = stacks.find(to);
   if (left)
     left->left = Witness::at(from.shifted(-8));
   if (next) {
     next->left = {}; // it may be left unseen
-    if (Witness entered = Witness::at(to); entered.value == returnOfCoroutines())
-      next->entered = entered;
+    next->noteArrival(to);
   }
   bool isStranger = own.size() == 0 && !left;
-  if (!next && !own.contains(to) && !isStranger)
-    stacks.hasUnknown = true;
+  bool isToUnknown = !next && !own.contains(to), isFromUnknown = !left && !own.contains(from);
+  stacks.hasUnknown |= !isStranger && (isToUnknown || (isFromUnknown && isSaved));
 }
 
-bool nomad::everyWaitingStack(llvm::function_ref<bool(Range)> visit) {
+bool nomad::everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> visit) {
+  if (!isUsed.load() && !known().hasUnknown)
+    return true;
   Stacks &stacks = known();
   std::lock_guard lock(stacks.mutex);
-  std::erase_if(stacks.all, [=](const auto &each) {
+  findBegin(stacks);
+  bool isKnown = !stacks.hasUnknown;
+  std::erase_if(stacks.all, [&](const auto &each) {
     const Stack &stack = each.second;
-    return stack.isOver() || !visit(stack.filled());
+    if (stack.isOver())
+      return true;
+    isKnown = isKnown && !stack.isWithin;
+    return !visit({stack.range, stack.filled()});
   });
-  return !stacks.hasUnknown;
+  return isKnown;
+}
+
+bool nomad::hasWaitingStacks() {
+  bool isAny = false;
+  return !everyWaitingStack([&](const WaitingStack &) { return isAny = true; }) || isAny;
+}
+
+bool nomad::isOnOtherStack(Address stackPointer) {
+  Stacks &stacks = known();
+  std::lock_guard lock(stacks.mutex);
+  Stack *stack = stacks.find(stackPointer);
+  return stack && !stack->isOver();
 }

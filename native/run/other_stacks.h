@@ -4,23 +4,38 @@
 // How far a stack is filled is known while the word is still there by which the call will return that left it. Else all of it
 // counts. A coroutine is over when the word is gone by which its function returns.
 //
-// Always true: memory of the program's is read as if it were gone; handlers of signals may switch stacks, too, so none comes
-// while this is locked.
+// A coroutine's stack may lie in an array of a frame that waits: then code waits on both sides of it, and nothing is known.
+//
+// Always true: memory of the program's is read as if it were gone; handlers of signals may call everything here.
 #pragma once
 
 #include "base/address.h"
 
 #include "llvm/ADT/STLFunctionalExtras.h"
 
+#include <ucontext.h>
+
 namespace nomad {
 
-/// Code has given this to a coroutine, which has yet to begin.
-void noteStack(Range stack);
-/// Code goes on where the stack pointer is `to`; it is `from` now, and the word below is what the call returns by that does this.
-void noteSwitch(Address from, Address to);
+/// Before handlers of signals come.
+void prepareOtherStacks();
 
-/// What may be waited on, of all threads: any of them can go on there. `visit` says whether it could read the stack; what it
-/// could not is forgotten. False if code has gone to a stack of which nothing is known.
-bool everyWaitingStack(llvm::function_ref<bool(Range)> visit);
+/// Code gives `stack` to a coroutine, which will begin at `context` with `function`. `from`: its stack pointer.
+void noteStack(Range stack, const ucontext_t *context, Address function, Address from);
+/// Code goes on where the stack pointer is `to`. It is `from` now, and the word below is what the call returns by that does this.
+/// `isSaved`: so that somebody can go on here.
+void noteSwitch(Address from, Address to, bool isSaved);
+
+/// A stack that may be waited on.
+struct WaitingStack {
+  Range all;
+  Range filled;
+};
+/// Of all threads: any of them can go on there. `visit` says whether it could read the stack; what it could not is forgotten.
+/// False if code may wait where nobody knows.
+bool everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> visit);
+bool hasWaitingStacks();
+/// Is the stack pointer on a coroutine's stack?
+bool isOnOtherStack(Address stackPointer);
 
 } // namespace nomad

@@ -102,7 +102,7 @@ bool crossesJs(Address to) {
     std::fputs("nomad-jit: longjmp over the frames of JS functions, in code that can't be left\n", stderr);
     std::abort();
   }
-  noteSwitch(from, stackPointerIn(buffer));
+  noteSwitch(from, stackPointerIn(buffer), false);
   real(buffer, value);
   __builtin_unreachable();
 }

@@ -6,6 +6,7 @@
 #include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
+#include <array>
 
 using namespace nomad;
 
@@ -141,16 +142,22 @@ void StackWalk::scan(Range words, StackRoots &roots) {
   }
 }
 
+// Page by page: there may be guards in between.
 bool StackWalk::scanForeign(Range stack, StackRoots &roots) {
   isComplete_ = false;
-  std::vector<std::uint64_t> words(stack.size() / sizeof(std::uint64_t));
-  stack = Range::at(Address::of(roundUp(stack.base.value(), 8)), words.size() * sizeof(std::uint64_t));
-  if (readForeign(stack, words.data()) != Reading::Done)
-    return false;
-  for (size_t i = 0; i < words.size(); ++i)
-    if (words[i] - arena_.base.value() <= arena_.size())
-      addAmbiguous(StackRoot::Kind::Word, stack.base + i * sizeof(std::uint64_t), words[i], roots);
-  return true;
+  bool isThere = false;
+  std::array<std::uint64_t, 512> words;
+  Address at = Address::of(roundUp(stack.base.value(), 8)), limit = Address::of(roundDown(stack.limit.value(), 8));
+  for (Range page; at < limit; at = page.limit) {
+    page = {at, std::min(Address::of(roundDown(at.value(), sizeof words) + sizeof words), limit)};
+    if (readForeign(page, words.data()) != Reading::Done)
+      continue;
+    isThere = true;
+    for (size_t i = 0; i < page.size() / sizeof words[0]; ++i)
+      if (words[i] - arena_.base.value() <= arena_.size())
+        addAmbiguous(StackRoot::Kind::Word, page.base + i * sizeof words[0], words[i], roots);
+  }
+  return isThere;
 }
 
 // It may point to what begins there, or be a return address or the end of what ends there.

@@ -48,7 +48,7 @@ public:
 
   /// `stackLimit`: of the thread.
   void walk(const Activation &activation, Address stackLimit, StackRoots &roots);
-  /// Every word in `stack`, which is not the thread's, pins. False if it can't be read any more.
+  /// Every word in `stack`, which is not the thread's, pins. False if none can be read any more.
   bool scanForeign(Range stack, StackRoots &roots);
   /// Where `object` may have labels' addresses that look like return addresses; nowhere, if it is not said.
   void setJumpTargets(const CodeObject &object, std::vector<Offset> offsets);

@@ -15,13 +15,15 @@ constexpr Size stackBytes = 4096;
 
 std::vector<Range> waiting() {
   std::vector<Range> ranges;
-  CHECK(everyWaitingStack([&](Range stack) { return ranges.push_back(stack), true; }));
+  CHECK(everyWaitingStack([&](const WaitingStack &stack) { return ranges.push_back(stack.filled), true; }));
   return ranges;
 }
 
 bool isWaiting(Range stack) {
   return std::ranges::count_if(waiting(), [=](Range each) { return each.base == stack.base && each.limit == stack.limit; }) == 1;
 }
+
+Address here() { return Address::of(__builtin_frame_address(0)); }
 
 // In memory of its own, which is given back.
 struct Coroutine {
@@ -31,12 +33,13 @@ struct Coroutine {
     getcontext(&context);
     context.uc_stack.ss_sp = memory;
     context.uc_stack.ss_size = stackBytes;
-    makecontext(&context, [] {}, 0);
-    noteStack(stack());
+    void (*function)() = [] {};
+    makecontext(&context, function, 0);
+    noteStack(stack(), &context, Address::of(reinterpret_cast<const void *>(function)), here());
   }
   ~Coroutine() {
     munmap(memory, stackBytes);
-    everyWaitingStack([](Range) { return false; });
+    everyWaitingStack([](const WaitingStack &) { return false; });
   }
   Range stack() const { return Range::at(Address::of(memory), stackBytes); }
   Address begin() const { return Address::of(static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RSP])); }
@@ -45,29 +48,27 @@ struct Coroutine {
   ucontext_t context;
 };
 
-Address here() { return Address::of(__builtin_frame_address(0)); }
-
 } // namespace
 
 TEST_CASE("other stacks: all of one counts that has not begun, or was left nobody knows how") {
   Coroutine it;
   CHECK(isWaiting(it.stack()));
-  noteSwitch(here(), it.begin());
+  noteSwitch(here(), it.begin(), true);
   CHECK(isWaiting(it.stack()));
 }
 
 TEST_CASE("other stacks: what was left counts from there on, as long as the word is there by which that call returns") {
   Coroutine it;
-  noteSwitch(here(), it.begin());
+  noteSwitch(here(), it.begin(), true);
   Address from = it.stack().base + 1024;
   auto *word = from.shifted(-8).pointer<std::uint64_t>();
   *word = 42;
-  noteSwitch(from, here());
+  noteSwitch(from, here(), true);
   CHECK(isWaiting({from.shifted(-8), it.stack().limit}));
   *word = 43;
   CHECK(isWaiting(it.stack()));
   *word = 42;
-  noteSwitch(here(), from); // back again: it may be left unseen
+  noteSwitch(here(), from, true); // back again: it may be left unseen
   CHECK(isWaiting(it.stack()));
 }
 
@@ -75,22 +76,49 @@ TEST_CASE("other stacks: one is over when its function has returned, and only th
   Coroutine it;
   auto *word = it.begin().pointer<std::uint64_t>();
   std::uint64_t returnsTo = *word;
-  noteSwitch(here(), it.begin().shifted(-64)); // not where it begins
-  *word = 1;
-  CHECK(isWaiting(it.stack()));
-  *word = returnsTo;
-  noteSwitch(here(), it.begin());
+  noteSwitch(here(), it.begin().shifted(-64), true); // it goes on somewhere
   CHECK(isWaiting(it.stack()));
   *word = 1;
   CHECK(waiting().empty());
+  *word = returnsTo;
+}
+
+TEST_CASE("other stacks: where one begins is known from its context, also if it begins unseen") {
+  Coroutine it, unknown;
+  noteStack(unknown.stack(), &unknown.context, Address(), here()); // another function's
+  CHECK(waiting().size() == 2);
+  *it.begin().pointer<std::uint64_t>() = 1;
+  *unknown.begin().pointer<std::uint64_t>() = 1;
+  CHECK(waiting().size() == 1);
+  CHECK(isWaiting(unknown.stack()));
+}
+
+TEST_CASE("other stacks: in an array of a stack that waits, nothing is known until it is over") {
+  alignas(16) std::byte array[4096];
+  threadActivations();
+  ucontext_t context;
+  getcontext(&context);
+  context.uc_stack.ss_sp = array;
+  context.uc_stack.ss_size = sizeof array;
+  void (*function)() = [] {};
+  makecontext(&context, function, 0);
+  noteStack(Range::at(Address::of(array), sizeof array), &context, Address::of(reinterpret_cast<const void *>(function)), here());
+  CHECK(activationChain.hasStackWithin);
+  CHECK(isOnOtherStack(Address::of(array + 64)));
+  CHECK_FALSE(isOnOtherStack(here()));
+  CHECK_FALSE(everyWaitingStack([](const WaitingStack &) { return true; }));
+  *Address::of(static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RSP])).pointer<std::uint64_t>() = 1;
+  CHECK(everyWaitingStack([](const WaitingStack &) { return true; }));
+  CHECK_FALSE(hasWaitingStacks());
+  CHECK_FALSE(isOnOtherStack(Address::of(array + 64)));
 }
 
 TEST_CASE("other stacks: memory that is given to another, or back, is forgotten") {
   Coroutine it;
   Range half{it.stack().base + stackBytes / 2, it.stack().limit};
-  noteStack(half);
+  noteStack(half, &it.context, Address(), here());
   CHECK(waiting().size() == 1);
   CHECK(isWaiting(half));
-  everyWaitingStack([](Range) { return false; });
+  everyWaitingStack([](const WaitingStack &) { return false; });
   CHECK(waiting().empty());
 }
