@@ -35,7 +35,8 @@ struct Activation {
       enteredAt; // the slot by which the function returns that native code has called; 0 if a thunk did, or if it is not known
 
   /// A host function's exit's own frame: its caller's frame pointer is there, and behind it the return address.
-  Address frame() const { return Address::of(registers) + 48; }
+  Address frame() const { return Address::of(registers) + frameOffset; }
+  static constexpr Size frameOffset = 48;
   /// Where its frames end on a stack that ends at `stackLimit`.
   Address limit(Address stackLimit) const {
     if (entryFrame != Address())

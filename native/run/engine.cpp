@@ -6,6 +6,7 @@
 #include "link/runtimedyld_linker.h"
 #include "memory/write_scope.h"
 #include "run/clear_stack.h"
+#include "run/code_handlers.h"
 #include "run/compile_cache.h"
 #include "run/float_state.h"
 #include "run/resolver.h"
@@ -204,9 +205,10 @@ Expected<MoveReport> Engine::place(ArrayRef<MoveRequest> requests) {
   return report;
 }
 
-// The unwind tables, if code waits that JS can return to past thunks and host exits: it called JS past host functions.
+// The unwind tables, if code may run before it is entered: because it waits, and JS can return to it past thunks and host exits,
+// which it called past host functions; or because it handles signals, and a handler can't make them.
 void Engine::afterChange() {
-  if (!returnsUnseen() || !*staleUnwindTables())
+  if (!(returnsUnseen() || codeHandlesSignals) || !*staleUnwindTables())
     return;
   refreshUnwindTables();
   clearStackBelow(longReach); // the next code's frames will be here

@@ -288,6 +288,7 @@ private:
   bool callWaiting(HostIndex index, const Activation::Registers &registers);
   std::optional<Refusal> refusalOf(const Activation::Registers &registers);
   bool scanOtherStacks();
+  bool interruptsOthers(const Activation::Registers &registers);
   void pinAll();
   llvm::Error checkRedirect(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to,
                             const FunctionPlace &fromPlace, const FunctionPlace &toPlace);
@@ -327,7 +328,7 @@ private:
   std::vector<std::pair<const char *, Handle>> sideTables() const;
   bool mayReturnTwice(const StackRoot &root) const;
   std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) override;
-  bool refuseJump(Address returnsTo) override;
+  bool refuse(Address returnsTo, llvm::StringRef what) override;
   void prepareEntry(bool isOwnThread) override;
   bool attend();
   void endException(_Unwind_Exception *exception, EntryIndex entry);

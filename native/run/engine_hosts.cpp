@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "run/clear_stack.h"
+#include "run/code_handlers.h"
 #include "run/contexts.h"
 #include "run/float_state.h"
 #include "run/host_thunk.h"
@@ -97,9 +98,23 @@ std::optional<Engine::Refusal> Engine::refusalOf(const Activation::Registers &re
     return Refusal::OtherStack;
   if (activations_.hasStackWithin && isOnOtherStack(here))
     return Refusal::OtherStack;
-  if (activations_.entryFrame == Address() && entryLog_->present(here).isInSignal)
+  bool isInSignal = activations_.entryFrame == Address() ? entryLog_->present(here).isInSignal
+                                                         : codeHandlesSignals && interruptsOthers(registers);
+  if (isInSignal)
     return Refusal::Signal;
   return std::nullopt;
+}
+
+// Is this in a handler, called in code or not, of a signal that came while something else ran than code? That may be in the
+// middle of anything: malloc, say.
+bool Engine::interruptsOthers(const Activation::Registers &registers) {
+  refreshUnwindTables();
+  bool isFound = false;
+  unwindFrom(contextAtExit(registers), [&](const WaitingFrame &frame) {
+    isFound = frame.isInterrupted && !isCodeOfAny(frame.instruction);
+    return !isFound && frame.returnSlot < activations_.entryFrame;
+  });
+  return isFound;
 }
 
 void Engine::callHost(HostIndex index, const Activation::Registers &registers) {
@@ -241,12 +256,11 @@ std::optional<Address> Engine::landing(Address returnsTo, ArrayRef<std::uint64_t
   return returnsTo;
 }
 
-bool Engine::refuseJump(Address returnsTo) {
+bool Engine::refuse(Address returnsTo, StringRef what) {
   const CodeObject *object = mover_.codeOwners().find(returnsTo.shifted(-1));
   if (!object || !host_ || activations_.entryFrame == Address())
     return false;
-  host_->willThrow(fail(ErrorCode::State, "code object " + Twine(quoted(*object)) +
-                                              ": longjmp over the frames of JS functions: they can't be left so"));
+  host_->willThrow(fail(ErrorCode::State, "code object " + Twine(quoted(*object)) + ": " + what));
   leaveCode();
   host_->left();
   return true;

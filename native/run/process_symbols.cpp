@@ -1,5 +1,6 @@
 #include "run/process_symbols.h"
 
+#include "run/code_handlers.h"
 #include "run/contexts.h"
 #include "run/runtime_support.h"
 #include "run/setjmp.h"
@@ -36,7 +37,7 @@ std::optional<Address> ProcessSymbols::find(StringRef name) const {
   bool allowed = policy_ == Policy::All || (policy_ == Policy::Listed && listed_.contains(name)) || isCompilersOwn(name);
   if (!allowed)
     return std::nullopt;
-  for (auto *findOurs : {findContextFunction, findLongjmp, findAbort})
+  for (auto *findOurs : {findContextFunction, findHandlerFunction, findLongjmp, findThreadExit, findAbort})
     if (auto ours = findOurs(name))
       return ours;
   return findInProcess(name.str());

@@ -139,8 +139,8 @@ constexpr std::uint64_t classOf(const char (&text)[9]) {
 bool isOfCpp(std::uint64_t exceptionClass) { return exceptionClass >> 8 == classOf("GNUCC++\0") >> 8; }
 
 // Whoever catches a panic of Rust and ends it, that is not Rust, is taken for lost: its cleanup aborts. So it is left where it
-// is.
-bool canBeEnded(std::uint64_t exceptionClass) { return exceptionClass != classOf("MOZ\0RUST"); }
+// is; and so is what ends a thread, whose class glibc leaves 0: a thread that cancels itself.
+bool canBeEnded(std::uint64_t exceptionClass) { return exceptionClass != classOf("MOZ\0RUST") && exceptionClass != 0; }
 
 // "MOZ.RUST (0x4d4f5a0052555354)"
 std::string describeClass(std::uint64_t exceptionClass) {

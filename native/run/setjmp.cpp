@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
+#include <pthread.h>
 #include <vector>
 
 using namespace nomad;
@@ -94,14 +95,19 @@ bool crossesJs(Address to) {
   return crossesThunk || (chain.innermost && chain.innermost->frame() < to);
 }
 
+// `from`: the stack pointer of the code that called.
+[[noreturn]] void refuse(Address from, const char *what) {
+  Address returnsTo = Address::of(*from.shifted(-8).pointer<std::uint64_t>());
+  for (Landings *each : threadLandings())
+    if (each->refuse(returnsTo, what))
+      break;
+  std::fprintf(stderr, "nomad-jit: in code that can't be left: %s\n", what);
+  std::abort();
+}
+
 [[noreturn]] void jump(void (*real)(jmp_buf, int), jmp_buf buffer, int value, Address from) {
-  if (crossesJs(stackPointerIn(buffer))) {
-    for (Landings *each : threadLandings())
-      if (each->refuseJump(Address::of(from.shifted(-8).pointer<std::uint64_t>()[0])))
-        break;
-    std::fputs("nomad-jit: longjmp over the frames of JS functions, in code that can't be left\n", stderr);
-    std::abort();
-  }
+  if (crossesJs(stackPointerIn(buffer)))
+    refuse(from, "longjmp over the frames of JS functions: they can't be left so");
   noteSwitch(from, stackPointerIn(buffer), false);
   real(buffer, value);
   __builtin_unreachable();
@@ -125,6 +131,25 @@ std::optional<Address> nomad::findLongjmp(StringRef name) {
     return Address::of(reinterpret_cast<const void *>(&ourLongjmp<2>));
   if (name == "__longjmp_chk")
     return Address::of(reinterpret_cast<const void *>(&ourLongjmp<3>));
+  return std::nullopt;
+}
+
+namespace {
+
+template <typename Result>
+[[noreturn]] void exitThread(Result result) {
+  if (activationChain.innermost || activationChain.entryFrame != Address())
+    refuse(Address::of(__builtin_frame_address(0)) + 16, "the end of a thread that runs JS: it can't be left so");
+  pthread_exit(reinterpret_cast<void *>(static_cast<std::intptr_t>(result)));
+}
+
+} // namespace
+
+std::optional<Address> nomad::findThreadExit(StringRef name) {
+  if (name == "pthread_exit")
+    return Address::of(reinterpret_cast<const void *>(&exitThread<std::intptr_t>));
+  if (name == "thrd_exit")
+    return Address::of(reinterpret_cast<const void *>(&exitThread<int>));
   return std::nullopt;
 }
 

@@ -24,9 +24,9 @@ public:
 
   /// Where to return to instead of `returnsTo`, with these registers; none for code that is not ours.
   virtual std::optional<Address> landing(Address returnsTo, llvm::ArrayRef<std::uint64_t> registers) = 0;
-  /// Code that goes on at `returnsTo` has called a longjmp over JS frames: leaves it with an error. False if the code is not
+  /// Code that goes on at `returnsTo` has called what would end JS frames: leaves it with an error. False if the code is not
   /// ours; true if it can't be left.
-  virtual bool refuseJump(Address returnsTo) = 0;
+  virtual bool refuse(Address returnsTo, llvm::StringRef what) = 0;
 
 protected:
   ~Landings();
@@ -36,5 +36,7 @@ protected:
 std::optional<Address> findSetjmp(llvm::StringRef name);
 /// The same of longjmp. Ours refuses to jump over JS frames: V8 could not go on (I16).
 std::optional<Address> findLongjmp(llvm::StringRef name);
+/// The same of pthread_exit, which would unwind them.
+std::optional<Address> findThreadExit(llvm::StringRef name);
 
 } // namespace nomad

@@ -96,11 +96,9 @@ bool StackWalk::followFrames(const Activation &activation) {
 }
 
 bool StackWalk::followUnwindRecords(const Activation &activation) {
-  Address exit = activation.frame();
-  const Activation::Registers &saved = *activation.registers;
-  FrameContext context{Address::of(wordAt(exit + 8)), exit + 16, wordAt(exit), saved[0], saved[1], saved[2], saved[3], saved[4]};
   bool isComplete = false;
-  unwindFrom(context, [&](const WaitingFrame &frame) { return takeFrame(frame, activation, isComplete); });
+  unwindFrom(contextAtExit(*activation.registers),
+             [&](const WaitingFrame &frame) { return takeFrame(frame, activation, isComplete); });
   return isComplete;
 }
 

@@ -42,8 +42,16 @@ CodeObject *ownerOf(const CodeThread &thread, Address code) {
   return range ? range->owners().find(code) : nullptr;
 }
 
+// By code with a personality of its own that has caught it.
 void destroy(_Unwind_Reason_Code, _Unwind_Exception *exception) {
-  delete reinterpret_cast<TrapException *>(exception); // its first member
+  auto *trap = reinterpret_cast<TrapException *>(exception); // its first member
+  if (CodeThread *thread = codeThread())
+    for (TrapException **link = &thread->raised; *link; link = &(*link)->older)
+      if (*link == trap) {
+        *link = trap->older;
+        break;
+      }
+  delete trap;
 }
 
 // Returns only if libgcc does not find the way that has been found before.

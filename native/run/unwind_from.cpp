@@ -73,3 +73,10 @@ void nomad::unwindFrom(const FrameContext &context, Visit visit) {
   Walk walk{visit, false};
   nomad_unwind_from(&context, visitFrame, &walk);
 }
+
+// The host thunk has pushed rbp, and then the registers.
+__attribute__((no_sanitize_address)) FrameContext nomad::contextAtExit(const Activation::Registers &saved) {
+  Address exit = Address::of(&saved) + Activation::frameOffset;
+  auto word = [=](Size offset) { return *(exit + offset).pointer<const std::uint64_t>(); };
+  return {Address::of(word(8)), exit + 16, word(0), saved[0], saved[1], saved[2], saved[3], saved[4]};
+}

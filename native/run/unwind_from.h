@@ -1,7 +1,7 @@
 // A walk by unwind records that begins somewhere else: at frames that wait, above others that have none.
 #pragma once
 
-#include "base/address.h"
+#include "run/activation.h"
 
 #include "llvm/ADT/STLFunctionalExtras.h"
 
@@ -21,6 +21,9 @@ struct WaitingFrame {
   std::uint64_t framePointer;
   bool isInterrupted; // it waits for no call: a signal came in between, and `returnSlot` says nothing
 };
+
+/// Where code goes on when a host function returns.
+FrameContext contextAtExit(const Activation::Registers &registers);
 
 /// Visits the frame at `context` and those it was called from, until `visit` returns false or a frame has no unwind record.
 void unwindFrom(const FrameContext &context, llvm::function_ref<bool(const WaitingFrame &)> visit);
