@@ -31,12 +31,13 @@ export function cacheSettings(cache: string | CacheOptions | undefined): CacheSe
     typeof cache === 'string' ? { directory: cache } : optionsObject('cache', cache);
   return {
     cacheBytes: integerBetween('cache.maxBytes', maxBytes, mebibyte, Number.MAX_SAFE_INTEGER),
-    cacheDirectory: usableDirectory(resolve(nonEmptyString('cache.directory', directory))),
+    cacheDirectory: usableDirectory(nonEmptyString('cache.directory', directory)),
   };
 }
 
-function usableDirectory(directory: string): string {
+function usableDirectory(path: string): string {
   try {
+    const directory = resolve(path); // throws where there is no working directory any more
     makeDirectory(directory);
     return directory;
   } catch (cause) {

@@ -79,7 +79,7 @@ export class JitCore {
   constructor(native: NativeJit) {
     this.native = native;
     this.ledger = new Ledger(native.ledger);
-    this.held = new Held(() => native.isRunning());
+    this.held = new Held(() => native.isWaiting());
     this.hosts = new HostTable(this);
     this.exports = new ExportCache(native);
     this.arena = perSegment((_, index) => new FreeListAllocator(native.rangeBytes[index] ?? 0));

@@ -208,6 +208,8 @@ export interface NativeJit {
   verify(): void;
   /** Whether code waits for a host function. */
   isRunning(): boolean;
+  /** Whether code of any Jit of the thread waits for JS. */
+  isWaiting(): boolean;
 
   /** Names the Jit to `interrupt`, in the whole process. */
   id: number;

@@ -29,46 +29,47 @@ function bytesNow(value: unknown): number {
   }
 }
 
-/** The stack of one Jit: what calls hold, the outer ones first. */
-export class Held {
-  readonly #values: unknown[] = [];
-  readonly #isRunning: () => boolean;
+/** What calls of all Jits of the thread hold, the outer ones first: code of one may call another's. */
+const values: unknown[] = [];
 
-  /** `isRunning`: whether code waits for a host function. */
-  constructor(isRunning: () => boolean) {
-    this.#isRunning = isRunning;
+/** As one Jit sees it. */
+export class Held {
+  readonly #isWaiting: () => boolean;
+
+  /** `isWaiting`: whether any code of the thread waits for a host function. */
+  constructor(isWaiting: () => boolean) {
+    this.#isWaiting = isWaiting;
   }
 
   /** How many there are. */
   get length(): number {
-    return this.#values.length;
+    return values.length;
   }
 
   /** Where a call begins: how many others hold. Where V8 has ended execution, some never let go. */
   begin(): number {
-    const values = this.#values;
-    if (values.length > 0 && !this.#isRunning()) values.length = 0;
+    if (values.length > 0 && !this.#isWaiting()) values.length = 0;
     return values.length;
   }
 
   add(value: unknown): void {
-    this.#values.push(value);
+    values.push(value);
   }
 
   /** Where a call ends. */
   letGo(depth: number): void {
-    while (this.#values.length > depth) this.#values.pop();
+    while (values.length > depth) values.pop();
   }
 
   /** Before a host function runs: how large they are. */
   measure(): number[] | undefined {
-    return this.#values.length === 0 ? undefined : this.#values.map(bytesNow);
+    return values.length === 0 ? undefined : values.map(bytesNow);
   }
 
   /** When it returns. Throws StateError if a buffer that waiting code has the address of is gone. */
   check(before: readonly number[]): void {
     for (const [i, bytes] of before.entries()) {
-      const now = bytesNow(this.#values[i]);
+      const now = bytesNow(values[i]);
       if (now >= bytes) continue;
       const what = now === 0 ? 'was detached' : `has shrunk from ${bytes} to ${now} bytes`;
       throw new StateError(`a buffer that running code has the address of ${what}: the code can't go on`);

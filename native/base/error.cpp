@@ -54,4 +54,12 @@ llvm::Error nomad::withCode(ErrorCode code, const llvm::Twine &context, llvm::Er
   return fail(code, context + ": " + text);
 }
 
+std::string nomad::messageOf(llvm::Error error) {
+  std::string message;
+  llvm::handleAllErrors(
+      std::move(error), [&](const CodedError &coded) { message = coded.message; },
+      [&](const llvm::ErrorInfoBase &other) { message = other.message(); });
+  return message;
+}
+
 std::string nomad::hex(std::uint64_t value) { return "0x" + llvm::utohexstr(value, /*LowerCase=*/true); }

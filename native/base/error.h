@@ -71,6 +71,9 @@ llvm::Error fail(ErrorCode code, const llvm::Twine &message, ErrorDetails detail
 /// Gives an error that has no code of ours (LLVM's own) this one; leaves ours as they are.
 llvm::Error withCode(ErrorCode code, const llvm::Twine &context, llvm::Error error);
 
+/// What it says, without its code.
+std::string messageOf(llvm::Error error);
+
 /// "0x7f00": how messages show addresses and offsets.
 std::string hex(std::uint64_t value);
 

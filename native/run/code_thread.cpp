@@ -14,17 +14,6 @@ namespace {
 // Initial-exec: a signal handler must not have it allocated.
 thread_local CodeThread *current __attribute__((tls_model("initial-exec"))) = nullptr;
 
-Range stackOfThread() {
-  pthread_attr_t attributes;
-  void *base = nullptr;
-  size_t size = 0;
-  if (pthread_getattr_np(pthread_self(), &attributes) != 0)
-    return {};
-  pthread_attr_getstack(&attributes, &base, &size);
-  pthread_attr_destroy(&attributes);
-  return Range::at(Address::of(base), size);
-}
-
 std::uint32_t nextId() {
   static std::atomic<std::uint32_t> last{0};
   return ++last;
@@ -68,7 +57,7 @@ CodeRange::CodeRange(Range code, Range thunks, OwnerIndex &owners)
     : code_(code), thunks_(thunks), owners_(owners), id_(nextId()) {
   if (!current) {
     auto thread = std::make_unique<CodeThread>();
-    thread->stack = stackOfThread();
+    thread->stack = threadActivations().stack;
     current = thread.release();
   }
   next_ = current->ranges;

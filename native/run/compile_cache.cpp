@@ -51,6 +51,22 @@ bool writeAll(int file, ArrayRef<std::uint8_t> bytes) {
   return true;
 }
 
+// What is no file (a FIFO, a device) is not waited for.
+std::unique_ptr<MemoryBuffer> readRegularFile(const std::string &path) {
+  int file = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (file < 0)
+    return nullptr;
+  struct stat status;
+  std::unique_ptr<MemoryBuffer> buffer;
+  if (::fstat(file, &status) == 0 && S_ISREG(status.st_mode)) {
+    auto read = MemoryBuffer::getOpenFile(file, path, static_cast<std::uint64_t>(status.st_size),
+                                          /*RequiresNullTerminator=*/false, /*IsVolatile=*/true);
+    buffer = read ? std::move(*read) : nullptr;
+  }
+  ::close(file);
+  return buffer;
+}
+
 } // namespace
 
 CompileCache::CompileCache(const EngineOptions &options) : directory_(options.cacheDirectory), maxBytes_(options.cacheBytes) {
@@ -95,16 +111,16 @@ std::string CompileCache::pathOf(StringRef key) const { return directory_ + "/" 
 // Read, not mapped: a file that somebody cuts short would be a fault. Its times say when it was used last.
 std::unique_ptr<MemoryBuffer> CompileCache::find(StringRef key) const {
   std::string path = pathOf(key);
-  auto file = MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false, /*IsVolatile=*/true);
+  auto file = readRegularFile(path);
   if (!file)
     return nullptr;
-  if (Error error = checkSaved(arrayRefFromStringRef((*file)->getBuffer()), path)) {
+  if (Error error = checkSaved(arrayRefFromStringRef(file->getBuffer()), path)) {
     consumeError(std::move(error));
     return nullptr;
   }
   struct timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
   (void)::utimensat(AT_FDCWD, path.c_str(), times, 0);
-  return std::move(*file);
+  return file;
 }
 
 void CompileCache::store(StringRef key, ArrayRef<std::uint8_t> bytes) {

@@ -15,12 +15,18 @@ Call::Call(napi_env env, napi_callback_info info) : js{env} {
 
 namespace {
 
+// What is named in an error may be longer than a string of JS can be.
+napi_value errorText(const Js &js, llvm::StringRef text) {
+  constexpr size_t longest = 1 << 20;
+  return js.text(text.take_front(longest));
+}
+
 // { symbol, offset, codeObject }
 napi_value frameObject(const Js &js, const TrapFrame &frame) {
   napi_value result = js.object();
-  js.set(result, "symbol", js.text(frame.symbol));
+  js.set(result, "symbol", errorText(js, frame.symbol));
   js.set(result, "offset", js.number(frame.offset));
-  js.set(result, "codeObject", js.text(frame.object));
+  js.set(result, "codeObject", errorText(js, frame.object));
   return result;
 }
 
@@ -41,16 +47,16 @@ napi_value detailsObject(const Js &js, const ErrorDetails &details) {
   if (details.column)
     js.set(result, "column", js.number(*details.column));
   if (details.sourceLine)
-    js.set(result, "sourceLine", js.text(*details.sourceLine));
+    js.set(result, "sourceLine", errorText(js, *details.sourceLine));
   if (details.kind)
-    js.set(result, "kind", js.text(*details.kind));
+    js.set(result, "kind", errorText(js, *details.kind));
   if (details.kind)
     addTrap(js, result, details);
   if (details.object)
     js.set(result, "object", js.number(*details.object));
   napi_value symbols = js.array(details.symbols.size());
   for (size_t i = 0; i < details.symbols.size(); ++i)
-    js.setElement(symbols, i, js.text(details.symbols[i]));
+    js.setElement(symbols, i, errorText(js, details.symbols[i]));
   if (!details.symbols.empty())
     js.set(result, "symbols", symbols);
   return result;
@@ -59,7 +65,7 @@ napi_value detailsObject(const Js &js, const ErrorDetails &details) {
 napi_value callFactory(const Js &js, const Jit &jit, const CodedError &error) {
   napi_value factory = nullptr, made = nullptr;
   js.check(napi_get_reference_value(js.env, jit.errorFactory, &factory));
-  napi_value arguments[] = {js.text(codeName(error.code)), js.text(error.message), detailsObject(js, error.details)};
+  napi_value arguments[] = {js.text(codeName(error.code)), errorText(js, error.message), detailsObject(js, error.details)};
   js.check(napi_call_function(js.env, js.undefined(), factory, 3, arguments, &made));
   return made;
 }

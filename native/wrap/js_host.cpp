@@ -37,7 +37,7 @@ void JsHost::remove(HostIndex index) {
 bool JsHost::call(HostIndex index) {
   napi_env env = jit_.env;
   bool isPending = false;
-  if (isBlocked_ && napi_is_exception_pending(env, &isPending) == napi_ok && isPending) {
+  if (hasEnded_ || (isBlocked_ && napi_is_exception_pending(env, &isPending) == napi_ok && isPending)) {
     static_cast<std::uint64_t *>(jit_.blockData)[0] = 0;
     return true;
   }
@@ -49,7 +49,7 @@ bool JsHost::call(HostIndex index) {
   }
   napi_value function = functionOf(index), result = nullptr;
   if (!function)
-    napi_throw_error(env, "ERR_STATE", "the Jit of a running host function has been collected");
+    uncaught(fail(ErrorCode::State, "a host function has been collected: nothing of JS refers to the code object that calls it"));
   bool hasReturned = function && napi_call_function(env, function, function, 0, nullptr, &result) == napi_ok;
   if (!hasReturned)
     keepException();
@@ -68,7 +68,7 @@ void JsHost::callFromNative(HostIndex index) {
   napi_env env = jit_.env;
   napi_handle_scope scope;
   bool hasReturned = false;
-  if (napi_open_handle_scope(env, &scope) == napi_ok) {
+  if (!hasEnded_ && napi_open_handle_scope(env, &scope) == napi_ok) {
     napi_value function = functionOf(index), result = nullptr;
     hasReturned = function && napi_make_callback(env, nullptr, function, function, 0, nullptr, &result) == napi_ok;
     if (!hasReturned)
@@ -89,6 +89,10 @@ void JsHost::reportException() {
 }
 
 void JsHost::willThrow(llvm::Error error) {
+  if (hasEnded_) {
+    thrown.push_back(nullptr);
+    return consumeError(std::move(error));
+  }
   Js js{jit_.env};
   thrown.push_back(nullptr);
   napi_value holder = js.array(1);
@@ -125,4 +129,8 @@ void JsHost::left() {
   napi_delete_reference(js.env, held);
 }
 
-void JsHost::uncaught(llvm::Error error) { throwError(Js{jit_.env}, jit_, std::move(error)); }
+void JsHost::uncaught(llvm::Error error) {
+  if (hasEnded_)
+    return consumeError(std::move(error));
+  throwError(Js{jit_.env}, jit_, std::move(error));
+}

@@ -18,6 +18,9 @@ public:
   /// `function` takes no arguments: it reads and writes the argument block.
   void add(HostIndex index, napi_value function);
   void remove(HostIndex index);
+  /// The Jit has been collected, or its environment ends: what its destructors call returns 0, and what they fail with is
+  /// nobody's.
+  void end() { hasEnded_ = true; }
 
   bool call(HostIndex index) override;
   void callFromNative(HostIndex index) override;
@@ -32,6 +35,7 @@ private:
 
   Jit &jit_;
   std::vector<napi_ref> functions_;
+  bool hasEnded_ = false;
   bool isBlocked_ = false; // code could not be left: JS has an exception pending while code runs on
 };
 

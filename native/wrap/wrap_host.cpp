@@ -85,6 +85,11 @@ Result verify(Call &call) {
 
 Result isRunning(Call &call) { return call.js.boolean(call.engine().isRunning()); }
 
+Result isWaiting(Call &call) {
+  const ActivationChain &chain = threadActivations();
+  return call.js.boolean(chain.innermost || chain.entryFrame != Address());
+}
+
 } // namespace
 
 void nomad::wrap::addHostFunctions(const Js &js, napi_value target, Jit &jit) {
@@ -94,6 +99,7 @@ void nomad::wrap::addHostFunctions(const Js &js, napi_value target, Jit &jit) {
   bind<poison>(js, target, "poison", jit);
   bind<verify>(js, target, "verify", jit);
   bind<isRunning>(js, target, "isRunning", jit);
+  bind<isWaiting>(js, target, "isWaiting", jit);
 }
 
 napi_value nomad::wrap::functionType(napi_env env, napi_callback_info info) {
@@ -104,5 +110,5 @@ napi_value nomad::wrap::functionType(napi_env env, napi_callback_info info) {
   auto signature = parseSignature(js.text(argument));
   if (signature)
     return signatureObject(js, *signature);
-  return js.text(toString(signature.takeError()));
+  return js.text(messageOf(signature.takeError()));
 }

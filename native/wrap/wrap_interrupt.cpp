@@ -46,5 +46,5 @@ napi_value nomad::wrap::interrupt(napi_env env, napi_callback_info info) {
   napi_value jit = nullptr;
   js.check(napi_get_cb_info(env, info, &count, &jit, nullptr, nullptr));
   auto found = interruptCode(js.uint32(jit));
-  return found ? js.boolean(*found) : js.text(toString(found.takeError()));
+  return found ? js.boolean(*found) : js.text(messageOf(found.takeError()));
 }

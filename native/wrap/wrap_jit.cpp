@@ -56,6 +56,7 @@ void endEngine(Jit &jit, Engine::Leftovers leftovers) {
 
 void releaseJit(Jit &jit) {
   retireCompiler(jit);
+  jit.host.end();
   Environment *environment = environmentOf(jit.env);
   endEngine(jit, environment && environment->endsWithProcess ? Engine::Leftovers::Kept : Engine::Leftovers::Freed);
   if (jit.errorFactory)
