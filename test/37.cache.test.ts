@@ -1,6 +1,7 @@
 /**
  * The compile cache. Oracle: what a Jit without one does, and the files.
  */
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -10,6 +11,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
@@ -166,6 +168,21 @@ describe('a cache that is not as it should be', () => {
       expect(jit.stats().cache).toEqual(miss);
       expect(readFileSync(file).equals(whole)).toBe(true);
     }
+  });
+
+  test.each([
+    ['a FIFO', (path: string) => execFileSync('mkfifo', [path])],
+    ['a link to /dev/zero', (path: string) => symlinkSync('/dev/zero', path)],
+    ['a link to a terminal', (path: string) => symlinkSync('/dev/ptmx', path)],
+    ['a link to itself', (path: string) => symlinkSync(path, path)],
+  ] as const)('%s in place of a file: it is compiled again, and nothing waits', (_, put) => {
+    cached().compile(add);
+    const path = join(directory, entries()[0]!);
+    rmSync(path);
+    put(path);
+    const jit = cached();
+    expect(jit.load(add).get('add')(1, 2)).toBe(3);
+    expect(jit.stats().cache).toMatchObject({ hits: 0 });
   });
 
   test('a directory in place of a file', () => {

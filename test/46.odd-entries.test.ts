@@ -207,8 +207,21 @@ describe('assembly', () => {
   };
 
   test.each([
-    ...['movq %rsi, %rsp', 'movq %rsi,%rsp # to another', 'movq %rsi, %rsp /* so */', '1: movq %rsi, %rsp', 'a: b: movq %rsi, %rsp'],
-    ...['nop; movq (%rdi), %rsp', 'MOVQ\\09%rsi, %rsp', 'xchgq %rsp, %rsi', 'popq %rsp', 'leaq 8(%rsi), %rsp', 'cmovneq %rsi, %rsp'],
+    ...[
+      'movq %rsi, %rsp',
+      'movq %rsi,%rsp # to another',
+      'movq %rsi, %rsp /* so */',
+      '1: movq %rsi, %rsp',
+      'a: b: movq %rsi, %rsp',
+    ],
+    ...[
+      'nop; movq (%rdi), %rsp',
+      'MOVQ\\09%rsi, %rsp',
+      'xchgq %rsp, %rsi',
+      'popq %rsp',
+      'leaq 8(%rsi), %rsp',
+      'cmovneq %rsi, %rsp',
+    ],
     ...['addq %rsi, %rsp', 'subq %rsi, %rsp', 'orq %rsi, %rsp', 'movq 8(%rsp), %rsp', 'leaq (%rsp,%rsi), %rsp', 'incq %rsp'],
     ...['movq %rsi, %rbp|leave', 'movq (%rdi), %rbp|movq %rbp, %rsp', 'leaq 8(%rsi), %rbp|leaq -8(%rbp), %rsp'],
     ...['.intel_syntax noprefix|mov rsp, rsi|.att_syntax', '.intel_syntax noprefix|mov rsp, [rdi]|.att_syntax'],

@@ -111,6 +111,8 @@ public:
   /// Something went wrong in code that is about to return to JS: a C++ exception left it (Trap), it called a host function on
   /// another thread (State).
   virtual void uncaught(llvm::Error error) = 0;
+  /// What code has been left with is nobody's.
+  virtual void drop() = 0;
 };
 
 /// What a code object was before a move that is to be verified.

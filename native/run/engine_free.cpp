@@ -63,7 +63,11 @@ void Engine::freeMany(MutableArrayRef<Handle> handles) {
   SmallVector<Handle> ending = idleOf(handles);
   spareReferred(ending);
   for (Handle handle : ending)
-    tearDown(objects_[handle]);
+    if (objects_[handle].teardown) {
+      tearDown(objects_[handle]);
+      if (host_)
+        host_->drop(); // else the next destructor's host functions would not run
+    }
   discardAll(ending);
   for (Handle &handle : handles)
     if (!objects_.isLive(handle))

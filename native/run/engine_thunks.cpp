@@ -6,7 +6,6 @@
 #include "run/float_state.h"
 #include "run/interrupt.h"
 #include "run/leave.h"
-#include "run/other_stacks.h"
 #include "run/runtime_support.h"
 #include "run/trap.h"
 #include "run/trap_report.h"
@@ -80,8 +79,7 @@ ThunkEnvironment Engine::thunkEnvironment() {
       .caught =
           [](void *engine, void *exception, EntryIndex entry, ExceptionState exceptions) {
             static_cast<Engine *>(engine)->endException(static_cast<_Unwind_Exception *>(exception), entry);
-            if (!hasWaitingStacks()) // what waits there may be handling one
-              restoreExceptionState(exceptions);
+            restoreExceptionState(exceptions);
           },
   };
   return {.argumentBlock = block_,

@@ -8,6 +8,8 @@ ExceptionState &nomad::exceptionState() { return *reinterpret_cast<ExceptionStat
 
 void nomad::restoreExceptionState(const ExceptionState &before) {
   ExceptionState &now = exceptionState();
+  if (now.stackChanges != before.stackChanges)
+    return;
   while (now.handled && now.handled != before.handled)
     abi::__cxa_end_catch();
   now.onTheirWay = before.onTheirWay;

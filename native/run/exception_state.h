@@ -9,15 +9,18 @@
 namespace nomad {
 
 /// __cxa_eh_globals: Itanium C++ ABI, Exception Handling, 2.2.2.
-struct ExceptionState { // passed as two words
-  void *handled;        // the newest of a list
+struct ExceptionState {
+  void *handled; // the newest of a list
   unsigned onTheirWay;
+  unsigned stackChanges; // ours, in what the ABI leaves free: how often the thread has gone to another stack
 };
+static_assert(sizeof(ExceptionState) == 16);
 
 /// Of this thread; the place stays.
 ExceptionState &exceptionState();
 
-/// Ends what has come since `before`. Destructors run, which are code, and may be left in turn: call it again then.
+/// Ends what has come since `before`, unless the thread has been on other stacks meanwhile: what waits there may be handling it.
+/// Destructors run, which are code, and may be left in turn: call it again then.
 void restoreExceptionState(const ExceptionState &before);
 
 } // namespace nomad

@@ -3,6 +3,7 @@
 #include "base/signal_safe.h"
 #include "memory/foreign.h"
 #include "run/activation.h"
+#include "run/exception_state.h"
 
 #include <atomic>
 #include <cstddef>
@@ -139,6 +140,7 @@ void nomad::noteSwitch(Address from, Address to, bool isSaved) {
   Range own = activationChain.stack; // empty on threads that are strangers
   if (own.contains(from) && own.contains(to) && !isUsed.load())
     return;
+  exceptionState().stackChanges += 1;
   Stacks &stacks = known();
   std::lock_guard lock(stacks.mutex);
   findBegin(stacks);
@@ -169,11 +171,6 @@ bool nomad::everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> vis
     return !visit({stack.range, stack.filled()});
   });
   return isKnown;
-}
-
-bool nomad::hasWaitingStacks() {
-  bool isAny = false;
-  return !everyWaitingStack([&](const WaitingStack &) { return isAny = true; }) || isAny;
 }
 
 bool nomad::isOnOtherStack(Address stackPointer) {

@@ -34,7 +34,6 @@ struct WaitingStack {
 /// Of all threads: any of them can go on there. `visit` says whether it could read the stack; what it could not is forgotten.
 /// False if code may wait where nobody knows.
 bool everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> visit);
-bool hasWaitingStacks();
 /// Is the stack pointer on a coroutine's stack?
 bool isOnOtherStack(Address stackPointer);
 

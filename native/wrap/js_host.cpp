@@ -134,3 +134,11 @@ void JsHost::uncaught(llvm::Error error) {
     return consumeError(std::move(error));
   throwError(Js{jit_.env}, jit_, std::move(error));
 }
+
+void JsHost::drop() {
+  bool isPending = false;
+  napi_value exception = nullptr;
+  if (napi_is_exception_pending(jit_.env, &isPending) == napi_ok && isPending)
+    napi_get_and_clear_last_exception(jit_.env, &exception);
+  isBlocked_ = false;
+}

@@ -27,6 +27,7 @@ public:
   void willThrow(llvm::Error error) override;
   void left() override;
   void uncaught(llvm::Error error) override;
+  void drop() override;
 
 private:
   napi_value functionOf(HostIndex index);

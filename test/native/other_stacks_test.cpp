@@ -109,7 +109,7 @@ TEST_CASE("other stacks: in an array of a stack that waits, nothing is known unt
   CHECK_FALSE(everyWaitingStack([](const WaitingStack &) { return true; }));
   *Address::of(static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RSP])).pointer<std::uint64_t>() = 1;
   CHECK(everyWaitingStack([](const WaitingStack &) { return true; }));
-  CHECK_FALSE(hasWaitingStacks());
+  CHECK(waiting().empty());
   CHECK_FALSE(isOnOtherStack(Address::of(array + 64)));
 }
 

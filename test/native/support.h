@@ -233,6 +233,7 @@ public:
   void willThrow(llvm::Error error) override { failures.push_back(failureOf(std::move(error))); }
   void left() override { ++lefts; }
   void uncaught(llvm::Error error) override { failures.push_back(failureOf(std::move(error))); }
+  void drop() override {}
 
   std::function<bool(HostIndex)> onCall = [](HostIndex) { return true; };
   int calls = 0;
