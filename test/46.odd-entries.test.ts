@@ -348,7 +348,8 @@ int end(int how) {
     }
     object.relocate(nextCode());
     const error = errorOf(() => object.get('end')(2));
-    expect([error.constructor, (error as TrapError).kind]).toEqual([TrapError, 'exception']);
+    expect(error).toBeInstanceOf(TrapError);
+    expect(error).toMatchObject({ kind: 'exception' });
   });
 });
 
