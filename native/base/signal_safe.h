@@ -9,12 +9,14 @@
 
 namespace nomad {
 
-/// While a thread has it, no handler of a signal runs there.
+/// While a thread has it, no handler of a signal runs there, but for those of faults, which nobody can put off.
 class SignalSafeMutex {
 public:
   void lock() {
     sigset_t all, before;
     sigfillset(&all);
+    for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP})
+      sigdelset(&all, fault);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     mutex_.lock();
     before_ = before;
