@@ -48,6 +48,29 @@ test('using: Jits, spaces and code objects are disposed at the end of their bloc
 });
 
 describe('forgotten', () => {
+  // V8 calls no finalizer any more once all registries that had something to do are gone before it has called them.
+  test('finalizers go on, though registries come and go', async () => {
+    const script = `
+      const turn = () => new Promise((resolve) => setImmediate(resolve));
+      const jit = new nomad.Jit();
+      (async () => {
+        for (let i = 0; i < 3; i++) {
+          let registry = new FinalizationRegistry(() => 0);
+          (() => registry.register({}, 1))();
+          await turn();
+          gc();
+          registry = undefined;
+          gc(); gc();
+          await turn();
+        }
+        (() => { for (let i = 0; i < 10; i++) jit.load('define i32 @f() { ret i32 1 }'); })();
+        for (let i = 0; i < 8; i++) { await turn(); gc(); }
+        await turn();
+        console.log(jit.stats().objects.live);
+      })();`;
+    expect(await childResult(script, { nodeOptions: ['--expose-gc'] })).toBe(0);
+  });
+
   test('code objects, placed and unplaced, are freed natively, and their places can be had again', async () => {
     const jit = makeJit();
     const space = jit.createSpace();
