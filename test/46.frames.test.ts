@@ -6,7 +6,7 @@
  */
 import { hostFunction, PinnedError, UnsupportedError, type CodeObject } from 'nomad-jit';
 import { i32Host, makeGround } from './support/hosts';
-import { errorOf } from './support/jits';
+import { errorOf, makeJit } from './support/jits';
 
 interface FrameKind {
   readonly what: string;
@@ -17,6 +17,13 @@ interface FrameKind {
   /** How the caller declares and calls it; by default as a C function. */
   readonly call?: string;
 }
+
+// Once code handles signals, each host function asks whether a handler has interrupted something: that walks all of these frames, too.
+beforeAll(() => {
+  const source =
+    'declare ptr @signal(i32, ptr) define internal void @h(i32 %s) { ret void } define void @f() { %a = call ptr @signal(i32 12, ptr @h) %b = call ptr @signal(i32 12, ptr null) ret void }';
+  makeJit().load(source).get('f')();
+});
 
 const plainCall =
   'declare i32 @callee(i32)\ndefine i32 @caller(i32 %x) {\n %r = call i32 @callee(i32 %x)\n %s = add i32 %r, 100\n ret i32 %s\n}';

@@ -23,14 +23,20 @@ const std::array allocators{any(&malloc), any(&calloc), any(&realloc), any(&free
 } // namespace
 
 CodeFrames::CodeFrames(CodeThread &thread, Address interrupted) : thread_(thread), interrupted_(interrupted) {
-  jmp_buf end;
-  thread.walkEnd = &end;
-  if (_setjmp(end) == 0)
-    walk();
-  thread.walkEnd = nullptr;
+  walkSafely(thread, [this] { walk(); });
 }
 
 // libgcc holds no lock while it reads the stack.
+bool CodeFrames::walkSafely(CodeThread &thread, llvm::function_ref<void()> walk) {
+  jmp_buf end;
+  thread.walkEnd = &end;
+  bool isDone = _setjmp(end) == 0;
+  if (isDone)
+    walk();
+  thread.walkEnd = nullptr;
+  return isDone;
+}
+
 void CodeFrames::walk() {
   auto visit = [](_Unwind_Context *context, void *frames) {
     return static_cast<CodeFrames *>(frames)->add(context) ? _URC_NO_REASON : _URC_NORMAL_STOP;

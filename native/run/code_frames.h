@@ -7,6 +7,7 @@
 #include "run/code_thread.h"
 
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 
 #include <algorithm>
 #include <array>
@@ -30,6 +31,8 @@ public:
   /// The interrupted function is not code's: it is `qsort`, or another that holds no lock while it calls code, or a part of that.
   bool beginInSearch() const { return foreign_ > 0 && isSearch_; }
 
+  /// Walks frames, or ends where that faults: false.
+  static bool walkSafely(CodeThread &thread, llvm::function_ref<void()> walk);
   /// In a fault's handler. Does not return if the thread was walking frames: that walk has reached nothing.
   static void endWalk(CodeThread &thread);
 

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "run/clear_stack.h"
+#include "run/code_frames.h"
 #include "run/code_handlers.h"
 #include "run/contexts.h"
 #include "run/float_state.h"
@@ -110,10 +111,14 @@ std::optional<Engine::Refusal> Engine::refusalOf(const Activation::Registers &re
 bool Engine::interruptsOthers(const Activation::Registers &registers) {
   refreshUnwindTables();
   bool isFound = false;
-  unwindFrom(contextAtExit(registers), [&](const WaitingFrame &frame) {
+  Address inner = Address::of(&registers);
+  auto visit = [&](const WaitingFrame &frame) {
     isFound = frame.isInterrupted && !isCodeOfAny(frame.instruction);
-    return !isFound && frame.returnSlot < activations_.entryFrame;
-  });
+    bool isOuter = frame.isInterrupted || frame.returnSlot > std::exchange(inner, frame.returnSlot);
+    return !isFound && isOuter && frame.returnSlot < activations_.entryFrame;
+  };
+  // Of frames that are not proved, unwind records may say anything.
+  CodeFrames::walkSafely(*codeThread(), [&] { unwindFrom(contextAtExit(registers), visit); });
   return isFound;
 }
 
