@@ -198,10 +198,10 @@ bool hasScalable(const Instruction &instruction) {
          any_of(instruction.operands(), [](const Use &operand) { return operand->getType()->isScalableTy(); });
 }
 
-// What an instruction has that can't be; empty if it has nothing.
 // Whoever gives us IR need not be one who may read this machine's files.
 bool readsFiles(StringRef assembly) { return assembly.contains(".incbin") || assembly.contains(".include"); }
 
+// What an instruction has that can't be; empty if it has nothing.
 StringRef unsupportedIn(const Instruction &instruction) {
   if (hasScalable(instruction))
     return "scalable vectors";
