@@ -71,6 +71,24 @@ describe('forgotten', () => {
     expect(await childResult(script, { nodeOptions: ['--expose-gc'] })).toBe(0);
   });
 
+  // V8 serves one registry in a turn, so what is made for each load of the package would delay all finalizers.
+  test('finalizers run within some turns, however often the package was loaded', async () => {
+    const script = `
+      const turn = () => new Promise((resolve) => setImmediate(resolve));
+      const main = Object.keys(require.cache).find((path) => require.cache[path].exports === nomad);
+      for (let i = 0; i < 30; i++) {
+        for (const path of Object.keys(require.cache)) delete require.cache[path];
+        new (require(main).Jit)().dispose();
+      }
+      const jit = new nomad.Jit();
+      (async () => {
+        (() => { for (let i = 0; i < 10; i++) jit.load('define i32 @f() { ret i32 1 }'); })();
+        for (let i = 0; i < 4; i++) { gc(); await turn(); }
+        console.log(jit.stats().objects.live);
+      })();`;
+    expect(await childResult(script, { nodeOptions: ['--expose-gc'] })).toBe(0);
+  });
+
   test('code objects, placed and unplaced, are freed natively, and their places can be had again', async () => {
     const jit = makeJit();
     const space = jit.createSpace();

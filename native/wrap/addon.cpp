@@ -6,12 +6,14 @@
 
 #include <napi.h>
 
+#include <utility>
+
 using namespace nomad::wrap;
 
 // V8 (11.3 at least) never calls a finalizer of the environment again once this has happened: it has posted the task that calls
 // them, and all FinalizationRegistries that had something to do are collected before the task runs. One that lives for ever, and
 // that each collection gives something to do, keeps that from happening to anybody. It is made in the environment's own realm.
-static void keepFinalizersGoing(napi_env env) {
+static void makeLastingRegistry(napi_env env) {
   constexpr char source[] = "(() => {"
                             "  const guard = new FinalizationRegistry(renew);"
                             "  function renew() { guard.register({}, undefined); }"
@@ -25,6 +27,16 @@ static void keepFinalizersGoing(napi_env env) {
     napi_create_reference(env, guard, 1, &held);
   else
     napi_get_and_clear_last_exception(env, &error); // somebody has taken FinalizationRegistry away
+}
+
+// One a thread, however often the addon is loaded there (by jest, once for each test file): V8 serves one registry in a turn of
+// the event loop, so each of them makes the finalizers of all others wait for a turn.
+static void keepFinalizersGoing(napi_env env) {
+  static thread_local bool isKept = false;
+  if (std::exchange(isKept, true))
+    return;
+  makeLastingRegistry(env);
+  napi_add_env_cleanup_hook(env, [](void *kept) { *static_cast<bool *>(kept) = false; }, &isKept);
 }
 
 static Napi::Object initialise(Napi::Env env, Napi::Object exports) {
