@@ -6,18 +6,8 @@
 import { hostFunction, PinnedError, StateError, type CodeObject } from 'nomad-jit';
 import { makeGround } from './support/hosts';
 import { childResult } from './support/child';
-import { errorOf } from './support/jits';
+import { errorOf, outcomeOf } from './support/jits';
 import { compileC } from './support/tools';
-
-/** 'moved', or the class of the error that `run` throws. */
-function outcomeOf(run: () => unknown): string {
-  try {
-    run();
-    return 'moved';
-  } catch (error) {
-    return (error as Error).constructor.name;
-  }
-}
 
 /** `start()` has libuv call `tick`, which calls the host function `step` with 20, and stores twice of what that returns to `result`. */
 const ticking = `

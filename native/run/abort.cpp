@@ -8,7 +8,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 
 // Declared by <cassert> in some builds only.
 extern "C" void __assert_fail(const char *expression, const char *file, unsigned line, const char *function) noexcept
@@ -55,11 +54,6 @@ std::string assertion(const char *what, const char *file, unsigned line, const c
   std::abort();
 }
 
-[[noreturn]] void terminateCode() {
-  raiseTrap(kind, "std::terminate() was called");
-  std::terminate();
-}
-
 [[noreturn]] void callPureVirtual() {
   raiseTrap(kind, "pure virtual function called");
   std::abort();
@@ -80,7 +74,6 @@ std::optional<Address> nomad::findAbort(StringRef name) {
                           .Case("__assert", at(failOldAssertion))
                           .Case("__stack_chk_fail", at(failStackCheck))
                           .Cases({"__chk_fail", "__fortify_fail"}, at(failBufferCheck))
-                          .Case("_ZSt9terminatev", at(terminateCode))
                           .Cases({"__cxa_pure_virtual", "__cxa_deleted_virtual"}, at(callPureVirtual))
                           .Default(nullptr);
   return found ? std::optional(Address::of(found)) : std::nullopt;

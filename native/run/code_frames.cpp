@@ -1,11 +1,14 @@
 #include "run/code_frames.h"
 
+#include "run/other_stacks.h"
+
 #include "llvm/ADT/STLExtras.h"
 
 #include <cstdlib>
 #include <search.h>
 #include <unistd.h>
 #include <unwind.h>
+#include <utility>
 
 using namespace nomad;
 
@@ -39,9 +42,14 @@ bool CodeFrames::walkSafely(CodeThread &thread, llvm::function_ref<void()> walk)
 
 void CodeFrames::walk() {
   auto visit = [](_Unwind_Context *context, void *frames) {
-    return static_cast<CodeFrames *>(frames)->add(context) ? _URC_NO_REASON : _URC_NORMAL_STOP;
+    return static_cast<CodeFrames *>(frames)->visit(context) ? _URC_NO_REASON : _URC_NORMAL_STOP;
   };
   _Unwind_Backtrace(visit, this);
+  if (!isOtherStackOver_)
+    return;
+  leavesAt_ = ownStackWaitsAt();
+  if (leavesAt_)
+    unwindFrom(*leavesAt_, [this](const WaitingFrame &frame) { return add(frame); });
 }
 
 void CodeFrames::endWalk(CodeThread &thread) {
@@ -49,31 +57,45 @@ void CodeFrames::endWalk(CodeThread &thread) {
     _longjmp(*thread.walkEnd, 1);
 }
 
-// Of a frame that waits for a call the instruction is the one before where it goes on.
-bool CodeFrames::add(_Unwind_Context *context) {
-  constexpr int rbp = 6;
-  int isInterrupted = 0;
-  Address next = Address::of(static_cast<std::uint64_t>(_Unwind_GetIPInfo(context, &isInterrupted)));
-  if (depth_ == 0 && interrupted_ != Address() && !(isInterrupted && next == interrupted_))
+bool CodeFrames::visit(_Unwind_Context *context) {
+  WaitingFrame frame = frameOf(context);
+  if (depth_ == 0 && interrupted_ != Address() && !(frame.isInterrupted && frame.instruction == interrupted_))
     return true; // the handler's own
-  if (isInterrupted && (depth_ > 0 || interrupted_ == Address()))
+  isOtherStackOver_ = frame.instruction == beginOfCoroutines();
+  if (isOtherStackOver_)
+    return false;
+  Address at = frame.instruction.shifted(-1);
+  if (thread_.rangeAt(at) || thread_.isThunk(at)) {
+    if (std::exchange(isLeavingAtCode_, false))
+      leavesAt_ = contextOf(context);
+  } else if (!frame.isInterrupted) {
+    isLeavingAtCode_ |= _Unwind_FindEnclosingFunction(at.pointer<void>()) == any(&leavingAtCode);
+  }
+  return add(frame);
+}
+
+// Of a frame that waits for a call the instruction is the one before where it goes on.
+bool CodeFrames::add(const WaitingFrame &frame) {
+  if (frame.isInterrupted && (depth_ > 0 || interrupted_ == Address()))
     return false; // another handler's: whom it has interrupted may be in the middle of anything
   if (++depth_ == 2)
-    afterFirst_ = Address::of(static_cast<std::uint64_t>(_Unwind_GetCFA(context)));
-  Address at = isInterrupted ? next : next.shifted(-1);
+    afterFirst_ = frame.returnSlot + 8;
+  Address at = frame.isInterrupted ? frame.instruction : frame.instruction.shifted(-1);
   if (thread_.isThunk(at)) {
-    reachThunk_ = Address::of(static_cast<std::uint64_t>(_Unwind_GetGR(context, rbp))) == thread_.activations.entryFrame;
+    reachThunk_ = Address::of(frame.framePointer) == thread_.activations.entryFrame;
     return !reachThunk_;
   }
-  if (!thread_.rangeAt(at)) {
-    if (count_ == 0)
-      addForeign(_Unwind_FindEnclosingFunction(at.pointer<void>()));
-    return true;
-  }
+  if (thread_.rangeAt(at))
+    addCode(at);
+  else if (count_ == 0)
+    addForeign(_Unwind_FindEnclosingFunction(at.pointer<void>()));
+  return true;
+}
+
+void CodeFrames::addCode(Address at) {
   if (count_ < innermost_.size())
     innermost_[count_] = at;
   ++count_;
-  return true;
 }
 
 void CodeFrames::addForeign(const void *function) {
@@ -81,6 +103,18 @@ void CodeFrames::addForeign(const void *function) {
   mayAllocate_ |= llvm::is_contained(allocators, function);
   isSearch_ = llvm::is_contained(searches, function) && !mayAllocate_; // the last one is what code has called
 }
+
+namespace {
+thread_local bool hasLeftAtCode = false;
+}
+
+[[gnu::noinline]] void nomad::leavingAtCode(llvm::function_ref<void()> run) {
+  hasLeftAtCode = true;
+  run();
+  asm volatile(""); // no tail call: the frame is looked for
+}
+
+std::optional<FrameContext> nomad::leavesAtCode() { return hasLeftAtCode ? CodeFrames(*codeThread()).leavesAt() : std::nullopt; }
 
 bool CodeFrames::mayBeInSearch(Address pc) {
   constexpr Size reach = 4096; // of functions and their parts, which lie together

@@ -1,16 +1,20 @@
 // Frames from a place in code to the call thunk by which it was entered, found by unwind records.
 //
+// Frames on a coroutine's stack are followed by those that wait on the thread's own, from where that was left.
+//
 // Always true: what `reachThunk` says can be unwound to the thunk, if it is done at once. A walk that is led astray, because code
 // has something else in a register than its unwind record says, ends where it faults: `endWalk`.
 #pragma once
 
 #include "run/code_thread.h"
+#include "run/unwind_from.h"
 
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <unwind.h>
 
 namespace nomad {
@@ -22,6 +26,10 @@ public:
 
   /// The thunk is reached, and no other signal's frame lies between.
   bool reachThunk() const { return reachThunk_; }
+  /// Where to raise what unwinds to the thunk, if that is not here: these frames are on another stack, or of those that
+  /// `leavingAtCode` passes.
+  const std::optional<FrameContext> &leavesAt() const { return leavesAt_; }
+  bool areOnOtherStack() const { return isOtherStackOver_; }
   /// Frames of code, and the innermost of them: addresses in the instructions that they are at.
   Size count() const { return count_; }
   llvm::ArrayRef<Address> innermost() const { return {innermost_.data(), std::min<size_t>(count_, innermost_.size())}; }
@@ -41,7 +49,9 @@ public:
 
 private:
   void walk();
-  bool add(_Unwind_Context *context);
+  bool visit(_Unwind_Context *context);
+  bool add(const WaitingFrame &frame);
+  void addCode(Address at);
   void addForeign(const void *function);
 
   CodeThread &thread_;
@@ -50,10 +60,18 @@ private:
   Size count_ = 0;
   Size foreign_ = 0; // frames before the first one of code
   Size depth_ = 0;
-  Address afterFirst_; // the stack pointer of the second frame
+  std::optional<FrameContext> leavesAt_;
+  bool isLeavingAtCode_ = false;
+  bool isOtherStackOver_ = false; // all of a coroutine's frames have been seen
+  Address afterFirst_;            // the stack pointer of the second frame
   bool reachThunk_ = false;
   bool isSearch_ = false;
   bool mayAllocate_ = false;
 };
+
+/// Runs `run`. What leaves code from in there leaves at the next frame of code further out: frames in between don't see it.
+void leavingAtCode(llvm::function_ref<void()> run);
+/// Where to raise what is to leave code, if that is not here: only because of that. Next to nothing where it was never used.
+std::optional<FrameContext> leavesAtCode();
 
 } // namespace nomad

@@ -2,11 +2,12 @@
 
 #include "memory/foreign.h"
 
-#include "llvm/ADT/StringSwitch.h"
+#include "llvm/ADT/STLExtras.h"
 
 #include <array>
 #include <csignal>
 #include <dlfcn.h>
+#include <utility>
 
 using namespace nomad;
 using namespace llvm;
@@ -36,23 +37,19 @@ int installAction(int signal, const struct sigaction *action, struct sigaction *
   return sigaction(signal, action, before);
 }
 
-template <typename Function>
-const void *at(Function *function) {
-  return reinterpret_cast<const void *>(function);
+template <size_t... which>
+const void *installer(size_t index, std::index_sequence<which...>) {
+  static constexpr std::array all{&install<which>...};
+  return reinterpret_cast<const void *>(all[index]);
 }
 
 } // namespace
 
 std::optional<Address> nomad::findHandlerFunction(StringRef name) {
-  const void *found = StringSwitch<const void *>(name)
-                          .Case("sigaction", at(installAction))
-                          .Case("signal", at(install<0>))
-                          .Case("bsd_signal", at(install<1>))
-                          .Case("ssignal", at(install<2>))
-                          .Case("sysv_signal", at(install<3>))
-                          .Case("__sysv_signal", at(install<4>))
-                          .Case("sigset", at(install<5>))
-                          .Default(nullptr);
-  bool exists = found && dlsym(RTLD_DEFAULT, name.str().c_str());
-  return exists ? std::optional(Address::of(found)) : std::nullopt;
+  if (name == "sigaction")
+    return Address::of(reinterpret_cast<const void *>(&installAction));
+  const auto *found = llvm::find(names, name);
+  if (found == names.end() || !dlsym(RTLD_DEFAULT, *found))
+    return std::nullopt;
+  return Address::of(installer(static_cast<size_t>(found - names.begin()), std::make_index_sequence<names.size()>()));
 }

@@ -1,6 +1,7 @@
 #include "run/code_thread.h"
 
 #include "run/interrupt.h"
+#include "run/terminate.h"
 #include "run/trap.h"
 
 #include <algorithm>
@@ -63,6 +64,7 @@ CodeRange::CodeRange(Range code, Range thunks, OwnerIndex &owners)
   next_ = current->ranges;
   current->ranges = this;
   listenForTraps();
+  listenForTerminate();
   announceCode(id_, *current);
   addKnown(code_);
 }

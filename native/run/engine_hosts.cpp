@@ -97,7 +97,7 @@ std::optional<Engine::Refusal> Engine::refusalOf(const Activation::Registers &re
   Address here = Address::of(&registers);
   if (!activations_.stack.contains(here) || (activations_.entryFrame != Address() && here > activations_.entryFrame))
     return Refusal::OtherStack;
-  if (activations_.hasStackWithin && isOnOtherStack(here))
+  if (activations_.hasStackWithin && otherStackAt(here))
     return Refusal::OtherStack;
   bool isInSignal = activations_.entryFrame == Address() ? entryLog_->present(here).isInSignal
                                                          : codeHandlesSignals && interruptsOthers(registers);

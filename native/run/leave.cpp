@@ -1,5 +1,6 @@
 #include "run/leave.h"
 
+#include "run/code_frames.h"
 #include "run/trap.h"
 
 #include <unwind.h>
@@ -47,6 +48,8 @@ void nomad::leaveCode() {
   auto *exception = new _Unwind_Exception{};
   exception->exception_class = hostExceptionClass;
   exception->exception_cleanup = destroy;
+  if (auto at = leavesAtCode())
+    raiseAt(*at, exception);
   _Unwind_RaiseException(exception);
   delete exception;
 }

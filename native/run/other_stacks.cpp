@@ -30,21 +30,6 @@ Address stackPointerOf(const ucontext_t &context) {
   return Address::of(static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RSP]));
 }
 
-// What glibc makes the function of a coroutine return to, which makecontext has written where its stack pointer begins.
-std::uint64_t returnOfCoroutines() {
-  static const std::uint64_t found = [] {
-    static std::byte stack[4096];
-    ucontext_t context;
-    getcontext(&context);
-    context.uc_stack.ss_sp = stack;
-    context.uc_stack.ss_size = sizeof stack;
-    context.uc_link = nullptr;
-    makecontext(&context, [] {}, 0);
-    return Witness::at(stackPointerOf(context)).value;
-  }();
-  return found;
-}
-
 struct Stack {
   Range range;
   const ucontext_t *context; // where it begins
@@ -58,7 +43,7 @@ struct Stack {
   /// Where it begins is in its context, from makecontext's return until it has begun.
   void findBegin();
   void noteArrival(Address stackPointer) {
-    if (Witness word = Witness::at(stackPointer); word.value == returnOfCoroutines())
+    if (Witness word = Witness::at(stackPointer); word.value == beginOfCoroutines().value())
       entered = word;
   }
 };
@@ -76,11 +61,13 @@ struct Stacks {
   SignalSafeMutex mutex;
   SignalSafeMemory memory;
   std::pmr::map<Address, Stack> all{memory.pool()}; // by their limits
-  bool hasUnknown = false;
+  std::atomic<bool> hasUnknown = false;             // read without the mutex, too
 
-  Stack *find(Address stackPointer) {
-    for (auto each = all.upper_bound(stackPointer); each != all.end(); ++each) {
-      if (each->second.range.contains(stackPointer))
+  /// The stack with the word below the stack pointer, or one that ends up to `beyond` bytes above it: a frame that waits may have
+  /// an array at its end which is another stack.
+  Stack *find(Address stackPointer, Size beyond = 0) {
+    for (auto each = all.lower_bound(stackPointer); each != all.end(); ++each) {
+      if (each->second.range.base < stackPointer + beyond)
         return &each->second;
       if (!each->second.isWithin)
         break;
@@ -105,9 +92,14 @@ Stacks &known() {
 // Is there anything to know? Asked without the mutex.
 std::atomic<bool> isUsed = false;
 
-// The limit of the stack whose begin the thread's next call here can find out. Initial-exec: a signal handler must not have it
-// allocated.
+// The limit of the stack whose begin the thread's next call here can find out; and where its own stack was left last.
+// Initial-exec: a signal handler must not have them allocated.
 thread_local Address unbegun __attribute__((tls_model("initial-exec")));
+struct OwnStack {
+  FrameContext waitsAt;
+  ExceptionState exceptions;
+};
+constinit thread_local OwnStack ownStack __attribute__((tls_model("initial-exec"))) = {};
 
 void findBegin(Stacks &stacks) {
   if (auto found = stacks.all.find(unbegun); found != stacks.all.end())
@@ -117,9 +109,24 @@ void findBegin(Stacks &stacks) {
 
 } // namespace
 
+// makecontext writes it where the stack pointer begins.
+Address nomad::beginOfCoroutines() {
+  static const Address found = [] {
+    static std::byte stack[4096];
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = stack;
+    context.uc_stack.ss_size = sizeof stack;
+    context.uc_link = nullptr;
+    makecontext(&context, [] {}, 0);
+    return Address::of(Witness::at(stackPointerOf(context)).value);
+  }();
+  return found;
+}
+
 void nomad::prepareOtherStacks() {
   known();
-  returnOfCoroutines();
+  beginOfCoroutines();
 }
 
 void nomad::noteStack(Range stack, const ucontext_t *context, Address function, Address from) {
@@ -132,14 +139,17 @@ void nomad::noteStack(Range stack, const ucontext_t *context, Address function, 
   activationChain.hasStackWithin |= isWithinOwn;
   bool isWithin = isWithinOwn || stacks.find(stack.base) != nullptr;
   bool isNew = stacks.all.insert({stack.limit, {stack, context, function, isWithin, {}, {}}}).second;
-  stacks.hasUnknown |= !isNew;
+  if (!isNew)
+    stacks.hasUnknown = true;
   unbegun = stack.limit;
 }
 
-void nomad::noteSwitch(Address from, Address to, bool isSaved) {
+void nomad::noteSwitch(const FrameContext &context, Address to, bool isSaved) {
   Range own = activationChain.stack; // empty on threads that are strangers
+  Address from = context.stack;
   if (own.contains(from) && own.contains(to) && !isUsed.load())
     return;
+  ExceptionState exceptions = exceptionState();
   exceptionState().stackChanges += 1;
   Stacks &stacks = known();
   std::lock_guard lock(stacks.mutex);
@@ -147,13 +157,23 @@ void nomad::noteSwitch(Address from, Address to, bool isSaved) {
   Stack *left = stacks.find(from), *next = stacks.find(to);
   if (left)
     left->left = Witness::at(from.shifted(-8));
+  else if (own.contains(from))
+    ownStack = {context, exceptions};
   if (next) {
     next->left = {}; // it may be left unseen
     next->noteArrival(to);
   }
   bool isStranger = own.size() == 0 && !left;
   bool isToUnknown = !next && !own.contains(to), isFromUnknown = !left && !own.contains(from);
-  stacks.hasUnknown |= !isStranger && (isToUnknown || (isFromUnknown && isSaved));
+  if (!isStranger && (isToUnknown || (isFromUnknown && isSaved)))
+    stacks.hasUnknown = true;
+}
+
+std::optional<FrameContext> nomad::ownStackWaitsAt() {
+  const FrameContext &context = ownStack.waitsAt;
+  if (context.stack == Address() || Witness::at(context.stack.shifted(-8)).value != context.instruction.value())
+    return std::nullopt;
+  return context;
 }
 
 bool nomad::everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> visit) {
@@ -173,9 +193,11 @@ bool nomad::everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> vis
   return isKnown;
 }
 
-bool nomad::isOnOtherStack(Address stackPointer) {
+void nomad::returnToOwnStack() { exceptionState() = ownStack.exceptions; }
+
+std::optional<Range> nomad::otherStackAt(Address stackPointer, Size beyond) {
   Stacks &stacks = known();
   std::lock_guard lock(stacks.mutex);
-  Stack *stack = stacks.find(stackPointer);
-  return stack && !stack->isOver();
+  Stack *stack = stacks.find(stackPointer, beyond);
+  return stack && !stack->isOver() ? std::optional(stack->range) : std::nullopt;
 }

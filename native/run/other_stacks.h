@@ -9,10 +9,11 @@
 // Always true: memory of the program's is read as if it were gone; handlers of signals may call everything here.
 #pragma once
 
-#include "base/address.h"
+#include "run/unwind_from.h"
 
 #include "llvm/ADT/STLFunctionalExtras.h"
 
+#include <optional>
 #include <ucontext.h>
 
 namespace nomad {
@@ -22,9 +23,13 @@ void prepareOtherStacks();
 
 /// Code gives `stack` to a coroutine, which will begin at `context` with `function`. `from`: its stack pointer.
 void noteStack(Range stack, const ucontext_t *context, Address function, Address from);
-/// Code goes on where the stack pointer is `to`. It is `from` now, and the word below is what the call returns by that does this.
-/// `isSaved`: so that somebody can go on here.
-void noteSwitch(Address from, Address to, bool isSaved);
+/// Code goes on where the stack pointer is `to`. The call that does this would return to `from`. `isSaved`: so that somebody can
+/// go on there.
+void noteSwitch(const FrameContext &from, Address to, bool isSaved);
+/// Where this thread's own stack was left for another one, while the word is there by which that call returns.
+std::optional<FrameContext> ownStackWaitsAt();
+/// It goes on, with the exceptions that were being handled when it was left.
+void returnToOwnStack();
 
 /// A stack that may be waited on.
 struct WaitingStack {
@@ -34,7 +39,9 @@ struct WaitingStack {
 /// Of all threads: any of them can go on there. `visit` says whether it could read the stack; what it could not is forgotten.
 /// False if code may wait where nobody knows.
 bool everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> visit);
-/// Is the stack pointer on a coroutine's stack?
-bool isOnOtherStack(Address stackPointer);
+/// The coroutine's stack that the stack pointer is on, or up to `beyond` bytes below, if there is one.
+std::optional<Range> otherStackAt(Address stackPointer, Size beyond = 0);
+/// What the function of a coroutine returns to, in glibc.
+Address beginOfCoroutines();
 
 } // namespace nomad

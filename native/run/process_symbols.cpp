@@ -4,6 +4,8 @@
 #include "run/contexts.h"
 #include "run/runtime_support.h"
 #include "run/setjmp.h"
+#include "run/terminate.h"
+#include "run/unexpected.h"
 
 #include <dlfcn.h>
 
@@ -37,7 +39,8 @@ std::optional<Address> ProcessSymbols::find(StringRef name) const {
   bool allowed = policy_ == Policy::All || (policy_ == Policy::Listed && listed_.contains(name)) || isCompilersOwn(name);
   if (!allowed)
     return std::nullopt;
-  for (auto *findOurs : {findContextFunction, findHandlerFunction, findLongjmp, findThreadExit, findAbort})
+  for (auto *findOurs :
+       {findContextFunction, findHandlerFunction, findLongjmp, findThreadExit, findAbort, findTerminate, findCallUnexpected})
     if (auto ours = findOurs(name))
       return ours;
   return findInProcess(name.str());

@@ -135,9 +135,6 @@ constexpr std::uint64_t classOf(const char (&text)[9]) {
   return value;
 }
 
-// libstdc++'s: the last byte says whether an object is shared by std::exception_ptr.
-bool isOfCpp(std::uint64_t exceptionClass) { return exceptionClass >> 8 == classOf("GNUCC++\0") >> 8; }
-
 // Whoever catches a panic of Rust and ends it, that is not Rust, is taken for lost: its cleanup aborts. So it is left where it
 // is; and so is what ends a thread, whose class glibc leaves 0: a thread that cancels itself.
 bool canBeEnded(std::uint64_t exceptionClass) { return exceptionClass != classOf("MOZ\0RUST") && exceptionClass != 0; }
@@ -153,6 +150,9 @@ std::string describeClass(std::uint64_t exceptionClass) {
 }
 
 } // namespace
+
+// The last byte says whether an object is shared by std::exception_ptr.
+bool nomad::isOfCpp(std::uint64_t exceptionClass) { return exceptionClass >> 8 == classOf("GNUCC++\0") >> 8; }
 
 // libstdc++ looks in front of an exception for what only its own have there: its functions are asked about those alone.
 std::string nomad::takeException(_Unwind_Exception *exception) {

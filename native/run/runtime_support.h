@@ -26,6 +26,8 @@ void retireTeardown(Teardown &teardown);
 /// registered first; those they register too.
 void runExitHandlers(Teardown &teardown, llvm::function_ref<void(const Teardown::ExitHandler &)> run);
 
+/// Is that libstdc++'s class of exceptions?
+bool isOfCpp(std::uint64_t exceptionClass);
 /// What an exception is that nobody has caught, C++'s or another language's; it ends here.
 std::string takeException(_Unwind_Exception *exception);
 

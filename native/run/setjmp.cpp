@@ -2,6 +2,7 @@
 
 #include "run/activation.h"
 #include "run/clear_stack.h"
+#include "run/noted_call.h"
 #include "run/other_stacks.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -95,9 +96,8 @@ bool crossesJs(Address to) {
   return crossesThunk || (chain.innermost && chain.innermost->frame() < to);
 }
 
-// `from`: the stack pointer of the code that called.
-[[noreturn]] void refuse(Address from, const char *what) {
-  Address returnsTo = Address::of(*from.shifted(-8).pointer<std::uint64_t>());
+// `returnsTo`: where the code goes on that called.
+[[noreturn]] void refuse(Address returnsTo, const char *what) {
   for (Landings *each : threadLandings())
     if (each->refuse(returnsTo, what))
       break;
@@ -105,32 +105,33 @@ bool crossesJs(Address to) {
   std::abort();
 }
 
-[[noreturn]] void jump(void (*real)(jmp_buf, int), jmp_buf buffer, int value, Address from) {
-  if (crossesJs(stackPointerIn(buffer)))
-    refuse(from, "longjmp over the frames of JS functions: they can't be left so");
-  noteSwitch(from, stackPointerIn(buffer), false);
-  real(buffer, value);
-  __builtin_unreachable();
-}
-
-template <int which>
-[[noreturn]] void ourLongjmp(jmp_buf buffer, int value) {
-  static constexpr const char *names[] = {"longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"};
-  static auto *const real = reinterpret_cast<void (*)(jmp_buf, int)>(dlsym(RTLD_DEFAULT, names[which]));
-  jump(real, buffer, value, Address::of(__builtin_frame_address(0)) + 16);
-}
-
 } // namespace
+
+extern "C" __attribute__((visibility("hidden"))) void nomad_note_longjmp(const jmp_buf buffer, const void *,
+                                                                         const FrameContext &from) {
+  if (crossesJs(stackPointerIn(buffer)))
+    refuse(from.instruction, "longjmp over the frames of JS functions: they can't be left so");
+  noteSwitch(from, stackPointerIn(buffer), false);
+}
+
+#define NOMAD_LONGJMP(name)                                                                                                      \
+  asm(".set nomad_note_" #name ", nomad_note_longjmp");                                                                          \
+  NOMAD_NOTED_CALL(name)
+
+NOMAD_NOTED_CALL(longjmp)
+NOMAD_LONGJMP(_longjmp)
+NOMAD_LONGJMP(siglongjmp)
+NOMAD_LONGJMP(__longjmp_chk)
 
 std::optional<Address> nomad::findLongjmp(StringRef name) {
   if (name == "longjmp")
-    return Address::of(reinterpret_cast<const void *>(&ourLongjmp<0>));
+    return Address::of(reinterpret_cast<const void *>(&nomad_longjmp));
   if (name == "_longjmp")
-    return Address::of(reinterpret_cast<const void *>(&ourLongjmp<1>));
+    return Address::of(reinterpret_cast<const void *>(&nomad__longjmp));
   if (name == "siglongjmp")
-    return Address::of(reinterpret_cast<const void *>(&ourLongjmp<2>));
+    return Address::of(reinterpret_cast<const void *>(&nomad_siglongjmp));
   if (name == "__longjmp_chk")
-    return Address::of(reinterpret_cast<const void *>(&ourLongjmp<3>));
+    return Address::of(reinterpret_cast<const void *>(&nomad___longjmp_chk));
   return std::nullopt;
 }
 
@@ -139,7 +140,7 @@ namespace {
 template <typename Result>
 [[noreturn]] void exitThread(Result result) {
   if (activationChain.innermost || activationChain.entryFrame != Address())
-    refuse(Address::of(__builtin_frame_address(0)) + 16, "the end of a thread that runs JS: it can't be left so");
+    refuse(Address::of(__builtin_return_address(0)), "the end of a thread that runs JS: it can't be left so");
   pthread_exit(reinterpret_cast<void *>(static_cast<std::intptr_t>(result)));
 }
 

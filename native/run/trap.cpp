@@ -4,6 +4,7 @@
 #include "link/call_site.h"
 #include "run/code_frames.h"
 #include "run/interrupt.h"
+#include "run/other_stacks.h"
 #include "run/trap_report.h"
 
 #include <memory>
@@ -55,12 +56,16 @@ void destroy(_Unwind_Reason_Code, _Unwind_Exception *exception) {
 }
 
 // Returns only if libgcc does not find the way that has been found before.
-void raise(CodeThread &thread, std::unique_ptr<TrapException> trap) {
+void raise(CodeThread &thread, const CodeFrames &frames, std::unique_ptr<TrapException> trap) {
   trap->header.exception_class = trapExceptionClass;
   trap->header.exception_cleanup = destroy;
   trap->entryFrame = thread.activations.entryFrame;
   trap->older = thread.raised;
   thread.raised = trap.get();
+  if (frames.areOnOtherStack())
+    returnToOwnStack();
+  if (frames.leavesAt())
+    raiseAt(*frames.leavesAt(), &trap.release()->header);
   _Unwind_RaiseException(&trap.release()->header);
   trap.reset(thread.raised);
   thread.raised = trap->older;
@@ -76,15 +81,23 @@ void addFrames(CodeThread &thread, const CodeFrames &frames, TrapException &trap
 void raiseFrom(CodeThread &thread, const CodeFrames &frames, std::unique_ptr<TrapException> trap, ucontext_t &context) {
   addFrames(thread, frames, *trap);
   pthread_sigmask(SIG_SETMASK, &context.uc_sigmask, nullptr);
-  raise(thread, std::move(trap));
+  raise(thread, frames, std::move(trap));
 }
 
-// Does the word on top of the stack lead back into code, or its thunk?
+// A coroutine's, or the thread's own. One that is full may be left already.
+Range stackAt(const CodeThread &thread, Address stackPointer) {
+  Size beyond = thread.stack.contains(stackPointer) ? 0 : nearStack;
+  return otherStackAt(stackPointer, beyond).value_or(thread.stack);
+}
+
+// Does the word on top of the stack lead back into code, its thunk, or the begin of its coroutine?
 std::optional<Address> returnOnTop(const CodeThread &thread, const Interrupted &at) {
   Address slot = at.stack();
-  if (!slot.isAligned(8) || !thread.stack.contains(Range::at(slot, 8)))
+  if (!slot.isAligned(8) || !stackAt(thread, slot).contains(Range::at(slot, 8)))
     return std::nullopt;
   Address returnsTo = Address::of(*slot.pointer<std::uint64_t>());
+  if (returnsTo == beginOfCoroutines())
+    return returnsTo;
   constexpr Size longestCall = 7;
   auto isCode = [&](Address address) { return thread.rangeAt(address) || thread.isThunk(address); };
   if (!isCode(returnsTo.shifted(-1)) || !isCode(returnsTo.shifted(-longestCall)) ||
@@ -97,7 +110,7 @@ std::optional<Address> returnOnTop(const CodeThread &thread, const Interrupted &
 bool stepBackToCall(const CodeThread &thread, Interrupted &at) {
   auto returnsTo = returnOnTop(thread, at);
   if (returnsTo)
-    at.returnTo(returnsTo->shifted(-1));
+    at.returnTo(*returnsTo == beginOfCoroutines() ? *returnsTo : returnsTo->shifted(-1));
   return returnsTo.has_value();
 }
 
@@ -107,8 +120,9 @@ bool isJump(int signal, const siginfo_t &info, const Interrupted &at) {
 
 bool isStackOverflow(const CodeThread &thread, int signal, const siginfo_t &info, const Interrupted &at) {
   Address address = Address::of(info.si_addr);
+  Range stack = stackAt(thread, at.stack());
   return (signal == SIGSEGV || signal == SIGBUS) && info.si_code != SI_KERNEL && address < at.stack() + nearStack &&
-         at.stack() < address + nearStack && address < thread.stack.base + nearStack;
+         at.stack() < address + nearStack && address < stack.base + nearStack;
 }
 
 /// Where frames begin.
@@ -120,9 +134,10 @@ Beginning beginningOf(const Fault &fault) {
   return fault.isStackOverflow ? Beginning::Overflow : Beginning::Code;
 }
 
-// In code; or in its thunk, if code had nothing left to do when it jumped.
+// In code; or where that begins, if code had nothing left to do when it jumped.
 bool isAtCode(const CodeThread &thread, const Interrupted &at, Beginning beginning) {
-  return thread.rangeAt(at.pc()) || (beginning == Beginning::AfterJump && thread.isThunk(at.pc()));
+  bool isBegin = beginning == Beginning::AfterJump && (thread.isThunk(at.pc()) || at.pc() == beginOfCoroutines());
+  return isBegin || thread.rangeAt(at.pc());
 }
 
 // May what was interrupted be left?
@@ -224,7 +239,7 @@ void nomad::raiseTrap(const char *kind, const std::string &message) {
   trap->message = message;
   trap->details.kind = kind;
   addFrames(*thread, frames, *trap);
-  raise(*thread, std::move(trap));
+  raise(*thread, frames, std::move(trap));
 }
 
 void nomad::leaveIfWanted() {

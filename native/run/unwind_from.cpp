@@ -1,6 +1,6 @@
 #include "run/unwind_from.h"
 
-#include <unwind.h>
+#include <cstdlib>
 #include <utility>
 
 using namespace nomad;
@@ -43,6 +43,36 @@ nomad_unwind_from:
   .size nomad_unwind_from, .-nomad_unwind_from
 )");
 
+// A FrameContext is in rdi; nothing is kept of where this is called.
+asm(R"(
+  .text
+  .p2align 4
+  .globl nomad_raise_at
+  .hidden nomad_raise_at
+  .type nomad_raise_at, @function
+nomad_raise_at:
+  movq 8(%rdi), %rsp
+  subq $8, %rsp
+  movq 16(%rdi), %rbp
+  movq 24(%rdi), %rbx
+  movq 32(%rdi), %r12
+  movq 40(%rdi), %r13
+  movq 48(%rdi), %r14
+  movq 56(%rdi), %r15
+  movq %rsi, %rdi
+  jmp nomad_raise_here
+  .size nomad_raise_at, .-nomad_raise_at
+)");
+
+extern "C" [[noreturn]] void nomad_raise_at(const FrameContext *context, _Unwind_Exception *exception);
+
+extern "C" [[noreturn, gnu::used, gnu::visibility("hidden")]] void nomad_raise_here(_Unwind_Exception *exception) {
+  _Unwind_RaiseException(exception);
+  std::abort(); // the way has been looked for before
+}
+
+void nomad::raiseAt(const FrameContext &context, _Unwind_Exception *exception) { nomad_raise_at(&context, exception); }
+
 extern "C" void nomad_unwind_from(const FrameContext *context, _Unwind_Trace_Fn visit, void *argument);
 
 namespace {
@@ -55,19 +85,30 @@ struct Walk {
 };
 
 _Unwind_Reason_Code visitFrame(_Unwind_Context *context, void *argument) {
-  constexpr int rbp = 6;
   auto *walk = static_cast<Walk *>(argument);
   // The first frame is the one that called _Unwind_Backtrace.
   if (!std::exchange(walk->isThere, true))
     return _URC_NO_REASON;
-  int isBetween = 0;
-  auto instruction = static_cast<std::uint64_t>(_Unwind_GetIPInfo(context, &isBetween));
-  WaitingFrame frame{Address::of(instruction), Address::of(static_cast<std::uint64_t>(_Unwind_GetCFA(context))).shifted(-8),
-                     static_cast<std::uint64_t>(_Unwind_GetGR(context, rbp)), isBetween != 0};
-  return walk->visit(frame) ? _URC_NO_REASON : _URC_NORMAL_STOP;
+  return walk->visit(frameOf(context)) ? _URC_NO_REASON : _URC_NORMAL_STOP;
 }
 
 } // namespace
+
+WaitingFrame nomad::frameOf(_Unwind_Context *context) {
+  constexpr int rbp = 6;
+  int isInterrupted = 0;
+  auto instruction = static_cast<std::uint64_t>(_Unwind_GetIPInfo(context, &isInterrupted));
+  return {Address::of(instruction), Address::of(static_cast<std::uint64_t>(_Unwind_GetCFA(context))).shifted(-8),
+          static_cast<std::uint64_t>(_Unwind_GetGR(context, rbp)), isInterrupted != 0};
+}
+
+// By DWARF's numbers of registers.
+FrameContext nomad::contextOf(_Unwind_Context *context) {
+  auto word = [=](int which) { return static_cast<std::uint64_t>(_Unwind_GetGR(context, which)); };
+  auto instruction = static_cast<std::uint64_t>(_Unwind_GetIP(context));
+  auto stack = static_cast<std::uint64_t>(_Unwind_GetCFA(context));
+  return {Address::of(instruction), Address::of(stack), word(6), word(3), word(12), word(13), word(14), word(15)};
+}
 
 void nomad::unwindFrom(const FrameContext &context, Visit visit) {
   Walk walk{visit, false};

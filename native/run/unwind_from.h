@@ -5,6 +5,8 @@
 
 #include "llvm/ADT/STLFunctionalExtras.h"
 
+#include <unwind.h>
+
 namespace nomad {
 
 /// Where a frame goes on when what it called returns. The layout is known to the code in unwind_from.cpp.
@@ -14,6 +16,10 @@ struct FrameContext {
   std::uint64_t rbp, rbx, r12, r13, r14, r15;
 };
 
+/// Raises `exception` as if the call that returns to `context` had done it: frames further in are dropped, those of this stack or
+/// of another. The word below the context's stack pointer is the address where it goes on.
+[[noreturn]] void raiseAt(const FrameContext &context, _Unwind_Exception *exception);
+
 /// A frame that waits for a call: where it goes on, and the word from which the call will return there.
 struct WaitingFrame {
   Address instruction;
@@ -21,6 +27,10 @@ struct WaitingFrame {
   std::uint64_t framePointer;
   bool isInterrupted; // it waits for no call: a signal came in between, and `returnSlot` says nothing
 };
+
+/// The frame that an unwinder is at, and where it goes on, with its registers.
+WaitingFrame frameOf(_Unwind_Context *context);
+FrameContext contextOf(_Unwind_Context *context);
 
 /// Where code goes on when a host function returns.
 FrameContext contextAtExit(const Activation::Registers &registers);

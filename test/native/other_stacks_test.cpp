@@ -1,5 +1,6 @@
 // Stacks of coroutines. Oracle: words that the test itself writes and overwrites.
 #include "run/activation.h"
+#include "run/exception_state.h"
 #include "run/other_stacks.h"
 #include "support.h"
 
@@ -24,6 +25,7 @@ bool isWaiting(Range stack) {
 }
 
 Address here() { return Address::of(__builtin_frame_address(0)); }
+FrameContext at(Address stackPointer) { return {.stack = stackPointer}; }
 
 // In memory of its own, which is given back.
 struct Coroutine {
@@ -53,22 +55,22 @@ struct Coroutine {
 TEST_CASE("other stacks: all of one counts that has not begun, or was left nobody knows how") {
   Coroutine it;
   CHECK(isWaiting(it.stack()));
-  noteSwitch(here(), it.begin(), true);
+  noteSwitch(at(here()), it.begin(), true);
   CHECK(isWaiting(it.stack()));
 }
 
 TEST_CASE("other stacks: what was left counts from there on, as long as the word is there by which that call returns") {
   Coroutine it;
-  noteSwitch(here(), it.begin(), true);
+  noteSwitch(at(here()), it.begin(), true);
   Address from = it.stack().base + 1024;
   auto *word = from.shifted(-8).pointer<std::uint64_t>();
   *word = 42;
-  noteSwitch(from, here(), true);
+  noteSwitch(at(from), here(), true);
   CHECK(isWaiting({from.shifted(-8), it.stack().limit}));
   *word = 43;
   CHECK(isWaiting(it.stack()));
   *word = 42;
-  noteSwitch(here(), from, true); // back again: it may be left unseen
+  noteSwitch(at(here()), from, true); // back again: it may be left unseen
   CHECK(isWaiting(it.stack()));
 }
 
@@ -76,7 +78,7 @@ TEST_CASE("other stacks: one is over when its function has returned, and only th
   Coroutine it;
   auto *word = it.begin().pointer<std::uint64_t>();
   std::uint64_t returnsTo = *word;
-  noteSwitch(here(), it.begin().shifted(-64), true); // it goes on somewhere
+  noteSwitch(at(here()), it.begin().shifted(-64), true); // it goes on somewhere
   CHECK(isWaiting(it.stack()));
   *word = 1;
   CHECK(waiting().empty());
@@ -104,13 +106,13 @@ TEST_CASE("other stacks: in an array of a stack that waits, nothing is known unt
   makecontext(&context, function, 0);
   noteStack(Range::at(Address::of(array), sizeof array), &context, Address::of(reinterpret_cast<const void *>(function)), here());
   CHECK(activationChain.hasStackWithin);
-  CHECK(isOnOtherStack(Address::of(array + 64)));
-  CHECK_FALSE(isOnOtherStack(here()));
+  CHECK(otherStackAt(Address::of(array + 64)));
+  CHECK_FALSE(otherStackAt(here()));
   CHECK_FALSE(everyWaitingStack([](const WaitingStack &) { return true; }));
   *Address::of(static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RSP])).pointer<std::uint64_t>() = 1;
   CHECK(everyWaitingStack([](const WaitingStack &) { return true; }));
   CHECK(waiting().empty());
-  CHECK_FALSE(isOnOtherStack(Address::of(array + 64)));
+  CHECK_FALSE(otherStackAt(Address::of(array + 64)));
 }
 
 TEST_CASE("other stacks: memory that is given to another, or back, is forgotten") {
@@ -121,4 +123,42 @@ TEST_CASE("other stacks: memory that is given to another, or back, is forgotten"
   CHECK(isWaiting(half));
   everyWaitingStack([](const WaitingStack &) { return false; });
   CHECK(waiting().empty());
+}
+
+TEST_CASE("other stacks: a stack pointer is on the stack with the word below it, or near one that is full") {
+  Coroutine it;
+  CHECK(otherStackAt(it.stack().limit));
+  CHECK_FALSE(otherStackAt(it.stack().limit + 8));
+  CHECK(otherStackAt(it.stack().base + 8));
+  CHECK_FALSE(otherStackAt(it.stack().base)); // a frame may end where an array of its own begins
+  CHECK(otherStackAt(it.stack().base, 8));
+  CHECK(otherStackAt(it.stack().base.shifted(-64), 128));
+  CHECK_FALSE(otherStackAt(it.stack().base.shifted(-64), 64));
+}
+
+TEST_CASE("other stacks: the thread's own waits where it was left, while the word is there by which that call returns") {
+  Coroutine it;
+  std::uint64_t words[2] = {42, 0};
+  FrameContext left = at(Address::of(&words[1]));
+  left.instruction = Address::of(std::uint64_t{42});
+  left.rbx = 7;
+  noteSwitch(left, it.begin(), true);
+  REQUIRE(ownStackWaitsAt());
+  CHECK(ownStackWaitsAt()->rbx == 7);
+  CHECK(ownStackWaitsAt()->stack == left.stack);
+  noteSwitch(at(it.stack().limit.shifted(-64)), it.begin(), true); // from there to another
+  CHECK(ownStackWaitsAt()->stack == left.stack);
+  words[0] = 43;
+  CHECK_FALSE(ownStackWaitsAt());
+}
+
+TEST_CASE("other stacks: the thread's own goes on with the exceptions that it was handling") {
+  Coroutine it;
+  ExceptionState before = exceptionState();
+  noteSwitch(at(here()), it.begin(), true);
+  CHECK(exceptionState().stackChanges == before.stackChanges + 1);
+  exceptionState().onTheirWay = before.onTheirWay + 3;
+  returnToOwnStack();
+  CHECK(exceptionState().stackChanges == before.stackChanges);
+  CHECK(exceptionState().onTheirWay == before.onTheirWay);
 }

@@ -42,6 +42,16 @@ export function errorOf(run: () => unknown): Caught {
   throw new Error('expected an error, but nothing was thrown');
 }
 
+/** 'moved', or the class of the error that `relocate` throws. */
+export function outcomeOf(relocate: () => unknown): string {
+  try {
+    relocate();
+    return 'moved';
+  } catch (error) {
+    return (error as Error).constructor.name;
+  }
+}
+
 /** The error with which `promise` rejects; fails the test if it resolves. */
 export async function rejectionOf(promise: Promise<unknown>): Promise<Caught> {
   try {
