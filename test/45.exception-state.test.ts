@@ -74,3 +74,59 @@ describe.each(['jitlink', 'runtimedyld'] as const)('%s', (linker) => {
     for (let i = 0; i < howMany; i++) expect([get('rethrows')(), get('counts')(), get('state')()]).toEqual([7, 1, 0]);
   });
 });
+
+// libstdc++ catches all there, and sets a bit of the stream.
+describe('what leaves code by way of streams', () => {
+  const streams = compileC(
+    'c++',
+    `
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+extern "C" int host(int);
+static int how;
+static volatile int spins;
+static void fail() {
+  switch (how) {
+  case 0: *(volatile int *)8 = 1; break;
+  case 1: abort();
+  case 2: for (;;) spins++;
+  case 3: host(1); break;
+  case 4: std::terminate();
+  }
+}
+struct Buffer : std::streambuf {
+  int overflow(int c) override { fail(); return c; }
+  std::streamsize xsputn(const char *, std::streamsize n) override { fail(); return n; }
+  int underflow() override { fail(); return -1; }
+  int sync() override { fail(); return 0; }
+};
+extern "C" {
+int out(int h) { how = h; Buffer buffer; std::ostream stream(&buffer); stream << "text" << 42; return stream.bad(); }
+int in(int h) { how = h; Buffer buffer; std::istream stream(&buffer); int x; stream >> x; return stream.bad(); }
+int flush(int h) { how = h; Buffer buffer; std::ostream stream(&buffer); stream.flush(); return stream.bad(); }
+int ofTheirOwn() { how = 5; Buffer buffer; std::ostream stream(&buffer); stream << 1; return stream.good() ? 7 : 0; }
+int state() { return std::uncaught_exceptions() * 10 + (std::current_exception() ? 1 : 0); }
+}`,
+    '-fexceptions',
+  );
+
+  test.each(['out', 'in', 'flush'])('%s', (name) => {
+    const jit = makeJit();
+    const host = hostFunction('i32 (i32)', () => {
+      throw new RangeError('of the host function');
+    });
+    const object = jit.load(streams, { imports: { host } });
+    const messages = [
+      'memory fault at 0x8',
+      'abort() was called',
+      'stopped, because',
+      'of the host function',
+      'std::terminate()',
+    ];
+    for (const [how, message] of messages.entries()) {
+      expect(() => jit.withTimeout(20, () => object.get(name)(how))).toThrow(message);
+      expect([object.get('state')(), object.get('ofTheirOwn')()]).toEqual([0, 7]);
+    }
+  });
+});

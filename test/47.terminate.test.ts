@@ -22,6 +22,8 @@ struct NotCopied { NotCopied() {} NotCopied(const NotCopied &) { throw 1; } };
 static ucontext_t here, co;
 static void body() { throw std::runtime_error("lost"); }
 static int compare(const void *, const void *) { throw; }
+static std::terminate_handler before;
+static void chained() { before(); }
 static int calls, how;
 static volatile int spins;
 static void handler() {
@@ -51,6 +53,18 @@ int onCoroutine() {
   return 1;
 }
 int withHandler(int h) { how = h; std::set_terminate(handler); throw; }
+int inChain() { if (!before) before = std::set_terminate(chained); throw; }
+int byName() { std::set_terminate(__gnu_cxx::__verbose_terminate_handler); throw; }
+int asked() { std::get_terminate()(); return 1; }
+int givenBack() { auto old = std::set_terminate(handler); how = 0; std::set_terminate(old); int count = calls; try { throw 1; } catch (int) {} return std::get_terminate() == old ? calls - count : -1; }
+int asCoroutine() {
+  static char stack[65536];
+  getcontext(&co);
+  co.uc_stack.ss_sp = stack; co.uc_stack.ss_size = sizeof stack; co.uc_link = &here;
+  makecontext(&co, (void (*)())std::terminate, 0);
+  swapcontext(&here, &co);
+  return 1;
+}
 int isMine() { return std::get_terminate() == handler; }
 int count() { return calls; }
 int outer() { try { throw 7; } catch (int) { host(2); try { throw; } catch (int caught) { return caught; } } return 0; }
@@ -71,6 +85,10 @@ test.each([
   ['inNoexcept', `${called}, for an exception of type int`],
   ['inSort', called],
   ['called', called],
+  ['asked', called],
+  ['inChain', called],
+  ['byName', called],
+  ['asCoroutine', called],
   ['onCoroutine', `${called}, for an exception of type std::runtime_error`],
 ])('%s: a TrapError, and C++ has forgotten it', (name, message) => {
   const { object } = makeObject((x) => x);
@@ -111,7 +129,7 @@ test.each([
     expect(error.message).toContain(message);
     expect(how === 3 || object.get('count')() === i).toBe(true);
   }
-  expect(object.get('isMine')()).toBe(1);
+  expect([object.get('isMine')(), object.get('givenBack')(), object.get('isMine')()]).toEqual([1, 0, 1]);
 });
 
 test('a handler whose Jit is gone harms nobody', async () => {

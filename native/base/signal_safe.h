@@ -2,6 +2,8 @@
 #pragma once
 
 #include <csignal>
+#include <cstdint>
+#include <cstring>
 #include <memory_resource>
 #include <mutex>
 #include <new>
@@ -25,6 +27,13 @@ public:
     sigset_t before = before_;
     mutex_.unlock();
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  /// While it is locked: the signals that its thread had blocked before, as the kernel has them.
+  std::uint64_t blockedBefore() const {
+    std::uint64_t blocked;
+    std::memcpy(&blocked, &before_, sizeof blocked);
+    return blocked;
   }
 
 private:

@@ -168,6 +168,12 @@ public:
   AlternateStack(const AlternateStack &) = delete;
   AlternateStack &operator=(const AlternateStack &) = delete;
 
+  static AlternateStack &ofThread() {
+    static thread_local AlternateStack stack;
+    return stack;
+  }
+  bool exists() const { return memory_; }
+
 private:
   // For the kernel's frame, an unwinder, and names that are looked up.
   static constexpr size_t bytes = 256 * 1024;
@@ -201,7 +207,7 @@ bool nomad::isSignalHandlerIn(Range code) {
   return false;
 }
 
-void nomad::ensureAlternateStack() { static thread_local AlternateStack stack; }
+bool nomad::ensureAlternateStack() { return AlternateStack::ofThread().exists(); }
 
 bool nomad::isOwnSignal(const siginfo_t &info) {
   return info.si_code > 0 || (info.si_code == SI_TKILL && info.si_pid == getpid());

@@ -34,8 +34,8 @@ void watchSignals(std::span<const int> signals);
 /// Does any signal lead into `code`, now or after ours has handed it on?
 bool isSignalHandlerIn(Range code);
 
-/// Gives this thread a stack for signal handlers, for as long as the thread lives, unless somebody else has given it one.
-void ensureAlternateStack();
+/// Gives this thread a stack for signal handlers, for as long as the thread lives, unless somebody else has given it one: false.
+bool ensureAlternateStack();
 
 /// Is the signal a fault, or one that the thread has sent itself, as `abort` does? Else it comes from somewhere else.
 bool isOwnSignal(const siginfo_t &info);

@@ -25,7 +25,8 @@ const std::array allocators{any(&malloc), any(&calloc), any(&realloc), any(&free
 
 } // namespace
 
-CodeFrames::CodeFrames(CodeThread &thread, Address interrupted) : thread_(thread), interrupted_(interrupted) {
+CodeFrames::CodeFrames(CodeThread &thread, Address interrupted, Handlers handlers)
+    : thread_(thread), interrupted_(interrupted), handlers_(handlers) {
   walkSafely(thread, [this] { walk(); });
 }
 
@@ -62,8 +63,11 @@ bool CodeFrames::visit(_Unwind_Context *context) {
   if (depth_ == 0 && interrupted_ != Address() && !(frame.isInterrupted && frame.instruction == interrupted_))
     return true; // the handler's own
   isOtherStackOver_ = frame.instruction == beginOfCoroutines();
-  if (isOtherStackOver_)
+  if (isOtherStackOver_) {
+    if (++depth_ == 2)
+      afterFirst_ = frame.returnSlot + 8;
     return false;
+  }
   Address at = frame.instruction.shifted(-1);
   if (thread_.rangeAt(at) || thread_.isThunk(at)) {
     if (std::exchange(isLeavingAtCode_, false))
@@ -76,8 +80,9 @@ bool CodeFrames::visit(_Unwind_Context *context) {
 
 // Of a frame that waits for a call the instruction is the one before where it goes on.
 bool CodeFrames::add(const WaitingFrame &frame) {
-  if (frame.isInterrupted && (depth_ > 0 || interrupted_ == Address()))
-    return false; // another handler's: whom it has interrupted may be in the middle of anything
+  bool isOtherHandlers = frame.isInterrupted && (depth_ > 0 || interrupted_ == Address());
+  if (isOtherHandlers && handlers_ == Handlers::End)
+    return false; // whom it has interrupted may be in the middle of anything
   if (++depth_ == 2)
     afterFirst_ = frame.returnSlot + 8;
   Address at = frame.isInterrupted ? frame.instruction : frame.instruction.shifted(-1);
@@ -104,17 +109,38 @@ void CodeFrames::addForeign(const void *function) {
   isSearch_ = llvm::is_contained(searches, function) && !mayAllocate_; // the last one is what code has called
 }
 
-namespace {
-thread_local bool hasLeftAtCode = false;
-}
-
 [[gnu::noinline]] void nomad::leavingAtCode(llvm::function_ref<void()> run) {
-  hasLeftAtCode = true;
   run();
   asm volatile(""); // no tail call: the frame is looked for
 }
 
-std::optional<FrameContext> nomad::leavesAtCode() { return hasLeftAtCode ? CodeFrames(*codeThread()).leavesAt() : std::nullopt; }
+// A walk takes as long as a search for who catches.
+void nomad::raiseFromHere(_Unwind_Exception *exception) {
+  if (CodeThread *thread = codeThread())
+    CodeFrames(*thread, Address(), CodeFrames::Handlers::Passed).raise(exception);
+}
+
+void nomad::goOnAtOwnStack(void (*function)()) {
+  if (CodeThread *thread = codeThread())
+    CodeFrames(*thread).goOnAtOwnStack(function);
+}
+
+void CodeFrames::goOnAtOwnStack(void (*function)()) const {
+  if (!reachThunk_ || !isOtherStackOver_)
+    return;
+  returnToOwnStack();
+  callAt(*leavesAt_, [](void *next) { reinterpret_cast<void (*)()>(next)(); }, reinterpret_cast<void *>(function));
+}
+
+void CodeFrames::raise(_Unwind_Exception *exception) const {
+  if (!reachThunk_)
+    return;
+  if (isOtherStackOver_)
+    returnToOwnStack();
+  if (leavesAt_)
+    callAt(*leavesAt_, [](void *next) { unwindByForce(static_cast<_Unwind_Exception *>(next)); }, exception);
+  unwindByForce(exception);
+}
 
 bool CodeFrames::mayBeInSearch(Address pc) {
   constexpr Size reach = 4096; // of functions and their parts, which lie together

@@ -21,15 +21,20 @@ namespace nomad {
 
 class CodeFrames {
 public:
+  /// What frames of other signals' handlers on the way are.
+  enum class Handlers { End, Passed };
+
   /// From the caller on; or in a signal handler, from the instruction that the signal has interrupted.
-  explicit CodeFrames(CodeThread &thread, Address interrupted = Address());
+  explicit CodeFrames(CodeThread &thread, Address interrupted = Address(), Handlers handlers = Handlers::End);
 
   /// The thunk is reached, and no other signal's frame lies between.
   bool reachThunk() const { return reachThunk_; }
-  /// Where to raise what unwinds to the thunk, if that is not here: these frames are on another stack, or of those that
-  /// `leavingAtCode` passes.
-  const std::optional<FrameContext> &leavesAt() const { return leavesAt_; }
-  bool areOnOtherStack() const { return isOtherStackOver_; }
+  /// Raises what unwinds to the thunk: where the thread's own stack waits, if these frames are on another one; or past frames
+  /// that `leavingAtCode` drops. Returns if there is no way.
+  void raise(_Unwind_Exception *exception) const;
+  /// If these frames are on another stack: drops them, and calls `function`, which does not return, where the thread's own waits.
+  /// Returns if they are not, or that can't be.
+  void goOnAtOwnStack(void (*function)()) const;
   /// Frames of code, and the innermost of them: addresses in the instructions that they are at.
   Size count() const { return count_; }
   llvm::ArrayRef<Address> innermost() const { return {innermost_.data(), std::min<size_t>(count_, innermost_.size())}; }
@@ -56,6 +61,7 @@ private:
 
   CodeThread &thread_;
   Address interrupted_;
+  Handlers handlers_;
   std::array<Address, 64> innermost_{};
   Size count_ = 0;
   Size foreign_ = 0; // frames before the first one of code
@@ -71,7 +77,9 @@ private:
 
 /// Runs `run`. What leaves code from in there leaves at the next frame of code further out: frames in between don't see it.
 void leavingAtCode(llvm::function_ref<void()> run);
-/// Where to raise what is to leave code, if that is not here: only because of that. Next to nothing where it was never used.
-std::optional<FrameContext> leavesAtCode();
+/// Raises what is to leave code, from the caller on. Returns if there is no way.
+void raiseFromHere(_Unwind_Exception *exception);
+/// As that of CodeFrames, from the caller on.
+void goOnAtOwnStack(void (*function)());
 
 } // namespace nomad

@@ -1,10 +1,13 @@
 #include "run/code_handlers.h"
 
+#include "base/signals.h"
 #include "memory/foreign.h"
+#include "run/code_thread.h"
 
 #include "llvm/ADT/STLExtras.h"
 
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <dlfcn.h>
 #include <utility>
@@ -37,6 +40,24 @@ int installAction(int signal, const struct sigaction *action, struct sigaction *
   return sigaction(signal, action, before);
 }
 
+// On a thread of JS ours stays, which is larger than any that code has, and code's handlers run there. What code has given is
+// what it gets back.
+int setAlternateStack(const stack_t *stack, stack_t *before) {
+  static thread_local stack_t given{nullptr, SS_DISABLE, 0};
+  stack_t wanted = given;
+  if (!codeThread() || !ensureAlternateStack())
+    return sigaltstack(stack, before);
+  if (stack && readForeign(Range::at(Address::of(stack), sizeof wanted), &wanted) != Reading::Done)
+    return errno = EFAULT, -1;
+  constexpr size_t least = 2048; // to the kernel
+  if (!(wanted.ss_flags & SS_DISABLE) && wanted.ss_size < least)
+    return errno = ENOMEM, -1;
+  if (before)
+    *before = given;
+  given = wanted;
+  return 0;
+}
+
 template <size_t... which>
 const void *installer(size_t index, std::index_sequence<which...>) {
   static constexpr std::array all{&install<which>...};
@@ -48,6 +69,8 @@ const void *installer(size_t index, std::index_sequence<which...>) {
 std::optional<Address> nomad::findHandlerFunction(StringRef name) {
   if (name == "sigaction")
     return Address::of(reinterpret_cast<const void *>(&installAction));
+  if (name == "sigaltstack")
+    return Address::of(reinterpret_cast<const void *>(&setAlternateStack));
   const auto *found = llvm::find(names, name);
   if (found == names.end() || !dlsym(RTLD_DEFAULT, *found))
     return std::nullopt;

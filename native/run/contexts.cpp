@@ -2,8 +2,10 @@
 
 #include "base/signal_safe.h"
 #include "memory/foreign.h"
+#include "run/js_frames.h"
 #include "run/noted_call.h"
 #include "run/other_stacks.h"
+#include "run/trap.h"
 
 #include <cstddef>
 #include <dlfcn.h>
@@ -29,10 +31,12 @@ Known &known() {
 Address registerOf(const ucontext_t *context, int which) { return Address::of(&context->uc_mcontext.gregs[which]); }
 
 // A context that can't be read leads nowhere: the process's function will say so.
-void noteSwitchTo(const ucontext_t *context, const FrameContext &from, bool isSaved) {
+void noteSwitchTo(const ucontext_t *context, const FrameContext &from, const char *name) {
   std::uint64_t to = 0;
-  if (readForeign(Range::at(registerOf(context, REG_RSP), sizeof to), &to) == Reading::Done)
-    noteSwitch(from, Address::of(to), isSaved);
+  if (readForeign(Range::at(registerOf(context, REG_RSP), sizeof to), &to) != Reading::Done)
+    return;
+  refuseOverJs(Address::of(to), from, name);
+  noteSwitch(from, Address::of(to), name == StringRef("swapcontext"));
 }
 
 void noteSaved(const ucontext_t *context, Address instruction) {
@@ -46,6 +50,8 @@ extern "C" {
 
 __attribute__((visibility("hidden"))) void nomad_note_makecontext(const ucontext_t *context, const void *function,
                                                                   const FrameContext &from) {
+  leaveIfNowhere(context, "makecontext");
+  leaveIfNowhere(function, "makecontext");
   stack_t stack;
   if (readForeign(Range::at(Address::of(context) + offsetof(ucontext_t, uc_stack), sizeof stack), &stack) == Reading::Done)
     noteStack(Range::at(Address::of(stack.ss_sp), stack.ss_size), context, Address::of(function), from.stack);
@@ -58,12 +64,14 @@ __attribute__((visibility("hidden"))) void nomad_note_getcontext(const ucontext_
 
 __attribute__((visibility("hidden"))) void nomad_note_swapcontext(const ucontext_t *context, const ucontext_t *to,
                                                                   const FrameContext &from) {
+  leaveIfWanted();
   noteSaved(context, from.instruction);
-  noteSwitchTo(to, from, true);
+  noteSwitchTo(to, from, "swapcontext");
 }
 
 __attribute__((visibility("hidden"))) void nomad_note_setcontext(const ucontext_t *to, const void *, const FrameContext &from) {
-  noteSwitchTo(to, from, false);
+  leaveIfWanted();
+  noteSwitchTo(to, from, "setcontext");
 }
 }
 

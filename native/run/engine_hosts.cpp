@@ -263,9 +263,11 @@ std::optional<Address> Engine::landing(Address returnsTo, ArrayRef<std::uint64_t
 
 bool Engine::refuse(Address returnsTo, StringRef what) {
   const CodeObject *object = mover_.codeOwners().find(returnsTo.shifted(-1));
-  if (!object || !host_ || activations_.entryFrame == Address())
+  bool isThunk = codeRange_ && codeRange_->hasThunk(returnsTo); // the function has ended with that call
+  if ((!object && !isThunk) || !host_ || activations_.entryFrame == Address())
     return false;
-  host_->willThrow(fail(ErrorCode::State, "code object " + Twine(quoted(*object)) + ": " + what));
+  std::string name = object ? "code object " + quoted(*object) : nameOf(enteredFunction());
+  host_->willThrow(fail(ErrorCode::State, name + ": " + what));
   leaveCode();
   host_->left();
   return true;

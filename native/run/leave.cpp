@@ -22,13 +22,17 @@ bool isInterrupted(const _Unwind_Exception *exception, _Unwind_Context *context)
          reinterpret_cast<const TrapException *>(exception)->interrupted == at;
 }
 
+// What is ours unwinds by force, and C++ would take that for the end of a thread.
 _Unwind_Reason_Code passOwnException(int version, _Unwind_Action actions, _Unwind_Exception_Class type,
                                      _Unwind_Exception *exception, _Unwind_Context *context) {
-  if ((actions & _UA_SEARCH_PHASE) != 0 || isInterrupted(exception, context))
+  if (isInterrupted(exception, context))
     return _URC_CONTINUE_UNWIND;
   // Who would catch it can't be entered for its destructors alone: the same landing pad leads to both.
   bool wouldCatch = __gxx_personality_v0(version, _UA_SEARCH_PHASE, type, exception, context) == _URC_HANDLER_FOUND;
-  return wouldCatch ? _URC_CONTINUE_UNWIND : __gxx_personality_v0(version, actions, type, exception, context);
+  if (wouldCatch)
+    return _URC_CONTINUE_UNWIND;
+  auto unforced = static_cast<_Unwind_Action>(actions & ~_UA_FORCE_UNWIND);
+  return __gxx_personality_v0(version, unforced, type, exception, context);
 }
 
 // Between finding a handler and entering it destructors run, and may move code. libstdc++ remembers the landing pad's address
@@ -48,9 +52,7 @@ void nomad::leaveCode() {
   auto *exception = new _Unwind_Exception{};
   exception->exception_class = hostExceptionClass;
   exception->exception_cleanup = destroy;
-  if (auto at = leavesAtCode())
-    raiseAt(*at, exception);
-  _Unwind_RaiseException(exception);
+  raiseFromHere(exception);
   delete exception;
 }
 

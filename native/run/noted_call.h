@@ -2,6 +2,8 @@
 // those of variadic calls too, says where its caller goes on, and lets the process's function go on as if code had called it.
 #pragma once
 
+// A stack that is too full for what runs here overflows at the stub's first instruction, where nothing has happened.
+
 /// Defines the function `nomad_NAME`, which calls `nomad_note_NAME`, with the first two parameters and a FrameContext of the
 /// caller, and goes on at what the variable `nomad_process_NAME` says. The caller can be left from `nomad_note_NAME`.
 #define NOMAD_NOTED_CALL(name)                                                                                                   \
@@ -12,6 +14,7 @@
       ".type nomad_" #name ", @function\n"                                                                                       \
       "nomad_" #name ":\n"                                                                                                       \
       "  .cfi_startproc\n"                                                                                                       \
+      "  testl %eax, -3072(%rsp)\n"                                                                                              \
       "  .irp register, r15, r14, r13, r12, rbx, rbp\n"                                                                          \
       "  pushq %\\register\n"                                                                                                    \
       "  .cfi_adjust_cfa_offset 8\n"                                                                                             \

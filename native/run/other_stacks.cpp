@@ -6,7 +6,9 @@
 #include "run/exception_state.h"
 
 #include <atomic>
+#include <csignal>
 #include <cstddef>
+#include <cstring>
 #include <map>
 
 using namespace nomad;
@@ -57,7 +59,19 @@ void Stack::findBegin() {
     noteArrival(stackPointerOf(begin));
 }
 
+// Whose thread holds it: the handler of a fault in there must not wait for itself.
+constinit thread_local bool holdsStacks __attribute__((tls_model("initial-exec"))) = false;
+
 struct Stacks {
+  void lock() {
+    mutex.lock();
+    holdsStacks = true;
+  }
+  void unlock() {
+    holdsStacks = false;
+    mutex.unlock();
+  }
+
   SignalSafeMutex mutex;
   SignalSafeMemory memory;
   std::pmr::map<Address, Stack> all{memory.pool()}; // by their limits
@@ -97,7 +111,7 @@ std::atomic<bool> isUsed = false;
 thread_local Address unbegun __attribute__((tls_model("initial-exec")));
 struct OwnStack {
   FrameContext waitsAt;
-  ExceptionState exceptions;
+  std::uint64_t blockedSignals; // when it was left, as the kernel has them
 };
 constinit thread_local OwnStack ownStack __attribute__((tls_model("initial-exec"))) = {};
 
@@ -131,7 +145,7 @@ void nomad::prepareOtherStacks() {
 
 void nomad::noteStack(Range stack, const ucontext_t *context, Address function, Address from) {
   Stacks &stacks = known();
-  std::lock_guard lock(stacks.mutex);
+  std::lock_guard lock(stacks);
   isUsed.store(true);
   findBegin(stacks);
   stacks.forgetAt(stack, from);
@@ -149,19 +163,20 @@ void nomad::noteSwitch(const FrameContext &context, Address to, bool isSaved) {
   Address from = context.stack;
   if (own.contains(from) && own.contains(to) && !isUsed.load())
     return;
-  ExceptionState exceptions = exceptionState();
-  exceptionState().stackChanges += 1;
   Stacks &stacks = known();
-  std::lock_guard lock(stacks.mutex);
+  std::lock_guard lock(stacks);
   findBegin(stacks);
   Stack *left = stacks.find(from), *next = stacks.find(to);
-  if (left)
+  if (left) {
     left->left = Witness::at(from.shifted(-8));
-  else if (own.contains(from))
-    ownStack = {context, exceptions};
+    leaveOtherStack(false);
+  } else if (own.contains(from)) {
+    ownStack = {context, stacks.mutex.blockedBefore()};
+  }
   if (next) {
     next->left = {}; // it may be left unseen
     next->noteArrival(to);
+    enterOtherStack();
   }
   bool isStranger = own.size() == 0 && !left;
   bool isToUnknown = !next && !own.contains(to), isFromUnknown = !left && !own.contains(from);
@@ -176,16 +191,23 @@ std::optional<FrameContext> nomad::ownStackWaitsAt() {
   return context;
 }
 
+// An array of a frame that is gone.
+static bool isGone(const Stack &stack) {
+  Address here = Address::of(__builtin_frame_address(0));
+  Range own = activationChain.stack;
+  return own.contains(here) && own.contains(stack.range) && stack.range.limit <= here;
+}
+
 bool nomad::everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> visit) {
   if (!isUsed.load() && !known().hasUnknown)
     return true;
   Stacks &stacks = known();
-  std::lock_guard lock(stacks.mutex);
+  std::lock_guard lock(stacks);
   findBegin(stacks);
   bool isKnown = !stacks.hasUnknown;
   std::erase_if(stacks.all, [&](const auto &each) {
     const Stack &stack = each.second;
-    if (stack.isOver())
+    if (stack.isOver() || isGone(stack))
       return true;
     isKnown = isKnown && !stack.isWithin;
     return !visit({stack.range, stack.filled()});
@@ -193,11 +215,19 @@ bool nomad::everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> vis
   return isKnown;
 }
 
-void nomad::returnToOwnStack() { exceptionState() = ownStack.exceptions; }
+void nomad::returnToOwnStack() {
+  leaveOtherStack(true);
+  sigset_t mask;
+  sigemptyset(&mask);
+  std::memcpy(&mask, &ownStack.blockedSignals, sizeof ownStack.blockedSignals);
+  pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+}
 
 std::optional<Range> nomad::otherStackAt(Address stackPointer, Size beyond) {
+  if (holdsStacks)
+    return std::nullopt;
   Stacks &stacks = known();
-  std::lock_guard lock(stacks.mutex);
+  std::lock_guard lock(stacks);
   Stack *stack = stacks.find(stackPointer, beyond);
-  return stack && !stack->isOver() ? std::optional(stack->range) : std::nullopt;
+  return stack && !stack->isOver() && !isGone(*stack) ? std::optional(stack->range) : std::nullopt;
 }

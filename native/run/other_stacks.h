@@ -28,7 +28,7 @@ void noteStack(Range stack, const ucontext_t *context, Address function, Address
 void noteSwitch(const FrameContext &from, Address to, bool isSaved);
 /// Where this thread's own stack was left for another one, while the word is there by which that call returns.
 std::optional<FrameContext> ownStackWaitsAt();
-/// It goes on, with the exceptions that were being handled when it was left.
+/// It goes on, with the signals blocked that were when it was left, and nothing returns to what runs on this one.
 void returnToOwnStack();
 
 /// A stack that may be waited on.

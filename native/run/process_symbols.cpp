@@ -2,6 +2,7 @@
 
 #include "run/code_handlers.h"
 #include "run/contexts.h"
+#include "run/js_frames.h"
 #include "run/runtime_support.h"
 #include "run/setjmp.h"
 #include "run/terminate.h"

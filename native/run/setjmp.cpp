@@ -1,20 +1,17 @@
 #include "run/setjmp.h"
 
-#include "run/activation.h"
+#include "memory/foreign.h"
 #include "run/clear_stack.h"
+#include "run/js_frames.h"
 #include "run/noted_call.h"
 #include "run/other_stacks.h"
+#include "run/trap.h"
 
 #include "llvm/ADT/STLExtras.h"
 
-#include <array>
 #include <bit>
 #include <csetjmp>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <dlfcn.h>
-#include <pthread.h>
 #include <vector>
 
 using namespace nomad;
@@ -29,13 +26,19 @@ std::vector<Landings *> &threadLandings() {
 
 } // namespace
 
+bool nomad::refuseAt(Address returnsTo, StringRef what) {
+  return any_of(threadLandings(), [&](Landings *each) { return each->refuse(returnsTo, what); });
+}
+
 Landings::Landings() { threadLandings().push_back(this); }
 Landings::~Landings() { llvm::erase(threadLandings(), this); }
 
 extern "C" {
 
 // What setjmp saves beside the stack and frame pointers: rbx, r12, r13, r14, r15.
-__attribute__((visibility("hidden"))) std::uint64_t nomad_landing(std::uint64_t returnsTo, const std::uint64_t *registers) {
+__attribute__((visibility("hidden"))) std::uint64_t nomad_landing(std::uint64_t returnsTo, const std::uint64_t *registers,
+                                                                  const void *buffer) {
+  leaveIfNowhere(buffer, "setjmp");
   std::optional<Address> landing;
   for (Landings *each : threadLandings())
     if (!landing)
@@ -62,14 +65,24 @@ void nomad___sigsetjmp();
       ".globl nomad_" #name "\n"                                                                                                 \
       ".type nomad_" #name ", @function\n"                                                                                       \
       "nomad_" #name ":\n"                                                                                                       \
-      "  pushq %rdi\n  pushq %rsi\n  pushq %r15\n  pushq %r14\n  pushq %r13\n  pushq %r12\n  pushq %rbx\n"                       \
+      "  .cfi_startproc\n"                                                                                                       \
+      "  .irp register, rdi, rsi, r15, r14, r13, r12, rbx\n"                                                                     \
+      "  pushq %\\register\n"                                                                                                    \
+      "  .cfi_adjust_cfa_offset 8\n"                                                                                             \
+      "  .endr\n"                                                                                                                \
+      "  movq %rdi, %rdx\n"                                                                                                      \
       "  movq 56(%rsp), %rdi\n"                                                                                                  \
       "  movq %rsp, %rsi\n"                                                                                                      \
       "  call nomad_landing\n"                                                                                                   \
       "  movq %rax, 56(%rsp)\n"                                                                                                  \
       "  addq $40, %rsp\n"                                                                                                       \
-      "  popq %rsi\n  popq %rdi\n"                                                                                               \
+      "  .cfi_adjust_cfa_offset -40\n"                                                                                           \
+      "  popq %rsi\n"                                                                                                            \
+      "  .cfi_adjust_cfa_offset -8\n"                                                                                            \
+      "  popq %rdi\n"                                                                                                            \
+      "  .cfi_adjust_cfa_offset -8\n"                                                                                            \
       "  jmpq *nomad_glibc_" #name "(%rip)\n"                                                                                    \
+      "  .cfi_endproc\n"                                                                                                         \
       ".size nomad_" #name ", .-nomad_" #name "\n")
 
 // ---- longjmp ----
@@ -77,41 +90,30 @@ void nomad___sigsetjmp();
 namespace {
 
 // glibc mangles it: xor with a word of the thread's, then rotated by 17 bits to the left.
-Address stackPointerIn(const jmp_buf buffer) {
+std::optional<Address> stackPointerIn(const jmp_buf buffer) {
   constexpr int place = 6, rotation = 17;
   constexpr std::uintptr_t guard = 0x30;
   std::uint64_t key;
   asm("movq %%fs:(%1), %0" : "=r"(key) : "r"(guard));
   std::uint64_t mangled;
-  std::memcpy(&mangled, reinterpret_cast<const std::byte *>(buffer) + place * sizeof mangled, sizeof mangled);
+  Range word = Range::at(Address::of(buffer) + place * sizeof mangled, sizeof mangled);
+  if (readForeign(word, &mangled) != Reading::Done)
+    return std::nullopt;
   return Address::of(std::rotr(mangled, rotation) ^ key);
-}
-
-// JS frames lie between a waiting activation and what is called above it, and below the frame of every call thunk.
-bool crossesJs(Address to) {
-  const ActivationChain &chain = activationChain;
-  if (!chain.stack.contains(to))
-    return false;
-  bool crossesThunk = chain.entryFrame != Address() && chain.entryFrame < to;
-  return crossesThunk || (chain.innermost && chain.innermost->frame() < to);
-}
-
-// `returnsTo`: where the code goes on that called.
-[[noreturn]] void refuse(Address returnsTo, const char *what) {
-  for (Landings *each : threadLandings())
-    if (each->refuse(returnsTo, what))
-      break;
-  std::fprintf(stderr, "nomad-jit: in code that can't be left: %s\n", what);
-  std::abort();
 }
 
 } // namespace
 
 extern "C" __attribute__((visibility("hidden"))) void nomad_note_longjmp(const jmp_buf buffer, const void *,
                                                                          const FrameContext &from) {
-  if (crossesJs(stackPointerIn(buffer)))
-    refuse(from.instruction, "longjmp over the frames of JS functions: they can't be left so");
-  noteSwitch(from, stackPointerIn(buffer), false);
+  leaveIfWanted();
+  auto to = stackPointerIn(buffer);
+  if (!to)
+    raiseTrap("memory", "memory fault at " + hex(Address::of(buffer).value()) + ", in longjmp");
+  if (!to)
+    return; // libc's will say so
+  refuseOverJs(*to, from, "longjmp");
+  noteSwitch(from, *to, false);
 }
 
 #define NOMAD_LONGJMP(name)                                                                                                      \
@@ -132,25 +134,6 @@ std::optional<Address> nomad::findLongjmp(StringRef name) {
     return Address::of(reinterpret_cast<const void *>(&nomad_siglongjmp));
   if (name == "__longjmp_chk")
     return Address::of(reinterpret_cast<const void *>(&nomad___longjmp_chk));
-  return std::nullopt;
-}
-
-namespace {
-
-template <typename Result>
-[[noreturn]] void exitThread(Result result) {
-  if (activationChain.innermost || activationChain.entryFrame != Address())
-    refuse(Address::of(__builtin_return_address(0)), "the end of a thread that runs JS: it can't be left so");
-  pthread_exit(reinterpret_cast<void *>(static_cast<std::intptr_t>(result)));
-}
-
-} // namespace
-
-std::optional<Address> nomad::findThreadExit(StringRef name) {
-  if (name == "pthread_exit")
-    return Address::of(reinterpret_cast<const void *>(&exitThread<std::intptr_t>));
-  if (name == "thrd_exit")
-    return Address::of(reinterpret_cast<const void *>(&exitThread<int>));
   return std::nullopt;
 }
 

@@ -32,11 +32,13 @@ protected:
   ~Landings();
 };
 
+/// Has the code that goes on at `returnsTo` left, by the first of this thread's that knows it. False if none does; true if it
+/// can't be left.
+bool refuseAt(Address returnsTo, llvm::StringRef what);
+
 /// Our way to the process's function of that name, if it is one of glibc's setjmp.
 std::optional<Address> findSetjmp(llvm::StringRef name);
 /// The same of longjmp. Ours refuses to jump over JS frames: V8 could not go on (I16).
 std::optional<Address> findLongjmp(llvm::StringRef name);
-/// The same of pthread_exit, which would unwind them.
-std::optional<Address> findThreadExit(llvm::StringRef name);
 
 } // namespace nomad

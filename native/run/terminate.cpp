@@ -1,6 +1,7 @@
 #include "run/terminate.h"
 
 #include "run/code_frames.h"
+#include "run/other_stacks.h"
 #include "run/trap.h"
 
 #include <cxxabi.h>
@@ -38,7 +39,7 @@ bool isCalledForCode(const CodeThread &thread) {
   auto visit = [](_Unwind_Context *context, void *argument) {
     auto *search = static_cast<Search *>(argument);
     Address at = frameOf(context).instruction.shifted(-1);
-    search->isFound = search->thread.rangeAt(at) || search->thread.isThunk(at);
+    search->isFound = search->thread.rangeAt(at) || search->thread.isThunk(at) || at + 1 == beginOfCoroutines();
     return !search->isFound && isOfRuntime(at) ? _URC_NO_REASON : _URC_NORMAL_STOP;
   };
   _Unwind_Backtrace(visit, &search);
@@ -50,6 +51,11 @@ std::string typeOf(const std::type_info &type) {
   return name ? name.get() : type.name();
 }
 
+std::string called() {
+  const std::type_info *type = abi::__cxa_current_exception_type();
+  return "std::terminate() was called" + (type ? ", for an exception of type " + typeOf(*type) : std::string());
+}
+
 // What the handler throws is lost, like what it returns.
 void leave() {
   try {
@@ -57,8 +63,7 @@ void leave() {
       ofCode();
   } catch (...) {
   }
-  const std::type_info *type = abi::__cxa_current_exception_type();
-  raiseTrap("abort", "std::terminate() was called" + (type ? ", for an exception of type " + typeOf(*type) : std::string()));
+  raiseTrap("abort", called());
 }
 
 // Returns where code can't be left.
@@ -81,11 +86,18 @@ void leaveIfInCode() {
   std::terminate();
 }
 
-std::terminate_handler getTerminate() { return ofCode ? ofCode : before; }
+// What code gets for the process's handler, which would end the process: it may be called, and given back.
+[[noreturn]] void byDefault() {
+  raiseTrap("abort", called());
+  before();
+  std::abort();
+}
+
+std::terminate_handler getTerminate() { return ofCode ? ofCode : byDefault; }
 
 std::terminate_handler setTerminate(std::terminate_handler handler) {
   std::terminate_handler old = getTerminate();
-  ofCode = handler;
+  ofCode = handler == byDefault ? nullptr : handler;
   return old;
 }
 
@@ -103,5 +115,7 @@ std::optional<Address> nomad::findTerminate(llvm::StringRef name) {
     return Address::of(reinterpret_cast<const void *>(&setTerminate));
   if (name == "_ZSt13get_terminatev")
     return Address::of(reinterpret_cast<const void *>(&getTerminate));
+  if (name == "_ZN9__gnu_cxx27__verbose_terminate_handlerEv")
+    return Address::of(reinterpret_cast<const void *>(&byDefault));
   return std::nullopt;
 }

@@ -62,11 +62,7 @@ void raise(CodeThread &thread, const CodeFrames &frames, std::unique_ptr<TrapExc
   trap->entryFrame = thread.activations.entryFrame;
   trap->older = thread.raised;
   thread.raised = trap.get();
-  if (frames.areOnOtherStack())
-    returnToOwnStack();
-  if (frames.leavesAt())
-    raiseAt(*frames.leavesAt(), &trap.release()->header);
-  _Unwind_RaiseException(&trap.release()->header);
+  frames.raise(&trap.release()->header);
   trap.reset(thread.raised);
   thread.raised = trap->older;
 }
@@ -152,7 +148,7 @@ bool mayLeave(const CodeThread &thread, const CodeFrames &frames, const Interrup
 bool mayBeginAt(const CodeThread &thread, const Interrupted &at, Beginning beginning) {
   if (isAtCode(thread, at, beginning))
     return true;
-  return beginning == Beginning::Overflow ? CodeFrames::mayBeInSearch(at.pc()) : returnOnTop(thread, at).has_value();
+  return returnOnTop(thread, at) || (beginning == Beginning::Overflow && CodeFrames::mayBeInSearch(at.pc()));
 }
 
 void raiseFault(CodeThread &thread, const Fault &fault, Interrupted &at, ucontext_t &context) {
@@ -255,6 +251,13 @@ void nomad::leaveIfStackIsLow() {
   Address here = Address::of(__builtin_frame_address(0));
   if (thread && thread->stack.contains(here) && here < thread->stack.base + 2 * nearStack) [[unlikely]]
     raiseTrap("stack", "stack overflow: no room is left for a host function");
+}
+
+void nomad::leaveIfNowhere(const void *pointer, const char *name) {
+  constexpr std::uint64_t firstMapped = 0x10000, limit = 1ull << 47;
+  std::uint64_t value = Address::of(pointer).value();
+  if (value < firstMapped || value >= limit) [[unlikely]]
+    raiseTrap("memory", "memory fault at " + hex(value) + ", in " + name);
 }
 
 llvm::Error nomad::takeTrap(TrapException *exception, llvm::function_ref<std::string()> entered) {

@@ -41,6 +41,9 @@ void raiseTrap(const char *kind, const std::string &message);
 void leaveIfWanted();
 void leaveIfStackIsLow();
 
+/// Raises for a call of `name` with a null pointer, or one that no memory can have: C's function would fault in its own state.
+void leaveIfNowhere(const void *pointer, const char *name);
+
 /// In the call thunk: the error, and the end of the exception and of those that it has overtaken. `entered` names the function
 /// that was called, for a trap in what it jumped to.
 llvm::Error takeTrap(TrapException *exception, llvm::function_ref<std::string()> entered);

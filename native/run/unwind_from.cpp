@@ -47,10 +47,10 @@ nomad_unwind_from:
 asm(R"(
   .text
   .p2align 4
-  .globl nomad_raise_at
-  .hidden nomad_raise_at
-  .type nomad_raise_at, @function
-nomad_raise_at:
+  .globl nomad_call_at
+  .hidden nomad_call_at
+  .type nomad_call_at, @function
+nomad_call_at:
   movq 8(%rdi), %rsp
   subq $8, %rsp
   movq 16(%rdi), %rbp
@@ -59,19 +59,26 @@ nomad_raise_at:
   movq 40(%rdi), %r13
   movq 48(%rdi), %r14
   movq 56(%rdi), %r15
-  movq %rsi, %rdi
-  jmp nomad_raise_here
-  .size nomad_raise_at, .-nomad_raise_at
+  movq %rdx, %rdi
+  jmpq *%rsi
+  .size nomad_call_at, .-nomad_call_at
 )");
 
-extern "C" [[noreturn]] void nomad_raise_at(const FrameContext *context, _Unwind_Exception *exception);
+extern "C" [[noreturn]] void nomad_call_at(const FrameContext *context, void (*function)(void *), void *argument);
 
-extern "C" [[noreturn, gnu::used, gnu::visibility("hidden")]] void nomad_raise_here(_Unwind_Exception *exception) {
-  _Unwind_RaiseException(exception);
-  std::abort(); // the way has been looked for before
+void nomad::callAt(const FrameContext &context, void (*function)(void *), void *argument) {
+  nomad_call_at(&context, function, argument);
 }
 
-void nomad::raiseAt(const FrameContext &context, _Unwind_Exception *exception) { nomad_raise_at(&context, exception); }
+void nomad::unwindByForce(_Unwind_Exception *exception) {
+  auto goOn = [](int, _Unwind_Action actions, _Unwind_Exception_Class, _Unwind_Exception *, _Unwind_Context *, void *) {
+    if ((actions & _UA_END_OF_STACK) != 0)
+      std::abort();
+    return _URC_NO_REASON;
+  };
+  _Unwind_ForcedUnwind(exception, goOn, nullptr);
+  std::abort();
+}
 
 extern "C" void nomad_unwind_from(const FrameContext *context, _Unwind_Trace_Fn visit, void *argument);
 

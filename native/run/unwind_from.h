@@ -16,9 +16,13 @@ struct FrameContext {
   std::uint64_t rbp, rbx, r12, r13, r14, r15;
 };
 
-/// Raises `exception` as if the call that returns to `context` had done it: frames further in are dropped, those of this stack or
-/// of another. The word below the context's stack pointer is the address where it goes on.
-[[noreturn]] void raiseAt(const FrameContext &context, _Unwind_Exception *exception);
+/// Calls `function`, which does not return, as if the call that returns to `context` had done it: frames further in are dropped,
+/// those of this stack or of another. The word below the context's stack pointer is the address where it goes on.
+[[noreturn]] void callAt(const FrameContext &context, void (*function)(void *), void *argument);
+
+/// Unwinds by `exception` to the first frame that catches it. Only for a way that has been found before: at the stack's end the
+/// process ends. `catch (...)` of libraries sees what it sees when a thread is cancelled, and throws it on.
+[[noreturn]] void unwindByForce(_Unwind_Exception *exception);
 
 /// A frame that waits for a call: where it goes on, and the word from which the call will return there.
 struct WaitingFrame {

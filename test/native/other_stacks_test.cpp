@@ -152,13 +152,48 @@ TEST_CASE("other stacks: the thread's own waits where it was left, while the wor
   CHECK_FALSE(ownStackWaitsAt());
 }
 
-TEST_CASE("other stacks: the thread's own goes on with the exceptions that it was handling") {
+TEST_CASE("other stacks: exceptions that are on their way on a coroutine's are counted apart, and dropped with it") {
   Coroutine it;
   ExceptionState before = exceptionState();
   noteSwitch(at(here()), it.begin(), true);
-  CHECK(exceptionState().stackChanges == before.stackChanges + 1);
-  exceptionState().onTheirWay = before.onTheirWay + 3;
+  exceptionState().onTheirWay += 3;
+  noteSwitch(at(it.stack().limit.shifted(-64)), here(), true);
+  CHECK(exceptionState().onOtherStacks == before.onOtherStacks + 3);
+  restoreExceptionState(before);
+  CHECK(exceptionState().onTheirWay == before.onTheirWay + 3); // they go on with it
+  noteSwitch(at(here()), it.begin(), true);
+  exceptionState().onTheirWay += 5;
   returnToOwnStack();
-  CHECK(exceptionState().stackChanges == before.stackChanges);
-  CHECK(exceptionState().onTheirWay == before.onTheirWay);
+  CHECK(exceptionState().onTheirWay == before.onTheirWay + 3);
+  CHECK(exceptionState().onOtherStacks == before.onOtherStacks + 3);
+  exceptionState() = before;
+}
+
+TEST_CASE("other stacks: an exception that a coroutine handles stays when code is left, others are ended") {
+  static int alive = 0;
+  struct Value {
+    Value() { ++alive; }
+    Value(const Value &) { ++alive; }
+    ~Value() { --alive; }
+  };
+  Coroutine it;
+  ExceptionState before = exceptionState();
+  try {
+    throw Value();
+  } catch (Value &) { // of this stack
+    void *first = exceptionState().handled;
+    noteSwitch(at(here()), it.begin(), true);
+    try {
+      throw Value();
+    } catch (Value &) { // of the other one
+      void *theirs = exceptionState().handled;
+      noteSwitch(at(it.stack().limit.shifted(-64)), here(), true);
+      REQUIRE(theirs != first);
+      restoreExceptionState(before);
+      CHECK(exceptionState().handled == theirs);
+      CHECK(alive == 1);
+    }
+    CHECK(alive == 0);
+    CHECK(exceptionState().handled == nullptr); // so the end of this block finds nothing to end
+  }
 }
