@@ -2,7 +2,7 @@
  * Leaving code because a host function threw. Oracle: the identity of what was thrown, logs of destructors, known results.
  */
 import { Worker } from 'node:worker_threads';
-import { hostFunction, type Callable } from 'nomad-jit';
+import { hostFunction, TrapError, type Callable } from 'nomad-jit';
 import { prelude, runChild } from './support/child';
 import { callingHost, descending, i32Host, makeGround, sortingByHost, withNoCodegen } from './support/hosts';
 import { expectWorking, makeJit } from './support/jits';
@@ -352,3 +352,22 @@ describe('the end of the process or worker while code waits', () => {
     expectWorking(makeJit());
   });
 });
+
+// LLVM runs no cleanup in the function that has failed, so nobody gives the guard back.
+test.each(['trap', 'interrupt'] as const)(
+  'a function-local static is initialised by the next call if a %s has stopped it',
+  (how) => {
+    const jit = makeJit();
+    const source = compileC(
+      'c++',
+      `
+static volatile int mode, spins;
+static int initial() { if (mode == 1) __builtin_trap(); if (mode == 2) for (;;) spins++; return 7; }
+extern "C" int f(int m) { mode = m; static int value = initial(); return value; }`,
+      '-fexceptions',
+    );
+    const f = jit.load(source).get('f');
+    for (let i = 0; i < 3; i++) expect(() => jit.withTimeout(20, () => f(how === 'trap' ? 1 : 2))).toThrow(TrapError);
+    expect([f(0), f(1), f(2)]).toEqual([7, 7, 7]);
+  },
+);

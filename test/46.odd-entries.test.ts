@@ -2,6 +2,7 @@
  * Code that is entered, waits or is left in ways that few programs know: assembly, handlers of signals, the ends of threads.
  * Oracle: what the same program gives when nothing moves.
  */
+import { readFileSync } from 'node:fs';
 import { hostFunction, StateError, TrapError } from 'nomad-jit';
 import { i32Host, makeGround } from './support/hosts';
 import { errorOf, outcomeOf } from './support/jits';
@@ -68,6 +69,37 @@ extern "C" void end() { signal(SIGUSR2, SIG_IGN); }`,
       expect(object.get('count')()).toBe(5 * i);
     }
     object.get('end')();
+  });
+
+  test('are left by a JS exception with the signals blocked that were before', () => {
+    const { add } = makeGround();
+    const host = i32Host(() => {
+      throw new RangeError('of the host function');
+    });
+    const source = compileC(
+      'c',
+      `
+#include <signal.h>
+#include <string.h>
+extern int host(int);
+static void handler(int signal) { host(signal); }
+int run(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handler;
+  sigfillset(&action.sa_mask);
+  sigaction(SIGTRAP, &action, 0);
+  __asm__ volatile("int3");
+  return 1;
+}
+int fail(void) { return *(volatile int *)8; }`,
+    );
+    const object = add(source, { imports: { host } });
+    const blocked = (): string => /^SigBlk:\s*(\w+)$/m.exec(readFileSync('/proc/thread-self/status', 'utf8'))![1]!;
+    const before = blocked();
+    expect(() => object.get('run')()).toThrow('of the host function');
+    expect(blocked()).toBe(before);
+    expect(errorOf(() => object.get('fail')())).toBeInstanceOf(TrapError);
   });
 
   test('call no host function where they have interrupted something else than code', () => {

@@ -80,7 +80,7 @@ int onArray(int w) { char stack[bytes]; what = w; make(&co, stack, fail); swapco
     add('define i32 @g() { ret i32 1 }').relocate(nextCode());
   });
 
-  test('what would end JS: longjmp or setcontext over its frames, the end of the thread', () => {
+  test('what would end JS: longjmp, setcontext or uc_link over its frames, the end of the thread', () => {
     const { add } = makeGround();
     const source = compileC(
       'c',
@@ -92,6 +92,7 @@ static int what;
 static void jump(void) { longjmp(buffer, 1); }
 static void set(void) { setcontext(&between); }
 static void end(void) { pthread_exit(0); }
+static void link(void) { what++; }
 int outer(int w) {
   volatile int times = 0;
   if (setjmp(buffer)) return -1;
@@ -100,9 +101,10 @@ int outer(int w) {
   return host(w);
 }
 int inner(int w) {
-  static void (*const bodies[])(void) = {jump, set, end};
-  if (w == 3) return setcontext(&between);
+  static void (*const bodies[])(void) = {jump, set, end, link};
+  if (w == 4) return setcontext(&between);
   make(&co, map(), bodies[w]);
+  if (w == 3) { co.uc_link = &between; makecontext(&co, link, 0); }
   swapcontext(&here, &co);
   return 1;
 }`,
@@ -113,11 +115,12 @@ int inner(int w) {
       return 5;
     });
     const object: CodeObject = add(source, { imports: { host } });
-    expect([0, 1, 2, 3].map((way) => object.get('outer')(way))).toEqual([5, 5, 5, 5]);
+    expect([0, 1, 2, 3, 4].map((way) => object.get('outer')(way))).toEqual([5, 5, 5, 5, 5]);
     expect(errors.map(({ message }) => message)).toEqual([
       expect.stringContaining('longjmp over the frames of JS functions'),
       expect.stringContaining('setcontext over the frames of JS functions'),
       expect.stringContaining('the end of a thread that runs JS'),
+      expect.stringContaining('the end of a coroutine over the frames of JS functions'),
       expect.stringContaining('setcontext over the frames of JS functions'),
     ]);
     for (const error of errors) expect(error).toBeInstanceOf(StateError);
@@ -247,6 +250,7 @@ describe('what C++ knows of exceptions', () => {
     'c++',
     `${prelude}
 #include <exception>
+extern "C" int host(int);
 static int alive;
 static volatile int result;
 struct Value { int x; Value(int x) : x(x) { alive++; } Value(const Value &other) : x(other.x) { alive++; } ~Value() { alive--; x = 0; } };
@@ -260,6 +264,12 @@ int found() { return result; }
 int inHandler() { make(&co, map(), waiting); try { throw Value(7); } catch (Value &) { swapcontext(&here, &co); __builtin_trap(); } return 0; }
 int onTheWay() { make(&co, map(), waiting); try { Changes it; throw 3; } catch (int) { return 1; } return 0; }
 int afterJump() { jmp_buf buffer; if (!setjmp(buffer)) longjmp(buffer, 1); try { throw Value(7); } catch (Value &) { __builtin_trap(); } return 0; }
+static void yields() { try { throw Value(80); } catch (Value &value) { swapcontext(&co, &here); result = value.x; } }
+int generator() { make(&co, map(), yields); swapcontext(&here, &co); swapcontext(&here, &co); return result; }
+static void unwinds() { struct Yields { ~Yields() { swapcontext(&co, &here); } }; try { Yields it; throw 1; } catch (int) {} }
+int unwinding(int) { make(&co, map(), unwinds); swapcontext(&here, &co); swapcontext(&here, &co); __builtin_trap(); }
+int outer() { try { throw Value(70); } catch (Value &) { host(0); try { throw; } catch (Value &value) { return value.x; } } return 0; }
+int recursive(int n) { if (n == 0) __builtin_trap(); try { try { throw Value(n); } catch (Value &) { return recursive(n - 1) + 1; } } catch (...) {} return 0; }
 int nothing() { throw; }
 int state() { return std::uncaught_exceptions() * 1000 + alive * 10 + (std::current_exception() ? 1 : 0); }
 }`,
@@ -267,7 +277,7 @@ int state() { return std::uncaught_exceptions() * 1000 + alive * 10 + (std::curr
 
   test('a coroutine ends its handler in another call, and fails there', () => {
     const { add } = makeGround();
-    const object = add(source);
+    const object = add(source, { imports: { host: i32Host((x) => x) } });
     expect(object.get('start')()).toBe(1);
     expect(trapOf(() => object.get('next')()).kind).toBe('illegal');
     expect([object.get('found')(), object.get('state')()]).toEqual([42, 0]);
@@ -276,11 +286,44 @@ int state() { return std::uncaught_exceptions() * 1000 + alive * 10 + (std::curr
 
   test.each(['inHandler', 'onTheWay', 'afterJump'])('the stack was changed and changed back in between: %s', (name) => {
     const { add } = makeGround();
-    const object = add(source);
+    const object = add(source, { imports: { host: i32Host((x) => x) } });
     for (let i = 0; i < 20; i++) {
       expect(trapOf(() => object.get(name)()).kind).toBe('illegal');
       expect(object.get('state')()).toBe(0);
       expect(trapOf(() => object.get('nothing')()).kind).toBe('abort');
     }
   });
+
+  test.each([
+    ['generators that yield in handlers have ended', 'generator', 40],
+    ['coroutines have ended that waited while they were unwound', 'unwinding', 40],
+    ['forty handlers were left at once', 'recursive', 40],
+  ])('%s: an outer handler still has its own exception', (_, name, argument) => {
+    const { add } = makeGround();
+    const host = i32Host(() => {
+      for (let i = 0; i < 5; i++) {
+        if (name === 'generator') expect(object.get(name)()).toBe(80);
+        else expect(trapOf(() => object.get(name)(argument)).kind).toBe('illegal');
+        expect(trapOf(() => object.get('inHandler')()).kind).toBe('illegal');
+      }
+      return 0;
+    });
+    const object: CodeObject = add(source, { imports: { host } });
+    for (let i = 0; i < 3; i++) expect([object.get('outer')(), object.get('state')()]).toEqual([70, 0]);
+  });
+});
+
+test('one on an array of a frame that waits goes on in a call further in', () => {
+  const { add } = makeGround();
+  const source = compileC(
+    'c',
+    `${prelude}
+extern int host(int);
+static volatile int n;
+static void body(void) { for (;;) { n++; swapcontext(&co, &here); } }
+int outer(void) { char stack[bytes]; make(&co, stack, body); swapcontext(&here, &co); return host(0) * 100 + n; }
+int inner(void) { swapcontext(&here, &co); return n; }`,
+  );
+  const object: CodeObject = add(source, { imports: { host: i32Host(() => object.get('inner')() as number) } });
+  expect(object.get('outer')()).toBe(202);
 });

@@ -4,8 +4,10 @@
 
 #include "llvm/ADT/STLExtras.h"
 
+#include <csignal>
 #include <cstdlib>
 #include <search.h>
+#include <ucontext.h>
 #include <unistd.h>
 #include <unwind.h>
 #include <utility>
@@ -62,12 +64,15 @@ bool CodeFrames::visit(_Unwind_Context *context) {
   WaitingFrame frame = frameOf(context);
   if (depth_ == 0 && interrupted_ != Address() && !(frame.isInterrupted && frame.instruction == interrupted_))
     return true; // the handler's own
-  isOtherStackOver_ = frame.instruction == beginOfCoroutines();
+  isOtherStackOver_ = isBeginOfCoroutine(frame.instruction);
   if (isOtherStackOver_) {
     if (++depth_ == 2)
       afterFirst_ = frame.returnSlot + 8;
     return false;
   }
+  if (frame.isInterrupted && depth_ > 0)
+    passedHandlerAt_ = lastStack_;
+  lastStack_ = frame.returnSlot + 8;
   Address at = frame.instruction.shifted(-1);
   if (thread_.rangeAt(at) || thread_.isThunk(at)) {
     if (std::exchange(isLeavingAtCode_, false))
@@ -135,6 +140,8 @@ void CodeFrames::goOnAtOwnStack(void (*function)()) const {
 void CodeFrames::raise(_Unwind_Exception *exception) const {
   if (!reachThunk_)
     return;
+  if (passedHandlerAt_ != Address())
+    pthread_sigmask(SIG_SETMASK, &passedHandlerAt_.pointer<const ucontext_t>()->uc_sigmask, nullptr);
   if (isOtherStackOver_)
     returnToOwnStack();
   if (leavesAt_)

@@ -69,7 +69,9 @@ private:
   std::optional<FrameContext> leavesAt_;
   bool isLeavingAtCode_ = false;
   bool isOtherStackOver_ = false; // all of a coroutine's frames have been seen
-  Address afterFirst_;            // the stack pointer of the second frame
+  Address lastStack_;       // of the frame before: what a handler has interrupted is in the ucontext_t there, where it returns
+  Address passedHandlerAt_; // the same of the outermost handler; 0: none
+  Address afterFirst_;      // the stack pointer of the second frame
   bool reachThunk_ = false;
   bool isSearch_ = false;
   bool mayAllocate_ = false;

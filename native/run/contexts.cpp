@@ -31,12 +31,12 @@ Known &known() {
 Address registerOf(const ucontext_t *context, int which) { return Address::of(&context->uc_mcontext.gregs[which]); }
 
 // A context that can't be read leads nowhere: the process's function will say so.
-void noteSwitchTo(const ucontext_t *context, const FrameContext &from, const char *name) {
+void noteSwitchTo(const ucontext_t *context, const FrameContext &from, const char *name, Leaving leaving) {
   std::uint64_t to = 0;
   if (readForeign(Range::at(registerOf(context, REG_RSP), sizeof to), &to) != Reading::Done)
     return;
   refuseOverJs(Address::of(to), from, name);
-  noteSwitch(from, Address::of(to), name == StringRef("swapcontext"));
+  noteSwitch(from, Address::of(to), leaving);
 }
 
 void noteSaved(const ucontext_t *context, Address instruction) {
@@ -66,12 +66,21 @@ __attribute__((visibility("hidden"))) void nomad_note_swapcontext(const ucontext
                                                                   const FrameContext &from) {
   leaveIfWanted();
   noteSaved(context, from.instruction);
-  noteSwitchTo(to, from, "swapcontext");
+  noteSwitchTo(to, from, "swapcontext", Leaving::Saved);
 }
 
 __attribute__((visibility("hidden"))) void nomad_note_setcontext(const ucontext_t *to, const void *, const FrameContext &from) {
   leaveIfWanted();
-  noteSwitchTo(to, from, "setcontext");
+  noteSwitchTo(to, from, "setcontext", Leaving::Dropped);
+}
+
+// A coroutine has ended, and goes on with its uc_link. Nothing is returned to here.
+__attribute__((visibility("hidden"))) void nomad_note_end(const ucontext_t *link, std::uint64_t stackPointer) {
+  FrameContext end{};
+  end.stack = Address::of(stackPointer);
+  leaveIfWanted();
+  if (link)
+    noteSwitchTo(link, end, "the end of a coroutine", Leaving::Over);
 }
 }
 

@@ -2,8 +2,11 @@
 
 #include "run/runtime_support.h"
 
+#include <algorithm>
 #include <array>
 #include <cxxabi.h>
+#include <new>
+#include <sys/mman.h>
 #include <utility>
 
 using namespace nomad;
@@ -26,43 +29,58 @@ Exception *nextOf(Exception *exception) { return isOfCpp(exception->header.excep
 
 Exception *newest() { return static_cast<Exception *>(exceptionState().handled); }
 
-// Those that are being handled. So many that some are not seen would be a recursion of handlers.
-class Handled {
+bool isHandled(const Exception *exception) {
+  for (Exception *each = newest(); each; each = nextOf(each))
+    if (each == exception)
+      return true;
+  return false;
+}
+
+class Exceptions {
 public:
-  static Handled now() {
-    Handled all;
-    for (Exception *each = newest(); each && all.add(each);)
-      each = nextOf(each);
-    return all;
+  void clear() { count_ = 0; }
+  void forgetEnded() {
+    auto isEnded = [](const Exception *each) { return !isHandled(each); };
+    count_ = static_cast<size_t>(std::remove_if(begin(), end(), isEnded) - begin());
   }
-  bool add(Exception *exception) {
-    if (count_ == exceptions_.size())
-      return false;
-    exceptions_[count_++] = exception;
-    return true;
+  // Of a recursion of more handlers than that, the outer ones are taken for this stack's.
+  void add(Exception *exception) {
+    if (count_ < most)
+      exceptions_[count_++] = exception;
   }
-  bool contains(const Exception *exception) const {
-    for (size_t i = 0; i < count_; ++i)
-      if (exceptions_[i] == exception)
-        return true;
-    return false;
-  }
-  auto begin() const { return exceptions_.begin(); }
-  auto end() const { return exceptions_.begin() + count_; }
+  bool contains(const Exception *exception) const { return std::find(begin(), end(), exception) != end(); }
 
 private:
-  std::array<Exception *, 16> exceptions_{};
+  Exception **begin() { return exceptions_.data(); }
+  Exception **end() { return exceptions_.data() + count_; }
+  Exception *const *begin() const { return exceptions_.data(); }
+  Exception *const *end() const { return exceptions_.data() + count_; }
+
+  static constexpr size_t most = 500;
+  std::array<Exception *, most> exceptions_;
   size_t count_ = 0;
 };
 
-// Initial-exec: a signal handler must not have it allocated.
 struct OtherStacks {
   bool isThere = false;    // on one
   unsigned onTheirWay = 0; // when the thread came there
-  Handled atArrival;       // the same
-  Handled handledByThem;
+  Exceptions atArrival;    // that were being handled then
+  Exceptions handledByThem;
 };
-constinit thread_local OtherStacks others __attribute__((tls_model("initial-exec"))) = {};
+
+// From the system: there is little room for what a handler of signals may find at any time. It stays when the thread ends.
+OtherStacks *others(bool isMade) {
+  static constinit thread_local OtherStacks *own __attribute__((tls_model("initial-exec"))) = nullptr;
+  if (own || !isMade)
+    return own;
+  void *memory = mmap(nullptr, sizeof *own, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return memory == MAP_FAILED ? nullptr : own = new (memory) OtherStacks;
+}
+
+bool isOthers(const Exception *exception) {
+  const OtherStacks *known = others(false);
+  return known && known->handledByThem.contains(exception);
+}
 
 void unlink(Exception *exception) {
   if (newest() == exception) {
@@ -77,13 +95,10 @@ void unlink(Exception *exception) {
 }
 
 // The newest that has come on this stack since `before`.
-Exception *findOwn(const Handled &handled, const Exception *before) {
-  for (Exception *each : handled) {
-    if (each == before)
-      break;
-    if (!others.handledByThem.contains(each))
+Exception *findOwn(const Exception *before) {
+  for (Exception *each = newest(); each && each != before; each = nextOf(each))
+    if (!isOthers(each))
       return each;
-  }
   return nullptr;
 }
 
@@ -103,34 +118,41 @@ ExceptionState &nomad::exceptionState() { return *reinterpret_cast<ExceptionStat
 
 void nomad::restoreExceptionState(const ExceptionState &before) {
   auto *oldest = static_cast<Exception *>(before.handled);
-  if (!oldest || Handled::now().contains(oldest)) // else a coroutine has ended it
-    while (Exception *exception = findOwn(Handled::now(), oldest))
+  if (!oldest || isHandled(oldest)) // else a coroutine has ended it
+    while (Exception *exception = findOwn(oldest))
       end(exception);
   ExceptionState &now = exceptionState();
   now.onTheirWay = before.onTheirWay + (now.onOtherStacks - before.onOtherStacks);
 }
 
 void nomad::enterOtherStack() {
-  others.isThere = true;
-  others.onTheirWay = exceptionState().onTheirWay;
-  others.atArrival = Handled::now();
+  OtherStacks *known = others(true);
+  if (!known)
+    return;
+  known->isThere = true;
+  known->onTheirWay = exceptionState().onTheirWay;
+  known->atArrival.clear();
+  for (Exception *each = newest(); each; each = nextOf(each))
+    known->atArrival.add(each);
 }
 
 void nomad::leaveOtherStack(bool isForGood) {
-  if (!std::exchange(others.isThere, false))
+  OtherStacks *known = others(false);
+  if (!known || !std::exchange(known->isThere, false))
     return;
-  ExceptionState &now = exceptionState();
-  Handled theirs;
-  for (Exception *each : Handled::now()) {
-    bool isNew = !others.atArrival.contains(each);
-    if (isNew && isForGood)
+  known->handledByThem.forgetEnded();
+  for (Exception *each = newest(), *next = nullptr; each; each = next) {
+    next = nextOf(each);
+    if (known->atArrival.contains(each))
+      continue;
+    if (isForGood)
       unlink(each);
-    else if (isNew || others.handledByThem.contains(each))
-      theirs.add(each);
+    else
+      known->handledByThem.add(each);
   }
-  others.handledByThem = theirs;
+  ExceptionState &now = exceptionState();
   if (isForGood)
-    now.onTheirWay = others.onTheirWay;
+    now.onTheirWay = known->onTheirWay;
   else
-    now.onOtherStacks += now.onTheirWay - others.onTheirWay;
+    now.onOtherStacks += now.onTheirWay - known->onTheirWay;
 }

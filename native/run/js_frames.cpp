@@ -16,7 +16,7 @@ namespace {
 // JS frames lie between a waiting activation and what is called above it, and below the frame of every call thunk.
 bool crossesJs(Address to) {
   const ActivationChain &chain = activationChain;
-  if (!chain.stack.contains(to))
+  if (!chain.stack.contains(to) || (chain.hasStackWithin && otherStackAt(to)))
     return false;
   bool crossesThunk = chain.entryFrame != Address() && chain.entryFrame < to;
   return crossesThunk || (chain.innermost && chain.innermost->frame() < to);

@@ -13,7 +13,39 @@
 
 using namespace nomad;
 
+// What glibc has there expects the address of the word with the next context in rbx, and so does this. The stack ends here for
+// unwinders, which look for the instruction before.
+asm(R"(
+  .text
+  .p2align 4
+  .globl nomad_coroutine_end
+  .hidden nomad_coroutine_end
+  .type nomad_coroutine_end, @function
+  .cfi_startproc
+  .cfi_undefined %rip
+  nop
+nomad_coroutine_end:
+  movq %rbx, %rsp
+  movq (%rbx), %rdi
+  movq %rbx, %rsi
+  call nomad_note_end
+  jmpq *nomad_process_begin(%rip)
+nomad_coroutine_end_limit:
+  .cfi_endproc
+  .size nomad_coroutine_end, .-nomad_coroutine_end
+  .globl nomad_coroutine_end_limit
+  .hidden nomad_coroutine_end_limit
+)");
+
+extern "C" {
+void nomad_coroutine_end();
+void nomad_coroutine_end_limit();
+__attribute__((visibility("hidden"))) std::uint64_t nomad_process_begin;
+}
+
 namespace {
+
+Address coroutineEnd() { return Address::of(reinterpret_cast<const void *>(&nomad_coroutine_end)); }
 
 // A word, and what it has to be. One that can't be read is none.
 struct Witness {
@@ -32,6 +64,21 @@ Address stackPointerOf(const ucontext_t &context) {
   return Address::of(static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RSP]));
 }
 
+// Where glibc's makecontext has a coroutine's function return to.
+Address processBegin() {
+  static const Address found = [] {
+    static std::byte stack[4096];
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = stack;
+    context.uc_stack.ss_size = sizeof stack;
+    context.uc_link = nullptr;
+    makecontext(&context, [] {}, 0);
+    return Address::of(Witness::at(stackPointerOf(context)).value);
+  }();
+  return found;
+}
+
 struct Stack {
   Range range;
   const ucontext_t *context; // where it begins
@@ -45,7 +92,7 @@ struct Stack {
   /// Where it begins is in its context, from makecontext's return until it has begun.
   void findBegin();
   void noteArrival(Address stackPointer) {
-    if (Witness word = Witness::at(stackPointer); word.value == beginOfCoroutines().value())
+    if (Witness word = Witness::at(stackPointer); isBeginOfCoroutine(Address::of(word.value)))
       entered = word;
   }
 };
@@ -57,6 +104,10 @@ void Stack::findBegin() {
       Address::of(static_cast<std::uint64_t>(begin.uc_mcontext.gregs[REG_RIP])) == function &&
       range.contains(stackPointerOf(begin)))
     noteArrival(stackPointerOf(begin));
+  if (entered.value == processBegin().value()) {
+    entered.value = coroutineEnd().value();
+    *entered.slot.pointer<std::uint64_t>() = entered.value; // where makecontext has just written
+  }
 }
 
 // Whose thread holds it: the handler of a fault in there must not wait for itself.
@@ -123,24 +174,14 @@ void findBegin(Stacks &stacks) {
 
 } // namespace
 
-// makecontext writes it where the stack pointer begins.
-Address nomad::beginOfCoroutines() {
-  static const Address found = [] {
-    static std::byte stack[4096];
-    ucontext_t context;
-    getcontext(&context);
-    context.uc_stack.ss_sp = stack;
-    context.uc_stack.ss_size = sizeof stack;
-    context.uc_link = nullptr;
-    makecontext(&context, [] {}, 0);
-    return Address::of(Witness::at(stackPointerOf(context)).value);
-  }();
-  return found;
+bool nomad::isBeginOfCoroutine(Address instruction) {
+  Range ours{coroutineEnd(), Address::of(reinterpret_cast<const void *>(&nomad_coroutine_end_limit))};
+  return ours.contains(instruction) || instruction == processBegin();
 }
 
 void nomad::prepareOtherStacks() {
   known();
-  beginOfCoroutines();
+  nomad_process_begin = processBegin().value();
 }
 
 void nomad::noteStack(Range stack, const ucontext_t *context, Address function, Address from) {
@@ -158,7 +199,7 @@ void nomad::noteStack(Range stack, const ucontext_t *context, Address function, 
   unbegun = stack.limit;
 }
 
-void nomad::noteSwitch(const FrameContext &context, Address to, bool isSaved) {
+void nomad::noteSwitch(const FrameContext &context, Address to, Leaving leaving) {
   Range own = activationChain.stack; // empty on threads that are strangers
   Address from = context.stack;
   if (own.contains(from) && own.contains(to) && !isUsed.load())
@@ -180,7 +221,9 @@ void nomad::noteSwitch(const FrameContext &context, Address to, bool isSaved) {
   }
   bool isStranger = own.size() == 0 && !left;
   bool isToUnknown = !next && !own.contains(to), isFromUnknown = !left && !own.contains(from);
-  if (!isStranger && (isToUnknown || (isFromUnknown && isSaved)))
+  if (left && leaving == Leaving::Over)
+    stacks.all.erase(left->range.limit);
+  if (!isStranger && (isToUnknown || (isFromUnknown && leaving == Leaving::Saved)))
     stacks.hasUnknown = true;
 }
 

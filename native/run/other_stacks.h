@@ -23,9 +23,10 @@ void prepareOtherStacks();
 
 /// Code gives `stack` to a coroutine, which will begin at `context` with `function`. `from`: its stack pointer.
 void noteStack(Range stack, const ucontext_t *context, Address function, Address from);
-/// Code goes on where the stack pointer is `to`. The call that does this would return to `from`. `isSaved`: so that somebody can
-/// go on there.
-void noteSwitch(const FrameContext &from, Address to, bool isSaved);
+/// How a stack is left: it can be gone on with at `from`; or somewhere further out, if at all; or its coroutine has ended.
+enum class Leaving { Saved, Dropped, Over };
+/// Code goes on where the stack pointer is `to`. The call that does this would return to `from`.
+void noteSwitch(const FrameContext &from, Address to, Leaving leaving);
 /// Where this thread's own stack was left for another one, while the word is there by which that call returns.
 std::optional<FrameContext> ownStackWaitsAt();
 /// It goes on, with the signals blocked that were when it was left, and nothing returns to what runs on this one.
@@ -41,7 +42,8 @@ struct WaitingStack {
 bool everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> visit);
 /// The coroutine's stack that the stack pointer is on, or up to `beyond` bytes below, if there is one.
 std::optional<Range> otherStackAt(Address stackPointer, Size beyond = 0);
-/// What the function of a coroutine returns to, in glibc.
-Address beginOfCoroutines();
+/// Is it what the function of a coroutine returns to? That is glibc's, which goes on with the coroutine's `uc_link`; or ours, in
+/// front of it.
+bool isBeginOfCoroutine(Address instruction);
 
 } // namespace nomad

@@ -2,6 +2,7 @@
 
 #include "run/code_handlers.h"
 #include "run/contexts.h"
+#include "run/guards.h"
 #include "run/js_frames.h"
 #include "run/runtime_support.h"
 #include "run/setjmp.h"
@@ -40,8 +41,8 @@ std::optional<Address> ProcessSymbols::find(StringRef name) const {
   bool allowed = policy_ == Policy::All || (policy_ == Policy::Listed && listed_.contains(name)) || isCompilersOwn(name);
   if (!allowed)
     return std::nullopt;
-  for (auto *findOurs :
-       {findContextFunction, findHandlerFunction, findLongjmp, findThreadExit, findAbort, findTerminate, findCallUnexpected})
+  for (auto *findOurs : {findContextFunction, findHandlerFunction, findLongjmp, findThreadExit, findAbort, findTerminate,
+                         findGuardFunction, findCallUnexpected})
     if (auto ours = findOurs(name))
       return ours;
   return findInProcess(name.str());

@@ -113,7 +113,7 @@ extern "C" __attribute__((visibility("hidden"))) void nomad_note_longjmp(const j
   if (!to)
     return; // libc's will say so
   refuseOverJs(*to, from, "longjmp");
-  noteSwitch(from, *to, false);
+  noteSwitch(from, *to, Leaving::Dropped);
 }
 
 #define NOMAD_LONGJMP(name)                                                                                                      \

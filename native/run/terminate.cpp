@@ -38,8 +38,8 @@ bool isCalledForCode(const CodeThread &thread) {
   } search{thread};
   auto visit = [](_Unwind_Context *context, void *argument) {
     auto *search = static_cast<Search *>(argument);
-    Address at = frameOf(context).instruction.shifted(-1);
-    search->isFound = search->thread.rangeAt(at) || search->thread.isThunk(at) || at + 1 == beginOfCoroutines();
+    Address instruction = frameOf(context).instruction, at = instruction.shifted(-1);
+    search->isFound = search->thread.rangeAt(at) || search->thread.isThunk(at) || isBeginOfCoroutine(instruction);
     return !search->isFound && isOfRuntime(at) ? _URC_NO_REASON : _URC_NORMAL_STOP;
   };
   _Unwind_Backtrace(visit, &search);

@@ -92,7 +92,7 @@ std::optional<Address> returnOnTop(const CodeThread &thread, const Interrupted &
   if (!slot.isAligned(8) || !stackAt(thread, slot).contains(Range::at(slot, 8)))
     return std::nullopt;
   Address returnsTo = Address::of(*slot.pointer<std::uint64_t>());
-  if (returnsTo == beginOfCoroutines())
+  if (isBeginOfCoroutine(returnsTo))
     return returnsTo;
   constexpr Size longestCall = 7;
   auto isCode = [&](Address address) { return thread.rangeAt(address) || thread.isThunk(address); };
@@ -106,7 +106,7 @@ std::optional<Address> returnOnTop(const CodeThread &thread, const Interrupted &
 bool stepBackToCall(const CodeThread &thread, Interrupted &at) {
   auto returnsTo = returnOnTop(thread, at);
   if (returnsTo)
-    at.returnTo(*returnsTo == beginOfCoroutines() ? *returnsTo : returnsTo->shifted(-1));
+    at.returnTo(isBeginOfCoroutine(*returnsTo) ? *returnsTo : returnsTo->shifted(-1));
   return returnsTo.has_value();
 }
 
@@ -132,7 +132,7 @@ Beginning beginningOf(const Fault &fault) {
 
 // In code; or where that begins, if code had nothing left to do when it jumped.
 bool isAtCode(const CodeThread &thread, const Interrupted &at, Beginning beginning) {
-  bool isBegin = beginning == Beginning::AfterJump && (thread.isThunk(at.pc()) || at.pc() == beginOfCoroutines());
+  bool isBegin = beginning == Beginning::AfterJump && (thread.isThunk(at.pc()) || isBeginOfCoroutine(at.pc()));
   return isBegin || thread.rangeAt(at.pc());
 }
 

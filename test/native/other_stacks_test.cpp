@@ -55,22 +55,22 @@ struct Coroutine {
 TEST_CASE("other stacks: all of one counts that has not begun, or was left nobody knows how") {
   Coroutine it;
   CHECK(isWaiting(it.stack()));
-  noteSwitch(at(here()), it.begin(), true);
+  noteSwitch(at(here()), it.begin(), Leaving::Saved);
   CHECK(isWaiting(it.stack()));
 }
 
 TEST_CASE("other stacks: what was left counts from there on, as long as the word is there by which that call returns") {
   Coroutine it;
-  noteSwitch(at(here()), it.begin(), true);
+  noteSwitch(at(here()), it.begin(), Leaving::Saved);
   Address from = it.stack().base + 1024;
   auto *word = from.shifted(-8).pointer<std::uint64_t>();
   *word = 42;
-  noteSwitch(at(from), here(), true);
+  noteSwitch(at(from), here(), Leaving::Saved);
   CHECK(isWaiting({from.shifted(-8), it.stack().limit}));
   *word = 43;
   CHECK(isWaiting(it.stack()));
   *word = 42;
-  noteSwitch(at(here()), from, true); // back again: it may be left unseen
+  noteSwitch(at(here()), from, Leaving::Saved); // back again: it may be left unseen
   CHECK(isWaiting(it.stack()));
 }
 
@@ -78,7 +78,7 @@ TEST_CASE("other stacks: one is over when its function has returned, and only th
   Coroutine it;
   auto *word = it.begin().pointer<std::uint64_t>();
   std::uint64_t returnsTo = *word;
-  noteSwitch(at(here()), it.begin().shifted(-64), true); // it goes on somewhere
+  noteSwitch(at(here()), it.begin().shifted(-64), Leaving::Saved); // it goes on somewhere
   CHECK(isWaiting(it.stack()));
   *word = 1;
   CHECK(waiting().empty());
@@ -142,11 +142,11 @@ TEST_CASE("other stacks: the thread's own waits where it was left, while the wor
   FrameContext left = at(Address::of(&words[1]));
   left.instruction = Address::of(std::uint64_t{42});
   left.rbx = 7;
-  noteSwitch(left, it.begin(), true);
+  noteSwitch(left, it.begin(), Leaving::Saved);
   REQUIRE(ownStackWaitsAt());
   CHECK(ownStackWaitsAt()->rbx == 7);
   CHECK(ownStackWaitsAt()->stack == left.stack);
-  noteSwitch(at(it.stack().limit.shifted(-64)), it.begin(), true); // from there to another
+  noteSwitch(at(it.stack().limit.shifted(-64)), it.begin(), Leaving::Saved); // from there to another
   CHECK(ownStackWaitsAt()->stack == left.stack);
   words[0] = 43;
   CHECK_FALSE(ownStackWaitsAt());
@@ -155,13 +155,13 @@ TEST_CASE("other stacks: the thread's own waits where it was left, while the wor
 TEST_CASE("other stacks: exceptions that are on their way on a coroutine's are counted apart, and dropped with it") {
   Coroutine it;
   ExceptionState before = exceptionState();
-  noteSwitch(at(here()), it.begin(), true);
+  noteSwitch(at(here()), it.begin(), Leaving::Saved);
   exceptionState().onTheirWay += 3;
-  noteSwitch(at(it.stack().limit.shifted(-64)), here(), true);
+  noteSwitch(at(it.stack().limit.shifted(-64)), here(), Leaving::Saved);
   CHECK(exceptionState().onOtherStacks == before.onOtherStacks + 3);
   restoreExceptionState(before);
   CHECK(exceptionState().onTheirWay == before.onTheirWay + 3); // they go on with it
-  noteSwitch(at(here()), it.begin(), true);
+  noteSwitch(at(here()), it.begin(), Leaving::Saved);
   exceptionState().onTheirWay += 5;
   returnToOwnStack();
   CHECK(exceptionState().onTheirWay == before.onTheirWay + 3);
@@ -182,12 +182,12 @@ TEST_CASE("other stacks: an exception that a coroutine handles stays when code i
     throw Value();
   } catch (Value &) { // of this stack
     void *first = exceptionState().handled;
-    noteSwitch(at(here()), it.begin(), true);
+    noteSwitch(at(here()), it.begin(), Leaving::Saved);
     try {
       throw Value();
     } catch (Value &) { // of the other one
       void *theirs = exceptionState().handled;
-      noteSwitch(at(it.stack().limit.shifted(-64)), here(), true);
+      noteSwitch(at(it.stack().limit.shifted(-64)), here(), Leaving::Saved);
       REQUIRE(theirs != first);
       restoreExceptionState(before);
       CHECK(exceptionState().handled == theirs);
