@@ -25,7 +25,11 @@ bool isWaiting(Range stack) {
 }
 
 Address here() { return Address::of(__builtin_frame_address(0)); }
-FrameContext at(Address stackPointer) { return {.stack = stackPointer}; }
+FrameContext at(Address stackPointer) {
+  FrameContext context{};
+  context.stack = stackPointer;
+  return context;
+}
 
 // In memory of its own, which is given back.
 struct Coroutine {
