@@ -9,7 +9,7 @@ import { Jit, hostFunction } from 'nomad-jit';
 const source = `
 declare void @llvm.trap() declare void @llvm.debugtrap() declare void @abort() declare i64 @strlen(ptr) declare ptr @memcpy(ptr, ptr, i64)
 declare void @qsort(ptr, i64, i64, ptr) declare void @__assert_fail(ptr, ptr, i32, ptr) declare void @__stack_chk_fail() declare void @host()
-declare i32 @feenableexcept(i32) declare i32 @fesetround(i32) declare void @_ZSt9terminatev() declare ptr @calloc(i64, i64)
+declare i32 @feenableexcept(i32) declare i32 @fesetround(i32) declare void @_ZSt9terminatev() declare ptr @calloc(i64, i64) declare void @free(ptr)
 declare i32 @_Unwind_RaiseException(ptr) declare i32 @__gxx_personality_v0(...) declare void @note()
 @e = private constant [6 x i8] c"x > 0\\00" @f = private constant [4 x i8] c"a.c\\00" @g = private constant [2 x i8] c"f\\00"
 define i32 @load(ptr %p) noinline { %v = load volatile i32, ptr %p ret i32 %v }
@@ -40,7 +40,9 @@ b: %l = landingpad { ptr, i32 } cleanup call void @note() resume { ptr, i32 } %l
 define i32 @catchAll(ptr %p) personality ptr @__gxx_personality_v0 { %v = invoke i32 @cleanup(ptr %p) to label %a unwind label %b
 a: ret i32 %v
 b: %l = landingpad { ptr, i32 } catch ptr null ret i32 99 }
-define void @foreign() { %q = call ptr @calloc(i64 1, i64 64) store i64 5209574053332902734, ptr %q %r = call i32 @_Unwind_RaiseException(ptr %q) ret void }
+define void @foreign() { %q = call ptr @calloc(i64 1, i64 64) store i64 5209574053332902734, ptr %q
+  %c = getelementptr i8, ptr %q, i64 8 store ptr @drop, ptr %c %r = call i32 @_Unwind_RaiseException(ptr %q) ret void }
+define internal void @drop(i32 %why, ptr %q) { call void @free(ptr %q) ret void }
 define i32 @deep(i32 %n) noinline { %a = alloca [64 x i32] store volatile i32 %n, ptr %a %m = add i32 %n, 1 %r = call i32 @deep(i32 %m)
   %v = load volatile i32, ptr %a %s = add i32 %r, %v ret i32 %s }
 define i32 @huge(i32 %n) noinline { %a = alloca [500000 x i32] %p = getelementptr [500000 x i32], ptr %a, i32 0, i32 %n store volatile i32 %n, ptr %p
@@ -52,6 +54,9 @@ define i64 @fib(i64 %n) noinline { %c = icmp ult i64 %n, 2 br i1 %c, label %b, l
 define i64 @forever(i64 %n) { br label %l l: %s = phi i64 [0, %0], [%t, %l] %x = call i64 @fib(i64 %n) %t = add i64 %s, %x
   %c = icmp eq i64 %t, -1 br i1 %c, label %e, label %l e: ret i64 %t }
 `;
+
+const bytes = Buffer.alloc(5000);
+const numbers = new Int32Array(10);
 
 /** name: [what to do, kind, function, whether it takes long] */
 const kinds = {
@@ -72,11 +77,11 @@ const kinds = {
   'std::terminate': [(f) => f.terminate(), 'abort', 'terminate'],
   strlen: [(f) => f.length(16n), 'memory', 'length'],
   'strlen, not as a jump': [(f) => f.lengthInFrame(16n), 'memory', 'lengthInFrame'],
-  memcpy: [(f) => f.copy(16n, Buffer.alloc(5000), 5000n), 'memory', 'copy'],
+  memcpy: [(f) => f.copy(16n, bytes, 5000n), 'memory', 'copy'],
   'a call of null': [(f) => f.jump(null), 'memory', 'jump'],
-  'a call of data': [(f) => f.jump(Buffer.alloc(64)), 'memory', 'jump'],
+  'a call of data': [(f) => f.jump(bytes), 'memory', 'jump'],
   'a jump to null': [(f) => f.tailJump(null), 'memory', 'tailJump'],
-  "qsort's comparator": [(f) => f.sort(new Int32Array(10), 10n), 'memory', 'badOrder'],
+  "qsort's comparator": [(f) => f.sort(numbers, 10n), 'memory', 'badOrder'],
   'code that JS calls from code': [(f) => f.callOut(8n), 'memory', 'callOut'],
   'under destructors and catch (...)': [(f) => f.catchAll(8n), 'memory', 'load'],
   'an exception of a language': [(f) => f.foreign(), 'exception', 'foreign'],
@@ -101,21 +106,45 @@ function countOutcomes(f, [act, kind, symbol], count, check) {
   return outcomes;
 }
 
+// As in memory.ts: bytes of malloc's that are in use.
+function mallocMeter(jit) {
+  const source = `
+declare void @mallinfo2(ptr sret([10 x i64]))
+define i64 @allocated() {
+  %info = alloca [10 x i64]
+  call void @mallinfo2(ptr sret([10 x i64]) %info)
+  %mapped = getelementptr [10 x i64], ptr %info, i64 0, i64 4
+  %used = getelementptr [10 x i64], ptr %info, i64 0, i64 7
+  %a = load i64, ptr %mapped
+  %b = load i64, ptr %used
+  %sum = add i64 %a, %b
+  ret i64 %sum
+}`;
+  const allocated = jit.load(source).get('allocated');
+  return () => Number(allocated());
+}
+
 export function runTraps({ count, seldom, optLevel, only = () => true }) {
   const jit = new Jit({ optLevel });
   let notes = 0;
   const imports = { host: hostFunction('void ()', () => {}), note: hostFunction('void ()', () => void notes++) };
   const object = jit.load(source, { imports, name: 'kinds' });
   const f = Object.fromEntries([...object.functions.keys()].map((name) => [name, object.get(name)]));
+  const allocated = mallocMeter(jit);
   const check = () => f.divide(42, 6) === 7 && 1 / 3 === 0.3333333333333333 && f.fib(5n) === 5n;
   const result = {};
   for (const [name, kind] of Object.entries(kinds)) {
     if (!only(name)) continue;
     const times = kind[3] ? seldom : count;
     countOutcomes(f, kind, Math.min(times, 50), check); // what grows once
-    const before = process.memoryUsage().rss;
-    const outcomes = countOutcomes(f, kind, times, check);
-    result[name] = { times, outcomes, grownMiB: Math.round((process.memoryUsage().rss - before) / 2 ** 20) };
+    const parts = [1, 2, 3].map(() => {
+      const before = allocated();
+      const outcomes = countOutcomes(f, kind, Math.ceil(times / 3), check);
+      return { outcomes, grown: allocated() - before };
+    });
+    // V8 takes and gives back memory when it likes; a leak is in each part.
+    const leastGrown = Math.min(...parts.map(({ grown }) => grown));
+    result[name] = { times: Math.ceil(times / 3), outcomes: parts.map(({ outcomes }) => outcomes), leastGrown };
   }
   jit.dispose();
   return { result, notes };
