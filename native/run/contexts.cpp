@@ -7,6 +7,7 @@
 #include "run/other_stacks.h"
 #include "run/trap.h"
 
+#include <atomic>
 #include <cstddef>
 #include <dlfcn.h>
 #include <map>
@@ -16,6 +17,9 @@ using namespace nomad;
 using namespace llvm;
 
 namespace {
+
+// Has code ever saved one? Asked without the mutex, which takes two calls of the system: each move asks.
+std::atomic<bool> isUsed = false;
 
 struct Known {
   SignalSafeMutex mutex;
@@ -40,6 +44,7 @@ void noteSwitchTo(const ucontext_t *context, const FrameContext &from, const cha
 }
 
 void noteSaved(const ucontext_t *context, Address instruction) {
+  isUsed.store(true);
   std::lock_guard lock(known().mutex);
   known().contexts[Address::of(context).value()] = instruction.value();
 }
@@ -104,6 +109,8 @@ std::optional<Address> nomad::findContextFunction(StringRef name) {
 }
 
 void nomad::everySavedContext(function_ref<void(const SavedContext &)> visit) {
+  if (!isUsed.load())
+    return;
   Known &all = known();
   std::lock_guard lock(all.mutex);
   std::erase_if(all.contexts, [&](const auto &each) {
