@@ -24,8 +24,9 @@ struct ThreadTables {
   RegistryLink *registries = nullptr;
 };
 
+// Initial-exec: each call of a host function looks at it.
 ThreadTables &threadTables() {
-  static thread_local ThreadTables tables;
+  static constinit thread_local ThreadTables tables __attribute__((tls_model("initial-exec")));
   return tables;
 }
 
