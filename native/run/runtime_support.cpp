@@ -98,12 +98,10 @@ void nomad::runExitHandlers(Teardown &teardown, function_ref<void(const Teardown
   }
 }
 
-namespace {
-std::string typeName(const std::type_info &type) {
+std::string nomad::typeName(const std::type_info &type) {
   std::unique_ptr<char, void (*)(void *)> name(abi::__cxa_demangle(type.name(), nullptr, nullptr, nullptr), std::free);
   return name ? name.get() : type.name();
 }
-} // namespace
 
 namespace {
 

@@ -10,6 +10,7 @@
 
 #include <optional>
 #include <string>
+#include <typeinfo>
 #include <unwind.h>
 
 namespace nomad {
@@ -26,6 +27,8 @@ void retireTeardown(Teardown &teardown);
 /// registered first; those they register too.
 void runExitHandlers(Teardown &teardown, llvm::function_ref<void(const Teardown::ExitHandler &)> run);
 
+/// As C++ spells it.
+std::string typeName(const std::type_info &type);
 /// Is that libstdc++'s class of exceptions?
 bool isOfCpp(std::uint64_t exceptionClass);
 /// What an exception is that nobody has caught, C++'s or another language's; it ends here.

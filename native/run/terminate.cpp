@@ -2,12 +2,12 @@
 
 #include "run/code_frames.h"
 #include "run/other_stacks.h"
+#include "run/runtime_support.h"
 #include "run/trap.h"
 
 #include <cxxabi.h>
 #include <dlfcn.h>
 #include <exception>
-#include <memory>
 #include <string>
 
 using namespace nomad;
@@ -46,14 +46,9 @@ bool isCalledForCode(const CodeThread &thread) {
   return search.isFound;
 }
 
-std::string typeOf(const std::type_info &type) {
-  std::unique_ptr<char, void (*)(void *)> name(abi::__cxa_demangle(type.name(), nullptr, nullptr, nullptr), std::free);
-  return name ? name.get() : type.name();
-}
-
 std::string called() {
   const std::type_info *type = abi::__cxa_current_exception_type();
-  return "std::terminate() was called" + (type ? ", for an exception of type " + typeOf(*type) : std::string());
+  return "std::terminate() was called" + (type ? ", for an exception of type " + typeName(*type) : std::string());
 }
 
 // What the handler throws is lost, like what it returns.
