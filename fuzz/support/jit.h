@@ -36,6 +36,7 @@ private:
   void callFromNative(HostIndex index) override { call(index); }
   void willThrow(llvm::Error error) override { llvm::consumeError(std::move(error)); }
   void left() override { wasLeft_ = true; }
+  void drop() override {}
   void uncaught(llvm::Error error) override;
 
   std::vector<std::uint64_t> block_;
