@@ -53,13 +53,14 @@ void throwError(const Js &js, const Jit &jit, llvm::Error error);
 napi_value makeError(const Js &js, const Jit &jit, llvm::Error error);
 
 /// The napi_callback of a function `Result (Call &)`.
-template <Result (*function)(Call &)>
+template <Result (*function)(Call &), bool answersAfterDispose = false>
 napi_value entryPoint(napi_env env, napi_callback_info info) {
   Call call(env, info);
   if (call.js.hasFailed)
     return nullptr; // the environment ends
   Covering covering(call.jit());
-  Result result = call.jit().engine ? guarded(function, call) : Result(fail(ErrorCode::State, "the Jit is disposed"));
+  bool isUsable = answersAfterDispose || call.jit().engine;
+  Result result = isUsable ? guarded(function, call) : Result(fail(ErrorCode::State, "the Jit is disposed"));
   if (result)
     return *result;
   throwError(call.js, call.jit(), result.takeError());
@@ -67,11 +68,17 @@ napi_value entryPoint(napi_env env, napi_callback_info info) {
 }
 
 /// Adds `function` to the JS object `target`, bound to `jit`.
-template <Result (*function)(Call &)>
+template <Result (*function)(Call &), bool answersAfterDispose = false>
 void bind(const Js &js, napi_value target, const char *name, Jit &jit) {
   napi_value bound = nullptr;
-  js.check(napi_create_function(js.env, name, NAPI_AUTO_LENGTH, entryPoint<function>, &jit, &bound));
+  js.check(napi_create_function(js.env, name, NAPI_AUTO_LENGTH, entryPoint<function, answersAfterDispose>, &jit, &bound));
   js.set(target, name, bound);
+}
+
+/// As `bind`, for a function that needs no engine: after `dispose` it answers too.
+template <Result (*function)(Call &)>
+void bindForEver(const Js &js, napi_value target, const char *name, Jit &jit) {
+  bind<function, true>(js, target, name, jit);
 }
 
 } // namespace nomad::wrap

@@ -59,6 +59,7 @@ void releaseJit(Jit &jit) {
   jit.host.end();
   Environment *environment = environmentOf(jit.env);
   endEngine(jit, environment && environment->endsWithProcess ? Engine::Leftovers::Kept : Engine::Leftovers::Freed);
+  jit.objects.clear();
   if (jit.errorFactory)
     napi_delete_reference(jit.env, std::exchange(jit.errorFactory, nullptr));
   if (jit.block)
@@ -164,6 +165,7 @@ napi_value makeJitObject(const Js &js, Jit &jit) {
   addLookup(js, target, jit);
   addCall(js, target, jit);
   addHostFunctions(js, target, jit);
+  addObjectRefs(js, target, jit);
   addInterrupts(js, target, jit);
   bind<stats>(js, target, "stats", jit);
   bind<trim>(js, target, "trim", jit);
@@ -202,8 +204,7 @@ napi_value nomad::wrap::createJit(napi_env env, napi_callback_info info) {
   size_t count = 2;
   napi_value arguments[2] = {};
   js.check(napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr));
-  auto jit = std::make_shared<Jit>();
-  jit->env = env;
+  auto jit = std::make_shared<Jit>(env);
   jit->compileThreads = js.uint32(js.get(arguments[0], "compileThreads"));
   js.check(napi_create_reference(env, arguments[1], 1, &jit->errorFactory));
   EngineOptions options = readOptions(js, arguments[0]);

@@ -4,6 +4,7 @@
 #include "run/engine.h"
 #include "wrap/async_compiler.h"
 #include "wrap/js_host.h"
+#include "wrap/object_refs.h"
 
 #include <memory>
 #include <set>
@@ -18,6 +19,8 @@ struct Ledger {
 
 /// What those functions are bound to. Lives until the object is collected or its environment ends, whichever is first (I15).
 struct Jit {
+  explicit Jit(napi_env env) : env(env) {}
+
   napi_env env;
   std::unique_ptr<Engine> engine; // null after dispose
   napi_ref errorFactory = nullptr;
@@ -26,6 +29,7 @@ struct Jit {
   napi_ref ledgerBuffer = nullptr; // keeps the ledger
   Ledger *ledger = nullptr;
   JsHost host{*this};
+  ObjectRefs objects{env};
   unsigned compileThreads = 1;
   std::unique_ptr<AsyncCompiler> asyncCompiler; // null before the first compileAsync, and after dispose
 };
@@ -50,6 +54,7 @@ void addMove(const Js &js, napi_value target, Jit &jit);
 void addLookup(const Js &js, napi_value target, Jit &jit);
 void addCall(const Js &js, napi_value target, Jit &jit);
 void addHostFunctions(const Js &js, napi_value target, Jit &jit);
+void addObjectRefs(const Js &js, napi_value target, Jit &jit);
 
 /// functionType(text): the signature that a type in IR syntax says, or a message why it says none.
 napi_value functionType(napi_env env, napi_callback_info info);

@@ -1,0 +1,67 @@
+#include "wrap/object_refs.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+using namespace nomad;
+using namespace nomad::wrap;
+using namespace llvm;
+
+void ObjectRefs::add(Handle handle, napi_value object, Size bytes) {
+  if (handle >= slots_.size())
+    slots_.resize(std::max<size_t>(handle + 1, slots_.size() * 3 / 2));
+  remove(handle);
+  Slot &slot = slots_[handle];
+  if (napi_create_reference(env_, object, 0, &slot.reference) != napi_ok)
+    return; // the environment ends
+  slot.bytes = bytes;
+  adjust(static_cast<std::int64_t>(bytes));
+}
+
+void ObjectRefs::remove(Handle handle) {
+  if (!has(handle))
+    return;
+  Slot slot = std::exchange(slots_[handle], {});
+  napi_delete_reference(env_, slot.reference);
+  adjust(-static_cast<std::int64_t>(slot.bytes));
+}
+
+void ObjectRefs::clear() {
+  for (Handle handle = 0; handle < limit(); ++handle)
+    remove(handle);
+  slots_.clear();
+  std::int64_t total = 0;
+  napi_adjust_external_memory(env_, std::exchange(untold_, 0), &total);
+}
+
+napi_value ObjectRefs::get(Handle handle) const {
+  napi_value object = nullptr;
+  if (has(handle))
+    napi_get_reference_value(env_, slots_[handle].reference, &object);
+  return object;
+}
+
+size_t ObjectRefs::deadFirst(MutableArrayRef<Handle> handles) const {
+  constexpr size_t scopeLength = 1024; // what is read is alive until its scope ends
+  size_t count = 0;
+  for (size_t begin = 0; begin < handles.size(); begin += scopeLength) {
+    napi_handle_scope scope;
+    if (napi_open_handle_scope(env_, &scope) != napi_ok)
+      return count;
+    for (size_t i = begin; i < std::min(begin + scopeLength, handles.size()); ++i)
+      if (isDead(handles[i]))
+        std::swap(handles[count++], handles[i]);
+    napi_close_handle_scope(env_, scope);
+  }
+  return count;
+}
+
+void ObjectRefs::adjust(std::int64_t bytes) {
+  constexpr std::int64_t pageBytes = 4096;
+  untold_ += bytes;
+  if (std::abs(untold_) < pageBytes)
+    return;
+  std::int64_t total = 0;
+  napi_adjust_external_memory(env_, std::exchange(untold_, 0), &total);
+}
