@@ -1,0 +1,102 @@
+/**
+ * The programs in the documents.
+ *
+ * In: a page of Markdown. Out: the module that its `ts` blocks make, and what the module should print. Always true: a line of the module has the
+ * number that it has in the page, so errors point there; each `console.log(…)` of a page ends its line with `// ` and what it prints.
+ */
+import { execFile } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { promisify } from 'node:util';
+import * as ts from 'typescript';
+
+export const root = join(__dirname, '../..');
+
+/** A page, by its path from the root. */
+export interface Page {
+  readonly path: string;
+  readonly text: string;
+}
+
+export function readPage(path: string): Page {
+  return { path, text: readFileSync(join(root, path), 'utf8') };
+}
+
+/** The Markdown files of a folder and of those in it. */
+export function pagesIn(folder: string): Page[] {
+  const entries = readdirSync(join(root, folder), { withFileTypes: true, recursive: true });
+  const paths = entries
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.md'))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)));
+  return paths.sort().map(readPage);
+}
+
+/** The page's `ts` blocks, one after the other, with an empty line for each other line of the page. */
+export function moduleOf({ text }: Page): string {
+  let isCode = false;
+  const lines = text.split('\n').map((line) => {
+    const isFence = line.startsWith('```');
+    if (isFence) isCode = !isCode && line === '```ts';
+    return isCode && !isFence ? line : '';
+  });
+  return lines.join('\n');
+}
+
+/** A statement that prints, alone on its line but for what it prints. */
+const printing = /^\s*console\.log\(.*\);(?: \/\/ (.*))?$/;
+
+/** What the module says that it prints, line by line. Throws if a `console.log` does not say it. */
+export function statedOutput(page: Page): string[] {
+  return moduleOf(page)
+    .split('\n')
+    .flatMap((line, i) => {
+      if (!line.includes('console.log(')) return [];
+      const stated = printing.exec(line)?.[1];
+      if (stated === undefined) throw new Error(`${page.path}:${i + 1}: a console.log says what it prints: ${line}`);
+      return [stated];
+    });
+}
+
+/** What the module prints, line by line: run by itself, with the built package. Throws with its stderr if it fails. */
+export async function printedOutput(page: Page): Promise<string[]> {
+  const folder = join(root, 'build-pages');
+  const file = join(folder, `${page.path.replaceAll('/', '-')}.mts`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(file, moduleOf(page));
+  const environment = { NODE_OPTIONS: '', NOMAD_ZEAL: '', TSX_TSCONFIG_PATH: join(root, 'tsconfig.bench.json') };
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file], {
+    cwd: root,
+    env: { ...process.env, ...environment },
+  });
+  return stdout.split('\n').slice(0, -1);
+}
+
+/** Errors of types in the modules of `pages`, with their places in the pages. */
+export function typeErrors(pages: readonly Page[]): string[] {
+  const config = ts.getParsedCommandLineOfConfigFile(
+    join(root, 'tsconfig.json'),
+    {},
+    {
+      ...ts.sys,
+      onUnRecoverableConfigFileDiagnostic: () => undefined,
+    },
+  );
+  const modules = new Map(pages.map((page) => [join(root, `${page.path}.mts`), moduleOf(page)]));
+  const host = ts.createCompilerHost(config!.options);
+  const { fileExists, readFile, getSourceFile } = host;
+  host.fileExists = (file) => modules.has(file) || fileExists.call(host, file);
+  host.readFile = (file) => modules.get(file) ?? readFile.call(host, file);
+  host.getSourceFile = (file, language, ...rest) => {
+    const text = modules.get(file);
+    return text === undefined ? getSourceFile.call(host, file, language, ...rest) : ts.createSourceFile(file, text, language);
+  };
+  const program = ts.createProgram([...modules.keys()], { ...config!.options, noEmit: true }, host);
+  return ts.getPreEmitDiagnostics(program).map(described);
+}
+
+function described({ file, start, messageText }: ts.Diagnostic): string {
+  const message = ts.flattenDiagnosticMessageText(messageText, '\n');
+  if (file === undefined) return message;
+  const { line } = file.getLineAndCharacterOfPosition(start ?? 0);
+  return `${relative(root, file.fileName).replace(/\.mts$/, '')}:${line + 1}: ${message}`;
+}
