@@ -42,8 +42,8 @@ export function moduleOf({ text }: Page): string {
   return lines.join('\n');
 }
 
-/** A statement that prints, alone on its line but for what it prints. */
-const printing = /^\s*console\.log\(.*\);(?: \/\/ (.*))?$/;
+/** The end of a line that prints. */
+const printing = /\bconsole\.log\(.*\);(?: \/\/ (.*))?$/;
 
 /** What the module says that it prints, line by line. Throws if a `console.log` does not say it. */
 export function statedOutput(page: Page): string[] {
