@@ -60,15 +60,21 @@ export function statedOutput(page: Page): string[] {
 /** What the module prints, line by line: run by itself, with the built package. Throws with its stderr if it fails. */
 export async function printedOutput(page: Page): Promise<string[]> {
   const folder = join(root, 'build-pages');
-  const file = join(folder, `${page.path.replaceAll('/', '-')}.mts`);
+  const file = join(folder, `${page.path.replaceAll('/', '-')}.mjs`);
   mkdirSync(folder, { recursive: true });
-  writeFileSync(file, moduleOf(page));
-  const environment = { NODE_OPTIONS: '', NOMAD_ZEAL: '', TSX_TSCONFIG_PATH: join(root, 'tsconfig.bench.json') };
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file], {
+  writeFileSync(file, transpiled(page));
+  const { stdout } = await promisify(execFile)(process.execPath, ['--enable-source-maps', file], {
     cwd: root,
-    env: { ...process.env, ...environment },
+    env: { ...process.env, NODE_OPTIONS: '', NOMAD_ZEAL: '' },
   });
   return stdout.split('\n').slice(0, -1);
+}
+
+/** JavaScript whose source map leads to the page. */
+function transpiled(page: Page): string {
+  const { ES2022: module } = ts.ModuleKind;
+  const compilerOptions = { target: ts.ScriptTarget.ES2022, module, inlineSourceMap: true, sourceRoot: `${root}/` };
+  return ts.transpileModule(moduleOf(page), { compilerOptions, fileName: page.path }).outputText;
 }
 
 /** Errors of types in the modules of `pages`, with their places in the pages. */
