@@ -23,7 +23,7 @@ function missingOf(name: string, members: readonly string[], pages: readonly Pag
   const section = pages.map(({ text }) => sectionOf(name, text)).find((text) => text !== undefined);
   if (section === undefined) return [name];
   const words = new Set(
-    [...section.matchAll(/`([^`\n]+)`/g)].flatMap((match) => match[1]!.match(/[\w$]+|\[Symbol\.\w+\]/g) ?? []),
+    [...section.matchAll(/`([^`\n]+)`/g)].flatMap((match) => match[1]!.match(/[\w$-]+|\[Symbol\.\w+\]/g) ?? []),
   );
   return members.filter((member) => !words.has(member)).map((member) => `${name}.${member}`);
 }
