@@ -79,25 +79,25 @@ function transpiled(page: Page): string {
 
 /** Errors of types in the modules of `pages`, with their places in the pages. */
 export function typeErrors(pages: readonly Page[]): string[] {
-  const config = ts.getParsedCommandLineOfConfigFile(
-    join(root, 'tsconfig.json'),
-    {},
-    {
-      ...ts.sys,
-      onUnRecoverableConfigFileDiagnostic: () => undefined,
-    },
-  );
+  const file = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path));
+  const { options } = ts.parseJsonConfigFileContent(file.config, ts.sys, root);
   const modules = new Map(pages.map((page) => [join(root, `${page.path}.mts`), moduleOf(page)]));
-  const host = ts.createCompilerHost(config!.options);
-  const { fileExists, readFile, getSourceFile } = host;
-  host.fileExists = (file) => modules.has(file) || fileExists.call(host, file);
-  host.readFile = (file) => modules.get(file) ?? readFile.call(host, file);
-  host.getSourceFile = (file, language, ...rest) => {
-    const text = modules.get(file);
-    return text === undefined ? getSourceFile.call(host, file, language, ...rest) : ts.createSourceFile(file, text, language);
-  };
-  const program = ts.createProgram([...modules.keys()], { ...config!.options, noEmit: true }, host);
+  const program = ts.createProgram([...modules.keys()], options, hostWith(modules, options));
   return ts.getPreEmitDiagnostics(program).map(described);
+}
+
+/** The file system, with `modules` in it. */
+function hostWith(modules: ReadonlyMap<string, string>, options: ts.CompilerOptions): ts.CompilerHost {
+  const host = ts.createCompilerHost(options);
+  return {
+    ...host,
+    fileExists: (file) => modules.has(file) || host.fileExists(file),
+    readFile: (file) => modules.get(file) ?? host.readFile(file),
+    getSourceFile: (file, language, ...rest) => {
+      const text = modules.get(file);
+      return text === undefined ? host.getSourceFile(file, language, ...rest) : ts.createSourceFile(file, text, language);
+    },
+  };
 }
 
 function described({ file, start, messageText }: ts.Diagnostic): string {
