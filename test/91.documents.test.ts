@@ -3,7 +3,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { brokenLinks, linksOf } from './support/links';
+import { brokenLinks, linksOf, staleSources } from './support/links';
 import { pagesIn, printedOutput, readPage, root, statedOutput, typeErrors, moduleOf } from './support/pages';
 import { missingNames } from './support/public-names';
 
@@ -63,6 +63,10 @@ describe('the reference names', () => {
 describe('links', () => {
   test.each(documents.map((page) => [page.path, page] as const))('of %s lead to files and headings', (_, page) => {
     expect(brokenLinks(page)).toEqual([]);
+  });
+
+  test.each(documents.map((page) => [page.path, page] as const))('sources that %s names exist', (_, page) => {
+    expect(staleSources(page)).toEqual([]);
   });
 
   test('of what the package contains lead to what it contains, so they work where it is installed', () => {

@@ -13,6 +13,12 @@ export function linksOf(text: string): string[] {
   return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1]!).filter((target) => !/^[a-z]+:/.test(target));
 }
 
+/** Paths of sources that `page` names in code, such as `native/link/reach.h`, or `link/reach.h` for one in native/, and that don't exist. */
+export function staleSources({ text }: Page): string[] {
+  const named = [...text.matchAll(/`((?:[\w.-]+\/)+[\w.-]+\.(?:ts|h|cpp|js|md))`/g)].map((match) => match[1]!);
+  return named.filter((path) => !existsSync(join(root, path)) && !existsSync(join(root, 'native', path)));
+}
+
 /** As hosts of Markdown name a heading. */
 export function anchorsOf(text: string): string[] {
   const headings = [...text.replace(/^```[^]*?^```/gm, '').matchAll(/^#+ (.*)$/gm)].map((match) => match[1]!);
