@@ -1,7 +1,7 @@
 /**
  * npm run bench [-- [--json file] [--readme | figure ...]]
  *
- * In: names of figures; all of them if none is given. Out: the table on standard output, in a file as JSON, in the README. Always true: each
+ * In: names of figures; all of them if none is given. Out: the table on standard output, in a file as JSON, in docs/figures.md and the README. Always true: each
  * ratio is measured in one run beside its peer.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -12,12 +12,12 @@ import { cache } from './cache';
 import { call, hostCall } from './call';
 import { collect } from './collect';
 import { compile } from './compile';
+import { writeDocuments } from './documents';
 import { functions } from './functions';
 import { relocateLarge, relocationBytes } from './large';
 import { linkers } from './linkers';
 import { memory } from './memory';
 import { LlvmPeer, root } from './peers';
-import { writeReadme } from './readme';
 import { relocateTiny } from './relocate-tiny';
 import { repl } from './repl';
 import { isReached, machine, plain, table, type Figure, type Row } from './report';
@@ -84,7 +84,7 @@ async function main(): Promise<void> {
   console.log(table(rows));
   const judged = rows.filter(({ reach }) => reach !== undefined);
   console.log(`\n${judged.filter(isReached).length} of ${judged.length} reached`);
-  if (values.readme === true) writeReadme(rows, about);
+  if (values.readme === true) writeDocuments(rows, about);
   if (values.json !== undefined)
     writeFileSync(values.json, `${JSON.stringify({ machine: about, rows: rows.map(plain) }, undefined, 2)}\n`);
 }

@@ -1,5 +1,5 @@
 /**
- * IR in, JavaScript functions out.
+ * Compiles IR to JavaScript functions, and calls them.
  * npx tsx examples/01-compile-and-call.ts
  */
 import assert from 'node:assert/strict';

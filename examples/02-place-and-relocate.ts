@@ -1,5 +1,5 @@
 /**
- * Code goes where you say, and goes elsewhere later; its data keeps what the program has stored there.
+ * Places code where you say, and moves it later. Its data keep the values that the program has stored.
  * npx tsx examples/02-place-and-relocate.ts
  */
 import assert from 'node:assert/strict';
@@ -17,7 +17,7 @@ const counter = jit.compile(
     store i32 %new, ptr @total
     ret i32 %new
   }`,
-  // A promise that nothing has stored the address of @total, so that data may move too.
+  // A promise that no address of @total is stored, so that data may move too.
   { name: 'counter', moves: 'all' },
 );
 assert.equal(counter.state, 'unplaced');
@@ -33,7 +33,7 @@ assert.equal(count(2), 42);
 assert.equal(counter.readGlobal('total'), 42);
 console.log(`moved by ${counter.addressOf('count') - first} bytes, and counts on: ${count(0)}`);
 
-// A move that can't be is an error, and nothing has changed.
+// A move that can't be done is an error, and nothing has changed.
 assert.throws(() => counter.relocate({ space, code: 64 * 2 ** 20 }), PlacementError);
 assert.equal(count(0), 42);
 

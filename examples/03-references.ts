@@ -1,5 +1,5 @@
 /**
- * Code that calls other code: either side may move, and what is referred to can't be freed.
+ * Code that calls other code: either side may move, and the callee can't be freed before the caller.
  * npx tsx examples/03-references.ts
  */
 import assert from 'node:assert/strict';
@@ -47,7 +47,7 @@ square.free();
 assert.throws(() => sumOfSquares(3, 4), StateError);
 console.log('freed: the referring code first');
 
-// What nobody defines is named, all of it.
+// The error names all undefined symbols.
 assert.throws(
   () => jit.compile('declare i32 @nowhere() define i32 @f() { %x = call i32 @nowhere() ret i32 %x }'),
   (error) => error instanceof UnresolvedSymbolError && error.symbols.includes('nowhere'),

@@ -1,5 +1,5 @@
 /**
- * A REPL that lives for ever: it compiles expressions by the batch, and keeps the functions of the last batches only.
+ * A REPL that can run for ever: it compiles expressions in batches, and keeps the functions of the last batches only.
  * npx tsx examples/04-repl.ts [expressions, or 'Infinity']
  */
 import assert from 'node:assert/strict';
@@ -37,7 +37,7 @@ function evaluate(first: number): CodeObject {
 
 /** Code between the first and the last byte that lives, for each byte that lives. */
 function spread(live: readonly CodeObject[]): number {
-  for (let i = 0; i < 2; i++) collector.collect('major'); // what has survived two is in the old generation
+  for (let i = 0; i < 2; i++) collector.collect('major'); // code that has survived two is in the old generation
   const bases = live.map((object) => Number(object.addressOf('e0'))); // the first function is at the start
   const limits = live.map(({ sizes }, i) => bases[i]! + sizes.code);
   return (Math.max(...limits) - Math.min(...bases)) / live.reduce((sum, { sizes }) => sum + sizes.code, 0);
@@ -50,7 +50,7 @@ async function main(): Promise<void> {
   collector.on('collection', () => collections++);
   for (let done = batchLength; done <= expressions; done += batchLength) {
     if (live.push(evaluate(done - batchLength)) > liveBatches) live.shift();
-    if (done % turnLength === 0) await nextTurn(); // what a turn has used lives until it ends
+    if (done % turnLength === 0) await nextTurn(); // a code object that a turn has used lives until the turn ends
     if (done % sampleLength === 0) resident.push(process.memoryUsage().rss / 2 ** 20);
   }
   const during = collections;

@@ -56,7 +56,7 @@ function optionsOf(target, corpus) {
     '-timeout=60',
     '-rss_limit_mb=6000',
     '-print_final_stats=1',
-    // LLVM may take its time, and what it leaves behind when it is rescued adds up: neither is a defect. A process of its own for each
+    // LLVM may take its time, and the memory that it loses when it is rescued adds up: neither is a defect. A process of its own for each
     // few inputs forgets both.
     ...(target === 'ir_text' && !isShort ? ['-fork=1', '-ignore_timeouts=1', '-ignore_ooms=1'] : []),
     ...corpus,

@@ -143,7 +143,7 @@ describe.each([0, 2] as const)('optLevel %d', (optLevel) => {
   });
 });
 
-// LLVM 22 tells where such a function's arguments are by a register that it does not keep for the caller: see docs/ir.md.
+// LLVM 22 tells where such a function's arguments are by a register that it does not keep for the caller: see docs/reference/ir.md.
 describe('a frame with a copied return address', () => {
   const callee = `declare i32 @host(i32)
 define i32 @callee(i32 %x, i32 %b, i32 %c, i32 %d, i32 %e, i32 %f, i32 %g) {

@@ -17,12 +17,12 @@ const printed: Record<string, string[]> = {
   ],
   '02-place-and-relocate.ts': ['moved by 50331648 bytes, and counts on: 42', 'one call moved 3 code objects'],
   '03-references.ts': ['either side has moved: 25 100', 'a stored address is stable', 'freed: the referring code first'],
-  '06-tiers.ts': [
+  '05-tiers.ts': [
     'compiled at O0: 210 is what it should be',
     'called 500 times',
     'horner: O0 -> O2, less code: true',
     'caller: O0 -> O2, less code: true',
-    'the same callables, and whoever had called them: 210 211',
+    'the same callables, and their callers: 210 211',
     'sources kept: 0 bytes; old versions kept: 0',
   ],
   '04-repl.ts': ['4000 expressions, 4000 live functions, 1.00 bytes of code space per live byte'],

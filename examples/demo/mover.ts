@@ -1,7 +1,7 @@
 /**
  * Moves code objects to distant and awkward places.
  *
- * In: code objects. Out: reports. Always true: what has moved away left traps behind, so that whoever still goes to the old place is
+ * In: code objects. Out: reports. Always true: vacated code becomes traps, so a call of the old place is
  * caught; and the choice of places depends on the seed alone.
  */
 import type { CodeObject, CodeSpace, Jit, MoveReport, Placement, SegmentName } from 'nomad-jit';
@@ -21,7 +21,7 @@ export interface Batch {
   readonly nanoseconds: number;
 }
 
-/** One range of a space: who is where, and where it is worth going. */
+/** One range of a space: what lies where, and which places are worth trying. */
 class Lane {
   readonly #limit: number;
   readonly #places: number[];

@@ -35,6 +35,6 @@ export interface Program {
   readonly moves: 'code' | 'all';
   /** How hard the JIT's code generator works: clang has optimised the IR already. */
   readonly optLevel: 0 | 1 | 2 | 3;
-  /** Makes the calls; whoever iterates may move the code between two steps. */
+  /** Makes the calls; the caller may move the code between two steps. */
   steps(functions: Functions): Iterator<Step>;
 }

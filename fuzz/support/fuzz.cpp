@@ -8,7 +8,7 @@ using namespace nomad;
 using namespace nomad::fuzz;
 using namespace llvm;
 
-// Compilations that end in a fatal error are abandoned with all they own; who leaves them so has left frames without returning.
+// Compilations that end in a fatal error are abandoned with all they own; their frames are left without a return.
 // And faults inside of them belong to the failure boundary (base/recovery.h).
 extern "C" const char *__asan_default_options() {
   return "detect_leaks=0:detect_stack_use_after_return=0:allocator_may_return_null=1:allow_user_segv_handler=1";

@@ -194,7 +194,7 @@ private:
         handles.push_back(object->handle);
       }
     jit_.engine().freeMany(handles);
-    // Whoever calls another goes first.
+    // Callers go before their callees.
     for (bool isChanged = true; isChanged;) {
       isChanged = false;
       for (auto [object, handle] : zip(objects, handles))

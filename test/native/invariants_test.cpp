@@ -1,5 +1,5 @@
-// Invariants of DESIGN that hold across all parts: nothing else is kept (I3), no move runs out of range (I6), certain or pinned
-// (I12), published complete (I13). The others are named by the tests of their part.
+// Invariants (docs/internals/invariants.md) that hold across all parts: nothing else is kept (I3), no move runs out of range
+// (I6), certain or pinned (I12), published complete (I13). The others are named by the tests of their part.
 #include "support.h"
 
 #include <csignal>

@@ -282,7 +282,7 @@ TEST_CASE("unwind: native code refreshes by itself before it enters by a stub") 
 }
 
 TEST_CASE("unwind: a thread throws and catches while others of its window are placed, moved and freed") {
-  if (frameLookup() == FrameLookup::BrokenRanges) // docs/unwinding.md, "Limits"
+  if (frameLookup() == FrameLookup::BrokenRanges) // docs/internals/unwinding.md, "Limits"
     return;
   constexpr int throws = 20000, others = 12, more = 30;
   Jit jit;

@@ -1,7 +1,7 @@
 /**
- * Code that is compiled fast at first, and well when that pays: at O0, and at O2 in the background when JS has called it often, or when it
- * has lived long enough to leave the nursery. Whoever calls it calls the new code from then on.
- * npx tsx examples/06-tiers.ts
+ * Compiles code fast at first, at O0, and again at O2 in the background when that pays: when JS has called it often, or when it has
+ * lived long enough to leave the nursery. Its callers call the new code from then on.
+ * npx tsx examples/05-tiers.ts
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -51,7 +51,7 @@ async function main(jit: Jit): Promise<void> {
   for (let i = 0; i < 2; i++) collector.collect('minor'); // the caller has survived both, and is promoted
   await Promise.all([promoted, collector.tierUp(second)]);
 
-  console.log(`the same callables, and whoever had called them: ${compute(14)} ${ask(14)}`);
+  console.log(`the same callables, and their callers: ${compute(14)} ${ask(14)}`);
   const { sourceBytes, outdated } = collector.tierStats!;
   console.log(`sources kept: ${sourceBytes} bytes; old versions kept: ${outdated}`);
 }
