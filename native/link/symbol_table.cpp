@@ -11,15 +11,26 @@
 using namespace nomad;
 using namespace llvm;
 
-// Layout:  size of all this (uint32) | object name | symbol ...
+// Layout:  size of all this (uint32) | object name | symbol ... | index
 //   name = length, bytes;  numbers are ULEB128
 //   symbol = head (1 byte: isGlobal:1 segment:2 isConstant:1 kind:4, 15 = none) | name | offset | function or global
 //   function = size | signature | parameter count with names | names;  global = type | size
+//   index = where each symbol begins (uint32 each), in the order of their names | how many (uint32). Only of tables with many
+//           symbols, whose size has the top bit set: small ones are read through as fast.
 
 namespace {
 
 constexpr unsigned noKind = 15;
-constexpr Size sizeBytes = sizeof(std::uint32_t);
+using Word = std::uint32_t;
+constexpr Size sizeBytes = sizeof(Word);
+constexpr Word indexedFlag = Word{1} << 31;
+constexpr size_t leastIndexed = 32;
+
+Word wordAt(const std::uint8_t *at) {
+  Word word = 0;
+  std::memcpy(&word, at, sizeof word);
+  return word;
+}
 
 class Reader {
 public:
@@ -64,7 +75,8 @@ void write(ByteWriter &writer, const ExportedFunction &function, const SymbolExt
     writer.text(function.parameterNames[i]);
 }
 
-void write(ByteWriter &writer, const ExportedGlobal &global, SymbolPlace place, TypePool &types) {
+void write(ByteWriter &writer, const ExportedGlobal &global, const SymbolExtent &extent, TypePool &types) {
+  SymbolPlace place = extent.place;
   writer.byte(headOf(place.segment, true, global.isConstant, global.kind ? static_cast<unsigned>(*global.kind) : noKind));
   writer.text(global.name);
   writer.number(place.offset);
@@ -88,6 +100,17 @@ GlobalSymbol readGlobal(Reader &reader, StringRef name, SymbolPlace place, unsig
   return global;
 }
 
+void readSymbol(Reader &reader, function_ref<void(const FunctionSymbol &)> onFunction,
+                function_ref<void(const GlobalSymbol &)> onGlobal) {
+  unsigned head = reader.byte();
+  StringRef name = reader.name();
+  SymbolPlace place{static_cast<SegmentKind>(head >> 1 & 3), static_cast<Offset>(reader.number())};
+  if (head & 1)
+    onGlobal(readGlobal(reader, name, place, head));
+  else
+    onFunction(readFunction(reader, name, place));
+}
+
 } // namespace
 
 SignatureIndex TypePool::intern(const Signature &signature) {
@@ -104,28 +127,76 @@ std::uint32_t TypePool::internText(StringRef text) {
   return entry->second;
 }
 
+namespace {
+
+// The symbols of one table as they are written.
+class SymbolWriter {
+public:
+  explicit SymbolWriter(StringRef objectName) { writer_.text(objectName); }
+
+  template <typename Exported>
+  void add(const Exported &exported, const SymbolExtent &extent, TypePool &types) {
+    begins_.push_back({exported.name, static_cast<Word>(sizeBytes + writer_.bytes.size())});
+    write(writer_, exported, extent, types);
+  }
+
+  std::unique_ptr<std::uint8_t[]> finish() {
+    bool isIndexed = begins_.size() >= leastIndexed;
+    if (isIndexed)
+      writeIndex();
+    auto size = static_cast<Word>(sizeBytes + writer_.bytes.size());
+    Word head = isIndexed ? size | indexedFlag : size;
+    auto encoded = std::make_unique_for_overwrite<std::uint8_t[]>(size);
+    std::memcpy(encoded.get(), &head, sizeBytes);
+    std::copy(writer_.bytes.begin(), writer_.bytes.end(), encoded.get() + sizeBytes);
+    return encoded;
+  }
+
+private:
+  void writeIndex() {
+    llvm::stable_sort(begins_, llvm::less_first());
+    for (auto &[name, begin] : begins_)
+      word(begin);
+    word(static_cast<Word>(begins_.size()));
+  }
+  void word(Word value) { writer_.raw(ArrayRef(reinterpret_cast<const std::uint8_t *>(&value), sizeof value)); }
+
+  ByteWriter writer_;
+  std::vector<std::pair<StringRef, Word>> begins_;
+};
+
+} // namespace
+
 SymbolTable SymbolTable::encode(StringRef objectName, const Exports &exports, TypePool &types, ExtentOf extentOf) {
-  ByteWriter writer;
-  writer.text(objectName);
+  SymbolWriter writer(objectName);
   for (const ExportedFunction &function : exports.functions)
     if (auto extent = extentOf(function.name))
-      write(writer, function, *extent, types);
+      writer.add(function, *extent, types);
   for (const ExportedGlobal &global : exports.globals)
     if (auto extent = extentOf(global.name))
-      write(writer, global, extent->place, types);
-  auto size = static_cast<std::uint32_t>(sizeBytes + writer.bytes.size());
+      writer.add(global, *extent, types);
   SymbolTable table;
-  table.encoded_ = std::make_unique_for_overwrite<std::uint8_t[]>(size);
-  std::memcpy(table.encoded_.get(), &size, sizeBytes);
-  std::copy(writer.bytes.begin(), writer.bytes.end(), table.encoded_.get() + sizeBytes);
+  table.encoded_ = writer.finish();
   return table;
 }
 
-Size SymbolTable::bytes() const {
-  std::uint32_t size = 0;
-  if (encoded_)
-    std::memcpy(&size, encoded_.get(), sizeBytes);
-  return size;
+Size SymbolTable::bytes() const { return encoded_ ? wordAt(encoded_.get()) & ~indexedFlag : 0; }
+
+SymbolTable::Index SymbolTable::index() const {
+  if (!encoded_ || !(wordAt(encoded_.get()) & indexedFlag))
+    return {};
+  const std::uint8_t *end = encoded_.get() + bytes() - sizeof(Word);
+  Word count = wordAt(end);
+  return {end - count * sizeof(Word), count};
+}
+
+const std::uint8_t *SymbolTable::beginAt(std::uint32_t position) const {
+  return encoded_.get() + wordAt(index().begins + position * sizeof(Word));
+}
+
+const std::uint8_t *SymbolTable::symbolsEnd() const {
+  Index found = index();
+  return found.count > 0 ? found.begins : encoded_.get() + bytes();
 }
 
 StringRef SymbolTable::objectName() const { return encoded_ ? Reader(encoded_.get() + sizeBytes).name() : StringRef(); }
@@ -135,24 +206,19 @@ void SymbolTable::everySymbol(function_ref<void(const FunctionSymbol &)> onFunct
   if (!encoded_)
     return;
   Reader reader(encoded_.get() + sizeBytes);
+  const std::uint8_t *end = symbolsEnd();
   reader.name();
-  while (reader.at < encoded_.get() + bytes()) {
-    unsigned head = reader.byte();
-    StringRef name = reader.name();
-    SymbolPlace place{static_cast<SegmentKind>(head >> 1 & 3), static_cast<Offset>(reader.number())};
-    if (head & 1)
-      onGlobal(readGlobal(reader, name, place, head));
-    else
-      onFunction(readFunction(reader, name, place));
-  }
+  while (reader.at < end)
+    readSymbol(reader, onFunction, onGlobal);
 }
 
 StringRef SymbolTable::functionAt(Offset offset) const {
   if (!encoded_)
     return StringRef();
   Reader reader(encoded_.get() + sizeBytes);
+  const std::uint8_t *end = symbolsEnd();
   reader.name();
-  while (reader.at < encoded_.get() + bytes()) {
+  while (reader.at < end) {
     unsigned head = reader.byte();
     StringRef name = reader.name();
     SymbolPlace place{static_cast<SegmentKind>(head >> 1 & 3), static_cast<Offset>(reader.number())};
@@ -178,21 +244,48 @@ void SymbolTable::everyGlobal(function_ref<void(const GlobalSymbol &)> visit) co
   everySymbol([](const FunctionSymbol &) {}, visit);
 }
 
+const std::uint8_t *SymbolTable::find(StringRef name) const {
+  Index names = index();
+  auto nameAt = [&](Word position) { return Reader(beginAt(position) + 1).name(); }; // after the head
+  Word first = 0;
+  for (Word limit = names.count; first < limit;) {
+    Word middle = first + (limit - first) / 2;
+    if (nameAt(middle) < name)
+      first = middle + 1;
+    else
+      limit = middle;
+  }
+  bool isFound = first < names.count && nameAt(first) == name;
+  return isFound ? beginAt(first) : nullptr;
+}
+
+void SymbolTable::everyNamed(StringRef name, function_ref<void(const FunctionSymbol &)> onFunction,
+                             function_ref<void(const GlobalSymbol &)> onGlobal) const {
+  if (index().count == 0)
+    return everySymbol(onFunction, onGlobal);
+  if (const std::uint8_t *found = find(name)) {
+    Reader reader(found);
+    readSymbol(reader, onFunction, onGlobal);
+  }
+}
+
 std::optional<FunctionSymbol> SymbolTable::function(StringRef name) const {
   std::optional<FunctionSymbol> found;
-  everyFunction([&](const FunctionSymbol &function) {
+  auto take = [&](const FunctionSymbol &function) {
     if (function.name == name)
       found = function;
-  });
+  };
+  everyNamed(name, take, [](const GlobalSymbol &) {});
   return found;
 }
 
 std::optional<GlobalSymbol> SymbolTable::global(StringRef name) const {
   std::optional<GlobalSymbol> found;
-  everyGlobal([&](const GlobalSymbol &global) {
+  auto take = [&](const GlobalSymbol &global) {
     if (global.name == name)
       found = global;
-  });
+  };
+  everyNamed(name, [](const FunctionSymbol &) {}, take);
   return found;
 }
 

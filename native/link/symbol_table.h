@@ -1,5 +1,5 @@
 // A code object's names: its own, and its exported functions and globals with their types. One block of bytes, because there are
-// as many of these as code objects; looked up rarely, so by reading through it.
+// as many of these as code objects. Names are found by reading through it, or by an index where there are many.
 #pragma once
 
 #include "base/address.h"
@@ -85,7 +85,8 @@ public:
   /// With segments of these sizes. Always true:
   ///   1. it ends where its last symbol ends;
   ///   2. each symbol lies in a segment, with all its bytes;
-  ///   3. signatures and types are in the pool.
+  ///   3. signatures and types are in the pool;
+  ///   4. an index leads to each symbol once, in the order of their names.
   llvm::Error checkIntegrity(const std::array<Size, 3> &sizes, const TypePool &types) const;
   /// Into the cache, to be read soon.
   void fetch() const { __builtin_prefetch(encoded_.get()); }
@@ -93,6 +94,19 @@ public:
 private:
   friend Damage;
 
+  /// Where symbols begin, in the order of their names; empty of a table with few.
+  struct Index {
+    const std::uint8_t *begins = nullptr;
+    std::uint32_t count = 0;
+  };
+  Index index() const;
+  const std::uint8_t *beginAt(std::uint32_t position) const; // in the index
+  /// The symbol `name`, of a table with an index; or null.
+  const std::uint8_t *find(llvm::StringRef name) const;
+  const std::uint8_t *symbolsEnd() const;
+  /// At least the symbols of that name.
+  void everyNamed(llvm::StringRef name, llvm::function_ref<void(const FunctionSymbol &)> onFunction,
+                  llvm::function_ref<void(const GlobalSymbol &)> onGlobal) const;
   void everySymbol(llvm::function_ref<void(const FunctionSymbol &)> onFunction,
                    llvm::function_ref<void(const GlobalSymbol &)> onGlobal) const;
 

@@ -3,6 +3,8 @@
 
 #include "llvm/Support/LEB128.h"
 
+#include <map>
+
 using namespace nomad;
 using namespace llvm;
 
@@ -15,6 +17,7 @@ public:
 
   bool isEmpty() const { return bytes_.empty(); }
   bool isWhole() const { return isWhole_; }
+  const std::uint8_t *at() const { return bytes_.data(); }
   unsigned byte() {
     const std::uint8_t *at = bytes_.data();
     return take(1) ? *at : 0;
@@ -76,17 +79,31 @@ ReadSymbol readSymbol(CheckedReader &reader, const TypePool &types) {
 Error SymbolTable::checkIntegrity(const std::array<Size, 3> &sizes, const TypePool &types) const {
   if (!encoded_)
     return Error::success();
-  CheckedReader reader({encoded_.get() + sizeof(std::uint32_t), encoded_.get() + std::max<Size>(bytes(), sizeof(std::uint32_t))});
+  constexpr Size headBytes = sizeof(std::uint32_t);
+  auto notWhole = [] { return broken("symbols", 1, "the table of symbols is not whole"); };
+  std::uint32_t indexed = index().count;
+  if (bytes() < headBytes + (indexed > 0 ? (indexed + Size{1}) * sizeof(std::uint32_t) : 0))
+    return notWhole();
+  CheckedReader reader({encoded_.get() + headBytes, symbolsEnd()});
   reader.name();
+  std::map<StringRef, const std::uint8_t *> begins;
   while (!reader.isEmpty()) {
+    const std::uint8_t *begin = reader.at();
     ReadSymbol symbol = readSymbol(reader, types);
     if (!reader.isWhole())
       break;
+    begins[symbol.name] = begin;
     Size room = symbol.segment < sizes.size() ? sizes[symbol.segment] : 0;
     if (symbol.segment >= sizes.size() || symbol.offset > room || symbol.size > room - symbol.offset)
       return broken("symbols", 2, "'" + symbol.name + "' is outside of its segment");
     if (!symbol.isTyped)
       return broken("symbols", 3, "'" + symbol.name + "' is of a type that nobody knows");
   }
-  return reader.isWhole() ? Error::success() : broken("symbols", 1, "the table of symbols is not whole");
+  if (!reader.isWhole())
+    return notWhole();
+  std::uint32_t next = 0;
+  for (auto &[name, begin] : begins)
+    if (indexed > 0 && (next >= indexed || beginAt(next++) != begin))
+      return broken("symbols", 4, "the index does not lead to '" + name + "'");
+  return next == indexed ? Error::success() : broken("symbols", 4, "the index has more than the symbols");
 }

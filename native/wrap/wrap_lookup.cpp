@@ -1,4 +1,4 @@
-// describe, plainCodeBytes, hasEnding, functions, globals, references, signature, addressOf, objectsIn, readGlobal, writeGlobal.
+// describe, plainCodeBytes, hasEnding, functions, signatureOf, globals, references, signature, addressOf, objectsIn, readGlobal, writeGlobal.
 #include "wrap/call.h"
 
 #include <cstring>
@@ -72,6 +72,15 @@ Result functions(Call &call) {
     js.setElement(result, count++, entry);
   });
   return result;
+}
+
+// signatureOf(handle, name): of an exported function; undefined if there is none.
+Result exportedSignature(Call &call) {
+  auto object = call.engine().object(call.uint32(0));
+  if (!object)
+    return object.takeError();
+  auto function = object->symbols.function(call.text(1));
+  return function ? call.js.number(function->signature) : nullptr;
 }
 
 Result globals(Call &call) {
@@ -245,6 +254,7 @@ void nomad::wrap::addLookup(const Js &js, napi_value target, Jit &jit) {
   bind<describe>(js, target, "describe", jit);
   bind<plainCodeBytes>(js, target, "plainCodeBytes", jit);
   bind<functions>(js, target, "functions", jit);
+  bind<exportedSignature>(js, target, "signatureOf", jit);
   bind<globals>(js, target, "globals", jit);
   bind<references>(js, target, "references", jit);
   bind<objectsIn>(js, target, "objectsIn", jit);

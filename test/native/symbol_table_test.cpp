@@ -120,6 +120,16 @@ TEST_CASE("symbol table: 3000 symbols, each found, in order") {
   });
   CHECK(next == exports.functions.size());
   CHECK(types.signatureCount() == 2);
+  for (const ExportedFunction &each : exports.functions) {
+    auto found = table.function(each.name);
+    REQUIRE(found);
+    CHECK(found->place.offset == places.at(each.name).offset);
+    CHECK(!table.global(each.name));
+    CHECK(!table.function(each.name + "?"));
+  }
+  CHECK(!table.function(""));
+  CHECK(!table.global("zzz"));
+  CHECK(!table.checkIntegrity({3000 * 7919, 3000 * 7919, 3000 * 7919}, types));
 }
 
 TEST_CASE("function finder: the function whose bytes an offset is among, and nobody between them") {
