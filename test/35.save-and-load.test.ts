@@ -23,6 +23,7 @@ import { i32Host } from './support/hosts';
 import { errorOf, expectWorking, makeJit } from './support/jits';
 import { add, calling, counter, jumpTable, multiplying, threeSegments } from './support/programs';
 import { randomIntegers, seed } from './support/random';
+import { expectSame } from './support/same';
 import { savedPrograms, type SavedProgram } from './support/saved-programs';
 
 const directory = mkdtempSync(join(tmpdir(), 'nomad-save-'));
@@ -112,7 +113,7 @@ describe('a loaded code object', () => {
     const callee = jit.load(multiplying('g', 3));
     const saved = jit.compile(calling('f', 'g', 1), { imports: { g: callee.get('g') } }).serialize();
     const object = jit.deserialize(saved, { imports: { g: callee.get('g') } });
-    expect(object.references).toEqual([callee]);
+    expectSame(object.references, [callee]);
     expect(errorOf(() => callee.free())).toBeInstanceOf(StateError);
     object.place(space.allocate(object));
     callee.relocate(space.allocate(callee));
