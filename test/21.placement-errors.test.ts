@@ -19,10 +19,7 @@ interface Scene {
   other: CodeObject;
 }
 
-const aligned = threeSegments
-  .replace('[i32 0, i32 1', '[i32 0, i32 1')
-  .replace('i32 16]', 'i32 16], align 256')
-  .replace('global i64 0', 'global i64 0, align 128');
+const aligned = threeSegments.replace('i32 16]', 'i32 16], align 256').replace('global i64 0', 'global i64 0, align 128');
 
 function makeScene(): Scene {
   const jit = makeJit();
