@@ -224,6 +224,21 @@ test('a space with a code object that no allocate put there is not disposed', ()
   expect(object.get('add')(1, 1)).toBe(2);
 });
 
+test('a reservation that is taken back leaves the earlier and the later ones to be freed', () => {
+  const jit = makeJit();
+  const space = jit.createSpace();
+  const object = jit.compile('define i32 @f() { ret i32 1 }');
+  object.place(space.allocate(object));
+  const { usedBytes } = space;
+  const [second, third] = [space.allocate(object), space.allocate(object)];
+  space.release(second, object); // a move that was planned, and given up
+  expect(space.usedBytes).toBe(2 * usedBytes);
+  expect(space.allocate(object).code).toBe(second.code);
+  space.release(third, object);
+  object.free();
+  expect(space.usedBytes).toBe(0);
+});
+
 test('load places in a space of its own, and frees what does not fit', () => {
   const jit = makeJit({ arenaBytes: 1 << 20 });
   const object = jit.load(add);
