@@ -1,5 +1,6 @@
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
+import { noOpaqueEquality } from './scripts/no-opaque-equality.mjs';
 
 export default tseslint.config(
   { ignores: ['dist/', 'build*/', 'coverage/', 'test/corpus/'] },
@@ -39,6 +40,11 @@ export default tseslint.config(
       '@typescript-eslint/no-unsafe-argument': 'off',
       '@typescript-eslint/no-unsafe-return': 'off',
     },
+  },
+  {
+    files: ['test/**/*.ts'],
+    plugins: { nomad: { rules: { 'no-opaque-equality': noOpaqueEquality } } },
+    rules: { 'nomad/no-opaque-equality': 'error' },
   },
   {
     files: ['**/*.js', '**/*.mjs'],

@@ -15,6 +15,7 @@ import {
   returning,
   threeSegments,
 } from './support/programs';
+import { expectSame } from './support/same';
 import { assemble } from './support/tools';
 
 const levels: OptLevel[] = [0, 1, 2, 3];
@@ -201,7 +202,7 @@ describe('imports and references', () => {
     const unused = jit.load(multiplying('unused', 5));
     const imports = { triple: callee.get('triple'), unused: unused.get('unused') };
     const caller = jit.compile(calling('f', 'triple', 1), { imports });
-    expect(caller.references).toEqual([callee]);
+    expectSame(caller.references, [callee]);
     expect(callee.references).toEqual([]);
     caller.place(codeAt(jit.createSpace(), 1));
     expect(caller.get('f')(5)).toBe(16);

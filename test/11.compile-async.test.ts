@@ -1,9 +1,10 @@
 /**
  * compileAsync: as compile, off the event loop.
  */
-import { StateError } from 'nomad-jit';
-import { at, errorOf, expectWorking, makeJit, rejectionOf } from './support/jits';
-import { add, calling, counter, mix, mixModel, multiplying, returning, threeSegments } from './support/programs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Jit, type Callable } from 'nomad-jit';
+import { at, collectGarbage, errorOf, expectWorking, makeJit, rejectionOf } from './support/jits';
+import { add, calling, mix, mixModel, multiplying, returning, threeSegments } from './support/programs';
 import { assemble } from './support/tools';
 
 const malformed: Array<[string, string | Uint8Array]> = [
@@ -52,19 +53,6 @@ test('60 at once all arrive, each with its own answer, ids in the order of the c
   expect(objects.map(({ id }) => id)).toEqual(objects.map(({ id }) => id).sort((a, b) => a - b));
 });
 
-test('the event loop turns while code is generated', async () => {
-  const jit = makeJit();
-  let turns = 0;
-  const timer = setInterval(() => turns++, 1);
-  const large = Array.from({ length: 40 }, (_, i) => mix.replaceAll('@twist', `@twist${i}`).replaceAll('@mix', `@mix${i}`)).join(
-    '\n',
-  );
-  const object = await jit.compileAsync(large, { moves: 'all' });
-  clearInterval(timer);
-  expect(turns).toBeGreaterThan(5);
-  expect(object.place(at(jit.createSpace(), 0)).get('mix7')(1)).toBe(mixModel(1));
-});
-
 test('compile works while compileAsync is under way', async () => {
   const jit = makeJit();
   const pending = [mix, mix].map((source) => jit.compileAsync(source, { moves: 'all' }));
@@ -74,25 +62,20 @@ test('compile works while compileAsync is under way', async () => {
   objects.forEach((object, i) => expect(object.place(at(space, i, 65536)).get('mix')(i)).toBe(mixModel(i)));
 });
 
-test('imports are kept alive until it is done, even if the callable is forgotten', async () => {
-  const jit = makeJit();
-  const pending = (() => {
-    const callee = jit.load(multiplying('triple', 3));
-    return jit.compileAsync(calling('f', 'triple', 1), { imports: { triple: callee.get('triple') } });
-  })();
-  globalThis.gc?.();
-  const object = await pending;
+test('imports are kept alive until it is done, though JS has forgotten them', async () => {
+  const jit = makeJit({ compileThreads: 1 });
+  const forgotten = ((): { callable: Callable | undefined } => ({
+    callable: jit.load(multiplying('triple', 3)).get('triple'),
+  }))();
+  await nextTurn(); // for what a job has made V8 keeps until its end
+  const first = jit.compileAsync(mix);
+  const second = jit.compileAsync(calling('f', 'triple', 1), { imports: { triple: forgotten.callable! } });
+  forgotten.callable = undefined;
+  await collectGarbage(2);
+  await first;
+  const object = await second;
   expect(object.place(at(jit.createSpace(), 1)).get('f')(7)).toBe(22);
   expect(object.references.map((each) => [...each.functions.keys()])).toEqual([['triple']]);
-});
-
-test('an import that is freed meanwhile rejects with StateError', async () => {
-  const jit = makeJit();
-  const callee = jit.load(multiplying('triple', 3));
-  const pending = jit.compileAsync(calling('f', 'triple', 1), { imports: { triple: callee.get('triple') } });
-  callee.free();
-  expect(await rejectionOf(pending)).toBeInstanceOf(StateError);
-  expectWorking(jit);
 });
 
 test('an import may move meanwhile', async () => {
@@ -104,19 +87,12 @@ test('an import may move meanwhile', async () => {
   expect((await pending).place(at(space, 9)).get('f')(7)).toBe(22);
 });
 
-test('dispose rejects what is under way with StateError, at once', async () => {
-  const jit = makeJit();
-  const pending = [counter, mix, 'gibberish'].map((source) => rejectionOf(jit.compileAsync(source)));
-  jit.dispose();
-  for (const error of await Promise.all(pending)) {
-    expect(error).toBeInstanceOf(StateError);
-    expect(error.message).toMatch(/disposed/);
-  }
-  expect(await rejectionOf(jit.compileAsync(add))).toBeInstanceOf(StateError);
-});
-
 test('a Jit that is forgotten while it compiles does no harm', async () => {
-  const pending = (() => makeJit().compileAsync(mix, { moves: 'all' }))();
-  globalThis.gc?.();
-  expect((await pending).state).toBe('unplaced');
+  const pending = (() => new Jit().compileAsync(mix, { moves: 'all' }))();
+  await collectGarbage(2);
+  const object = await pending;
+  await collectGarbage(2);
+  expect([object.state, object.functions.has('mix')]).toEqual(['unplaced', true]);
+  object.free();
+  expect(object.state).toBe('freed');
 });

@@ -157,8 +157,8 @@ test('the event loop turns while a large source is compiled, and while others wa
 
 test('what waits for a thread has been copied: the bytes may change, and are not kept', async () => {
   const jit = makeJit({ compileThreads: 1 });
-  const first = jit.compileAsync(large(15, 1));
-  const progress = watch(first);
+  const before = upTo(8).map((i) => jit.compileAsync(large(15, i)));
+  const progress = watch(before[7]!);
   const waiting = (() => {
     const bytes = new Uint8Array(Buffer.from(returning('f', 17).padEnd(1 << 20)));
     const promise = jit.compileAsync(bytes);
@@ -166,15 +166,22 @@ test('what waits for a thread has been copied: the bytes may change, and are not
     return { promise, bytes: new WeakRef(bytes) };
   })();
   await collectGarbage(2);
-  const isKept = waiting.bytes.deref() !== undefined;
-  if (!progress.isSettled) expect(isKept).toBe(false);
-  await first;
+  expect([waiting.bytes.deref(), progress.isSettled]).toEqual([undefined, false]);
+  await Promise.all(before);
   const object = await waiting.promise;
   expect(object.place(jit.createSpace().allocate(object)).get('f')()).toBe(17);
 });
 
 describe('the end', () => {
   test('dispose rejects all that is under way at once, and waits for no thread', async () => {
+    const jit = new Jit({ compileThreads: 2 });
+    const pending = [large(4, 1), 'gibberish'].map((source) => rejectionOf(jit.compileAsync(source)));
+    jit.dispose();
+    for (const error of await Promise.all(pending)) expect(error).toBeInstanceOf(StateError);
+    expect(await rejectionOf(jit.compileAsync(add))).toBeInstanceOf(StateError);
+  });
+
+  test('dispose after a turn of the event loop rejects them too', async () => {
     const jit = new Jit({ compileThreads: 2 });
     const pending = upTo(40).map((i) => rejectionOf(jit.compileAsync(large(4, i))));
     await nextTurn();

@@ -1,8 +1,9 @@
 /**
  * The states of a code object: unplaced, placed, freed; and what each method does in each.
  */
-import { type Callable, type CodeObject, type CodeSpace, type Jit, StateError } from 'nomad-jit';
+import { type Callable, type CodeObject, type CodeSpace, type Jit, type Placement, StateError } from 'nomad-jit';
 import { at, codeAt, errorOf, expectWorking, makeJit, snapshot } from './support/jits';
+import { expectSameFields, expectSame } from './support/same';
 import { calling, counter, multiplying, threeSegments } from './support/programs';
 
 type State = 'unplaced' | 'placed' | 'retain none' | 'freed' | 'disposed';
@@ -28,51 +29,195 @@ function sceneIn(state: State): Scene {
 
 const states: State[] = ['unplaced', 'placed', 'retain none', 'freed', 'disposed'];
 
-/** For each method: what it does in each of the states above. F: throws StateError. */
-const table: Array<[string, (scene: Scene) => unknown, string]> = [
-  //                                                                                      unplaced placed none freed disposed
-  ['place', ({ object, space }) => object.place(at(space, 2)), 'ok F F F F'],
-  ['relocate', ({ object, space }) => object.relocate(codeAt(space, 2)), 'F ok F F F'],
-  ['jit.relocate', ({ jit, object, space }) => jit.relocate([[object, codeAt(space, 2)]]), 'F ok F F F'],
-  ['free', ({ object }) => object.free(), 'ok ok ok F F'],
-  ['get', ({ object }) => object.get('square'), 'ok ok ok F F'],
-  ['a call', ({ callable }) => callable(3), 'F ok ok F F'],
-  ['readGlobal', ({ object }) => object.readGlobal('calls'), 'F ok ok F F'],
-  ['writeGlobal', ({ object }) => object.writeGlobal('calls', 1n), 'F ok ok F F'],
-  ['addressOf', ({ object }) => object.addressOf('square'), 'F ok ok F F'],
-  ['functions', ({ object }) => object.functions, 'ok ok ok F F'],
-  ['globals', ({ object }) => object.globals, 'ok ok ok F F'],
-  ['alignments', ({ object }) => object.alignments, 'ok ok ok F F'],
-  ['relocationCount', ({ object }) => object.relocationCount, 'ok ok ok F F'],
-  ['relocationBytes', ({ object }) => object.relocationBytes, 'ok ok ok F F'],
-  ['space.allocate', ({ object, space }) => space.allocate(object), 'ok ok ok F F'],
-  ['space.release', ({ object, space }) => space.release(at(space, 3), object), 'ok ok ok ok F'],
-  ['space.objects', ({ space }) => space.objects(), 'ok ok ok ok F'],
-  [
-    'as an import',
-    ({ jit, callable }) => jit.compile(calling('f', 'square', 0), { imports: { square: callable } }),
-    'ok ok ok F F',
-  ],
-  ['as a definition', ({ jit, callable }) => jit.define('square', callable), 'ok ok ok F F'],
-  ['id, name, sizes, state', ({ object }) => [object.id, object.name, object.sizes, object.state], 'ok ok ok ok ok'],
-  ['placement', ({ object }) => object.placement, 'ok ok ok ok ok'],
-  ['references', ({ object }) => object.references, 'ok ok ok ok ok'],
-  ['callable.entry', ({ callable }) => [callable.entry, callable.type, callable.symbol, callable.codeObject], 'ok ok ok ok ok'],
-  ['Symbol.dispose', ({ object }) => object[Symbol.dispose](), 'ok ok ok ok ok'],
-  ['jit.stats', ({ jit }) => jit.stats(), 'ok ok ok ok F'],
-  ['jit.trim', ({ jit }) => jit.trim(), 'ok ok ok ok F'],
-  ['jit.createSpace', ({ jit }) => jit.createSpace(), 'ok ok ok ok F'],
-  ['jit.compile', ({ jit }) => jit.compile(''), 'ok ok ok ok F'],
-  ['jit.load', ({ jit }) => jit.load(''), 'ok ok ok ok F'],
-  ['jit.dispose', ({ jit }) => jit.dispose(), 'ok ok ok ok ok'],
+interface Method {
+  method: string;
+  run: (scene: Scene) => unknown;
+  /** What it does in each of the states above. F: throws StateError. */
+  outcomes: string;
+  /** Expects what it returns, and has changed, where it is possible. */
+  check: (result: unknown, scene: Scene, state: State) => void;
+}
+
+const wasPlaced = (state: State): boolean => state === 'placed' || state === 'retain none';
+const isGone = (state: State): boolean => state === 'freed' || state === 'disposed';
+
+const methods: Method[] = [
+  {
+    ...{ method: 'place', outcomes: 'ok F F F F', run: ({ object, space }) => object.place(at(space, 2)) },
+    check: (result, { object, callable }) => {
+      expect(result).toBe(object);
+      expect([object.placement?.code, callable(3)]).toEqual([8192, 9]);
+    },
+  },
+  {
+    ...{ method: 'relocate', outcomes: 'F ok F F F', run: ({ object, space }) => object.relocate(codeAt(space, 2)) },
+    check: (result, { object, callable }) => {
+      expect(result).toBe(object);
+      expect([object.placement?.code, callable(3)]).toEqual([8192, 9]);
+    },
+  },
+  {
+    ...{ method: 'jit.relocate', outcomes: 'F ok F F F' },
+    run: ({ jit, object, space }) => jit.relocate([[object, codeAt(space, 2)]]),
+    check: (result, { object, callable }) => {
+      expect(result).toMatchObject({ moved: 1, bytes: object.sizes.code });
+      expect([object.placement?.code, callable(3)]).toEqual([8192, 9]);
+    },
+  },
+  {
+    ...{ method: 'free', outcomes: 'ok ok ok F F', run: ({ object }) => object.free() },
+    check: (_, { jit, object }) => expect([object.state, jit.stats().objects.live]).toEqual(['freed', 0]),
+  },
+  {
+    ...{ method: 'get', outcomes: 'ok ok ok F F', run: ({ object }) => object.get('square') },
+    check: (result, { object, callable }) => {
+      const { codeObject, symbol, entry } = result as Callable;
+      expect(codeObject).toBe(object);
+      expect([symbol, entry]).toEqual(['square', callable.entry]);
+    },
+  },
+  {
+    ...{ method: 'a call', outcomes: 'F ok ok F F', run: ({ callable }) => callable(3) },
+    check: (result, { object }) => expect([result, object.readGlobal('calls')]).toEqual([9, 1n]),
+  },
+  {
+    ...{ method: 'readGlobal', outcomes: 'F ok ok F F', run: ({ object }) => object.readGlobal('calls') },
+    check: (result) => expect(result).toBe(0n),
+  },
+  {
+    ...{ method: 'writeGlobal', outcomes: 'F ok ok F F', run: ({ object }) => object.writeGlobal('calls', 7n) },
+    check: (_, { object }) => expect(object.readGlobal('calls')).toBe(7n),
+  },
+  {
+    ...{ method: 'addressOf', outcomes: 'F ok ok F F', run: ({ object }) => object.addressOf('square') },
+    check: (result, { jit, space }) => {
+      const first = jit.compile(multiplying('first', 3)).place(at(space, 0));
+      expect((result as bigint) - first.addressOf('first')).toBe(4096n);
+    },
+  },
+  {
+    ...{ method: 'functions', outcomes: 'ok ok ok F F', run: ({ object }) => [...object.functions.keys()] },
+    check: (result) => expect(result).toEqual(['square']),
+  },
+  {
+    ...{ method: 'globals', outcomes: 'ok ok ok F F', run: ({ object }) => [...object.globals.keys()] },
+    check: (result) => expect(result).toEqual(['squares', 'calls']),
+  },
+  {
+    ...{ method: 'alignments', outcomes: 'ok ok ok F F', run: ({ object }) => object.alignments },
+    check: (result) => expect(result).toEqual({ code: 16, constants: 16, data: 16 }),
+  },
+  {
+    ...{ method: 'relocationCount', outcomes: 'ok ok ok F F', run: ({ object }) => object.relocationCount },
+    check: (result, _, state) => expect(result).toBe(state === 'retain none' ? 0 : 2),
+  },
+  {
+    ...{ method: 'relocationBytes', outcomes: 'ok ok ok F F', run: ({ object }) => object.relocationBytes },
+    check: (result, { jit }, state) => {
+      expect(result).toBe(jit.stats().relocationBytes);
+      expect(result === 0).toBe(state === 'retain none');
+    },
+  },
+  {
+    ...{ method: 'space.allocate', outcomes: 'ok ok ok F F', run: ({ object, space }) => space.allocate(object) },
+    check: (result, { space }, state) => {
+      const placement = result as Placement;
+      expect(placement.space).toBe(space);
+      expect(Object.keys(placement)).toEqual(['space', 'code', ...(wasPlaced(state) ? [] : ['constants', 'data'])]);
+    },
+  },
+  {
+    ...{ method: 'space.release', outcomes: 'ok ok ok ok F', run: ({ object, space }) => space.release(at(space, 3), object) },
+    check: (_, { object, space }, state) => {
+      expect([space.usedBytes, object.placement?.code]).toEqual([0, wasPlaced(state) ? 4096 : undefined]); // nothing was allocated
+    },
+  },
+  {
+    ...{ method: 'space.objects', outcomes: 'ok ok ok ok F', run: ({ space }) => [...space.objects()] },
+    check: (result, { object }, state) => expectSame(result as CodeObject[], wasPlaced(state) ? [object] : []),
+  },
+  {
+    ...{ method: 'as an import', outcomes: 'ok ok ok F F' },
+    run: ({ jit, callable }) => jit.compile(calling('f', 'square', 0), { imports: { square: callable } }),
+    check: (result, { object }) => expectSame((result as CodeObject).references, [object]),
+  },
+  {
+    ...{ method: 'as a definition', outcomes: 'ok ok ok F F', run: ({ jit, callable }) => jit.define('square', callable) },
+    check: (_, { jit, object }) => expectSame(jit.compile(calling('f', 'square', 0)).references, [object]),
+  },
+  {
+    ...{ method: 'id, name, sizes, state', outcomes: 'ok ok ok ok ok' },
+    run: ({ object }) => [object.id > 0, object.name, object.sizes.constants, object.sizes.data, object.state],
+    check: (result, _, state) => {
+      const now = isGone(state) ? 'freed' : wasPlaced(state) ? 'placed' : 'unplaced';
+      expect(result).toEqual([true, 'subject', 20, 8, now]);
+    },
+  },
+  {
+    ...{ method: 'placement', outcomes: 'ok ok ok ok ok', run: ({ object }) => object.placement },
+    check: (result, { space }, state) => {
+      if (wasPlaced(state)) expectSameFields(result as Placement, at(space, 1));
+      else expect(result).toBeUndefined();
+    },
+  },
+  {
+    ...{ method: 'references', outcomes: 'ok ok ok ok ok', run: ({ object }) => object.references },
+    check: (result) => expect(result).toEqual([]),
+  },
+  {
+    ...{ method: 'callable.entry', outcomes: 'ok ok ok ok ok' },
+    run: ({ callable }) => [typeof callable.entry, callable.type, callable.symbol, callable.codeObject],
+    check: (result, { object }) => expectSame(result as unknown[], ['bigint', 'i32 (i32)', 'square', object]),
+  },
+  {
+    ...{ method: 'Symbol.dispose', outcomes: 'ok ok ok ok ok', run: ({ object }) => object[Symbol.dispose]() },
+    check: (_, { object }) => expect(object.state).toBe('freed'),
+  },
+  {
+    ...{ method: 'jit.stats', outcomes: 'ok ok ok ok F', run: ({ jit }) => jit.stats() },
+    check: (result, { object }, state) => {
+      const { constants, data } = object.sizes;
+      expect(result).toMatchObject({
+        objects: { live: state === 'freed' ? 0 : 1, placed: wasPlaced(state) ? 1 : 0 },
+        liveBytes: wasPlaced(state) ? { constants, data } : { constants: 0, data: 0 },
+      });
+    },
+  },
+  {
+    ...{ method: 'jit.trim', outcomes: 'ok ok ok ok F', run: ({ jit }) => jit.trim() },
+    check: (result, { callable }, state) => {
+      expect(result).toBeGreaterThan(0);
+      if (wasPlaced(state)) expect(callable(4)).toBe(16); // what is in use stays
+    },
+  },
+  {
+    ...{ method: 'jit.createSpace', outcomes: 'ok ok ok ok F', run: ({ jit }) => jit.createSpace() },
+    check: (result) => expect((result as CodeSpace).usedBytes).toBe(0),
+  },
+  {
+    ...{ method: 'jit.compile', outcomes: 'ok ok ok ok F', run: ({ jit }) => jit.compile(multiplying('f', 3)) },
+    check: (result) => expect((result as CodeObject).state).toBe('unplaced'),
+  },
+  {
+    ...{ method: 'jit.load', outcomes: 'ok ok ok ok F', run: ({ jit }) => jit.load(multiplying('f', 3)) },
+    check: (result) => expect((result as CodeObject).get('f')(5)).toBe(15),
+  },
+  {
+    ...{ method: 'jit.dispose', outcomes: 'ok ok ok ok ok', run: ({ jit }) => jit.dispose() },
+    check: (_, { jit, object }) => {
+      expect(object.state).toBe('freed');
+      expect(errorOf(() => jit.stats()).message).toMatch(/disposed/);
+    },
+  },
 ];
 
-const cases = table.flatMap(([method, run, row]) =>
-  row.split(' ').map((outcome, i) => ({ method, run, state: states[i]!, outcome })),
+const cases = methods.flatMap(({ outcomes, ...method }) =>
+  outcomes.split(' ').map((outcome, i) => ({ ...method, state: states[i]!, outcome })),
 );
 
-test.each(cases.filter(({ outcome }) => outcome === 'ok'))('$method is possible when $state', ({ run, state }) => {
-  run(sceneIn(state));
+test.each(cases.filter(({ outcome }) => outcome === 'ok'))('$method is possible when $state', ({ run, check, state }) => {
+  const scene = sceneIn(state);
+  check(run(scene), scene, state);
 });
 
 test.each(cases.filter(({ outcome }) => outcome === 'F'))(
@@ -95,10 +240,10 @@ test('state follows place and free; placement is what was given', () => {
   const object = jit.compile(threeSegments);
   const placement = { space, code: 4096, constants: 64, data: 1024 };
   expect(object.place(placement)).toBe(object);
-  expect([object.state, object.placement]).toEqual(['placed', placement]);
-  expect(object.placement!.space).toBe(space);
+  expect(object.state).toBe('placed');
+  expectSameFields(object.placement, placement);
   expect(object.relocate({ space, code: 8192 })).toBe(object);
-  expect(object.placement).toEqual({ ...placement, code: 8192 });
+  expectSameFields(object.placement, { ...placement, code: 8192 });
   object.free();
   expect([object.state, object.placement]).toEqual(['freed', undefined]);
 });

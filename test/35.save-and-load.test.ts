@@ -4,6 +4,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { types } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import {
   Jit,
@@ -19,10 +20,12 @@ import {
 import { handleIn } from '../lib/code-object';
 import { coreOf } from '../lib/core';
 import { childResult, prelude } from './support/child';
+import { nativeOf } from './support/collectors';
 import { i32Host } from './support/hosts';
 import { errorOf, expectWorking, makeJit } from './support/jits';
 import { add, calling, counter, jumpTable, multiplying, threeSegments } from './support/programs';
 import { randomIntegers, seed } from './support/random';
+import { expectSame } from './support/same';
 import { savedPrograms, type SavedProgram } from './support/saved-programs';
 
 const directory = mkdtempSync(join(tmpdir(), 'nomad-save-'));
@@ -112,7 +115,7 @@ describe('a loaded code object', () => {
     const callee = jit.load(multiplying('g', 3));
     const saved = jit.compile(calling('f', 'g', 1), { imports: { g: callee.get('g') } }).serialize();
     const object = jit.deserialize(saved, { imports: { g: callee.get('g') } });
-    expect(object.references).toEqual([callee]);
+    expectSame(object.references, [callee]);
     expect(errorOf(() => callee.free())).toBeInstanceOf(StateError);
     object.place(space.allocate(object));
     callee.relocate(space.allocate(callee));
@@ -337,3 +340,19 @@ test('nothing of where it was is in the bytes: another process saves the same', 
     expect(await childResult(script)).toBe(saved.toString('base64'));
   }
 });
+
+test.each(['deserialize', 'thaw'] as const)(
+  '%s: bytes that another thread could change are copied before they are checked',
+  (what) => {
+    const jit = makeJit();
+    const object = jit.load(add);
+    const saved = what === 'thaw' ? object.freeze() : object.serialize();
+    const shared = new Uint8Array(new SharedArrayBuffer(saved.length));
+    shared.set(saved);
+    const read = jest.spyOn(nativeOf(jit), what);
+    if (what === 'thaw') object.thaw(shared);
+    else jit.deserialize(shared);
+    const bytes = read.mock.calls[0]!.find((value) => value instanceof Uint8Array);
+    expect(types.isSharedArrayBuffer(bytes!.buffer)).toBe(false);
+  },
+);

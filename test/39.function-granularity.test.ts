@@ -15,6 +15,7 @@ import { i32Host } from './support/hosts';
 import { errorOf, makeJit, rejectionOf } from './support/jits';
 import { cxxThrowAndCatch, computedGoto, jumpTable, dispatchModel } from './support/programs';
 import { randomIntegers, seed } from './support/random';
+import { expectSame } from './support/same';
 import { compileC } from './support/tools';
 
 const program = compileC(
@@ -310,7 +311,7 @@ describe('errors', () => {
     expect(errorOf(() => parts.get('c'))).toBeInstanceOf(UnresolvedSymbolError);
     expect(parts.object('c')).toBeUndefined();
     expect(parts.name).toBe('two');
-    expect([...parts]).toEqual(parts.objects);
+    expectSame(parts, parts.objects);
     expect(
       errorOf(() =>
         jit.compile('declare void @noSuch()\ndefine void @f() {\n call void @noSuch()\n ret void\n}', {

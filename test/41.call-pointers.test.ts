@@ -133,20 +133,12 @@ describe.each(['0', '1'])('NOMAD_JIT_NO_CODEGEN=%s', (noCodegen) => {
     for (const empty of [new Uint8Array(0), new ArrayBuffer(0), Buffer.alloc(0)]) expect(typeof identity(empty)).toBe('bigint');
   });
 
-  test('a detached ArrayBuffer has no bytes: null, or a TypeError', () => {
+  test('a detached ArrayBuffer has no bytes: null', () => {
     const { identity } = load();
     const buffer = new ArrayBuffer(100);
     const view = new Uint8Array(buffer);
     structuredClone(buffer, { transfer: [buffer] });
-    for (const gone of [buffer, view]) {
-      let result: unknown;
-      try {
-        result = identity(gone);
-      } catch (error) {
-        result = error instanceof TypeError;
-      }
-      expect([0n, true]).toContain(result);
-    }
+    expect([identity(buffer), identity(view)]).toEqual([0n, 0n]);
   });
 
   test('buffers stay where they are while code uses them, whatever the garbage collector does', () => {

@@ -1,9 +1,9 @@
 /**
  * Calls that are refused: wrong arguments, functions that JS can't call, globals that JS can't read.
  */
-import { JitError, SignatureError, StateError, UnresolvedSymbolError } from 'nomad-jit';
+import { JitError, SignatureError, StateError, UnresolvedSymbolError, type CodeObject } from 'nomad-jit';
 import { errorOf, expectWorking, makeJit } from './support/jits';
-import { add } from './support/programs';
+import { add, returning } from './support/programs';
 
 const program = `${['i1', 'i8', 'i16', 'i32', 'i64', 'float', 'double', 'ptr']
   .map((kind) => `define void @${kind}(${kind} %value, i32 %other) { ret void }`)
@@ -221,4 +221,24 @@ test('a thrown StateError names the function and the code object', () => {
   const error = errorOf(() => sum(1, 2));
   expect(error).toBeInstanceOf(StateError);
   expect(error.message).toMatch(/add.*'adder'.*freed/);
+});
+
+describe('suggestions', () => {
+  const names = ['alpha', 'alphb', 'alphc', 'alphd', 'beta', 'x'];
+  const object = (): CodeObject => makeJit().load(names.map((name, i) => returning(name, i)).join('\n'));
+
+  test.each([
+    ['alpho', " Did you mean 'alpha' or 'alphb' or 'alphc'?"], // three at most
+    ['alphdd', " Did you mean 'alphd' or 'alpha' or 'alphb'?"], // the nearest first
+    ['bet', " Did you mean 'beta'?"],
+    ['y', " Did you mean 'x'?"],
+    ['gamma', ''],
+    ['betray', " Did you mean 'beta'?"],
+    ['betrayed', ''],
+    ['alp', ''],
+    ['alphabets', ''],
+  ])('%s:%s', (wanted, text) => {
+    const { message } = errorOf(() => object().get(wanted));
+    expect(message.slice(message.indexOf(`'${wanted}'.`))).toBe(`'${wanted}'.${text}`);
+  });
 });

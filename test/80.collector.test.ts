@@ -2,7 +2,17 @@
  * CopyingCollector: what lives, what moves, and what its reports say. Each collection is checked by support/collectors.ts.
  */
 import { CopyingCollector, hostFunction, Jit, StateError, type CodeObject, type Collection, type HostFunction } from 'nomad-jit';
-import { collect, collectAll, compileHolding, expectSound, extentOf, makeCollector, verify, waiting } from './support/collectors';
+import {
+  collect,
+  collectAll,
+  compileHolding,
+  expectSound,
+  extentOf,
+  makeCollector,
+  nativeOf,
+  verify,
+  waiting,
+} from './support/collectors';
 import { collectGarbage, errorOf, makeJit } from './support/jits';
 import { calling, counter, multiplying, returning, threeSegments } from './support/programs';
 
@@ -46,12 +56,16 @@ describe('what moves', () => {
   });
 
   test('one native batch for each collection, however much there is', () => {
-    const both = makeCollector();
-    const held = compileMany(both.collector, 300);
+    const both = makeCollector({ promoteAfter: 1 });
+    const old = compileMany(both.collector, 150);
+    collect(both, 'minor', old);
+    const held = [...old, ...compileMany(both.collector, 150)];
+    const batches = jest.spyOn(nativeOf(both.jit), 'moveBatch');
     const { relocations, moved, movedBytes } = collect(both, 'major', held);
+    expect(batches).toHaveBeenCalledTimes(1);
     expect([moved, relocations]).toEqual([300, 0]);
     expect(movedBytes).toBe(held.reduce((sum, { sizes }) => sum + sizes.code, 0));
-    expect(results(held)).toEqual(upTo(300));
+    expect(results(held)).toEqual([...upTo(150), ...upTo(150)]);
   });
 
   test('an empty collector collects nothing', () => {

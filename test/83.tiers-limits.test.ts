@@ -1,7 +1,7 @@
 /**
  * Tiers: code that can't be exchanged, constants of the old code, and what happens meanwhile.
  */
-import { CopyingCollector, Jit, SpaceFullError, type CodeObject } from 'nomad-jit';
+import { CopyingCollector, hostFunction, Jit, SpaceFullError, type CodeObject, type TierFailure } from 'nomad-jit';
 import { childResult, runChild } from './support/child';
 import { settleTiers, verify } from './support/collectors';
 import { collectGarbage, errorOf, expectWorking, makeJit } from './support/jits';
@@ -189,9 +189,11 @@ describe('meanwhile', () => {
     const object = collector.compile(mix);
     expect(await collector.tierUp(object)).toBe(false); // nobody listens
     const another = collector.compile(mix);
-    const failed = new Promise((resolve) => collector.once('tier-error', resolve));
+    const failed = new Promise<TierFailure>((resolve) => collector.once('tier-error', resolve));
     expect(await collector.tierUp(another)).toBe(false);
-    expect(await failed).toEqual({ object: another, error: expect.any(SpaceFullError) as unknown });
+    const { object: failing, error } = await failed;
+    expect(failing).toBe(another);
+    expect(error).toBeInstanceOf(SpaceFullError);
     expect(collector.tierStats).toMatchObject({ failed: 2, tiered: 0, candidates: 0, sourceBytes: 0, outdated: 0 });
     expect([object.get('mix')(9), another.get('mix')(9), liveIn(jit)]).toEqual([mixModel(9), mixModel(9), 2]);
   });
@@ -220,5 +222,57 @@ describe('meanwhile', () => {
     const result = await runChild(script(`process.on('exit', () => console.log(collector.tierStats.tiered < 300))`));
     expect(result).toEqual({ code: 0, signal: null, stdout: 'true\n', stderr: '' });
     expect(await childResult(script('collector.tierUp(kept[3]).then((done) => console.log(done));'))).toBe(true);
+  });
+});
+
+describe('what changes between a compile and the exchange', () => {
+  test('no more is recompiled at once than there are threads', async () => {
+    const { jit, collector } = makeTiered({}, 1);
+    const done = Array.from({ length: 10 }, (_, i) => collector.tierUp(collector.compile(roundabout('f', i))));
+    await Promise.resolve();
+    expect(collector.tierStats!.compiling).toBe(1);
+    expect(await Promise.all(done)).toEqual(Array(10).fill(true));
+    expect(liveIn(jit)).toBe(10);
+  });
+
+  test('an import that is not used may be freed', async () => {
+    const { jit, collector } = makeTiered();
+    const unused = jit.load(threeSegments);
+    const object = collector.compile(roundabout('f', 3), { imports: { square: unused.get('square') } });
+    unused.free();
+    expect(await collector.tierUp(object)).toBe(true);
+    expect([object.sizes, object.get('f')(5)]).toEqual([sizesAt(2, roundabout('f', 3)), 15]);
+  });
+
+  test.each(['dispose', 'freeze'] as const)('to %s it while room is made for the new code: that is given up', async (what) => {
+    const jit = makeJit();
+    const collector = new CopyingCollector(jit, { tier: true, promoteAfter: 9, nurseryBytes: 65_536, oldBytes: 8192 });
+    const seen: string[] = [];
+    const note = hostFunction('void ()', () => {
+      seen.push(what);
+      if (what === 'dispose') collector.dispose();
+      else victim.freeze();
+    });
+    // Leaves no room for the victim in the old generation, and has an end.
+    const filling = `declare void @note()
+@llvm.global_dtors = appending global [1 x { i32, ptr, ptr }] [{ i32, ptr, ptr } { i32 1, ptr @end, ptr null }]
+define internal void @end() {
+  call void @note()
+  ret void
+}
+define void @f() {
+  call void asm sideeffect ".skip 6000", ""()
+  ret void
+}`;
+    const filler = { object: jit.compile(filling, { imports: { note } }) as CodeObject | undefined };
+    collector.adopt(filler.object!);
+    for (let i = 0; i < 9; i++) collector.collect('minor'); // it is old then
+    const victim = collector.compile(mix);
+    await collectGarbage(1);
+    filler.object = undefined;
+    expect(await collector.tierUp(victim)).toBe(false);
+    expect([seen, collector.tierStats!.tiered, victim.get('mix')(3)]).toEqual([[what], 0, mixModel(3)]);
+    await collectGarbage();
+    expect(liveIn(jit)).toBe(1);
   });
 });

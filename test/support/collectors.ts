@@ -28,9 +28,14 @@ export function makeCollector(options?: CollectorOptions): Collected {
   return { jit, collector: new CopyingCollector(jit, options) };
 }
 
+/** The native half of a Jit, to watch what is asked of it. */
+export function nativeOf(jit: Jit): NonNullable<ReturnType<typeof coreOf>>['native'] {
+  return coreOf(jit)!.native;
+}
+
 /** Throws unless the Jit's records agree. */
 export function verify(jit: Jit): void {
-  coreOf(jit)!.native.verify();
+  nativeOf(jit).verify();
 }
 
 /** Lets what is queued be recompiled, and what that has replaced be freed. */
