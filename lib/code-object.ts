@@ -264,14 +264,17 @@ export class CodeObject {
    * UnresolvedSymbolError if there is none, SignatureError if JS can't call it, StateError once freed.
    */
   get<F extends AnyFunction = AnyFunction>(name: string): Callable<F> {
-    const { functions } = CodeObject.#exports(this, 'get');
-    const found = functions.get(name);
-    if (found === undefined) throw notExported(CodeObject.#nameOf(this), 'function', name, functions.keys());
-    const { signature } = callKind(this.#core, found.signature);
+    CodeObject.#requireAlive(this, 'get');
+    const index = typeof (name as unknown) === 'string' ? this.#core.native.signatureOf(this.#handle, name) : undefined;
+    if (index === undefined) {
+      const { functions } = CodeObject.#exports(this, 'get');
+      throw notExported(CodeObject.#nameOf(this), 'function', name, functions.keys());
+    }
+    const { signature } = callKind(this.#core, index);
     if (signature.refusal !== undefined)
       throw new SignatureError(`JS can't call '${name}' of type ${signature.text}: ${signature.refusal}`);
     const entry = this.#core.native.entry(this.#handle, name);
-    return makeCallable(this.#core, this, name, found.signature, entry) as Callable<F>;
+    return makeCallable(this.#core, this, name, index, entry) as Callable<F>;
   }
 
   /** The value of a global, by its IR type, at its present address. Throws UnresolvedSymbolError, SignatureError, StateError. */

@@ -5,9 +5,10 @@
  */
 import { show } from './check';
 import { CodeObject, markEnding, markFreed, settleObject } from './code-object';
-import { PlacementError, StateError } from './errors';
+import { PlacementError, SpaceFullError, StateError } from './errors';
 import { ExportCache } from './function-type';
 import { Held } from './call/held';
+import { collectJsGarbage, type GarbageScope } from './garbage';
 import { HostTable } from './host-table';
 import type { Jit } from './jit';
 import { Ledger } from './ledger';
@@ -40,7 +41,7 @@ export class JitCore {
   readonly native: NativeJit;
   readonly ledger: Ledger;
   readonly held: Held;
-  readonly objects = new ObjectTable((handles) => this.freeMany(handles));
+  readonly objects: ObjectTable;
   readonly hosts: HostTable;
   readonly reservations = new Reservations();
   readonly exports: ExportCache;
@@ -78,6 +79,7 @@ export class JitCore {
 
   constructor(native: NativeJit) {
     this.native = native;
+    this.objects = new ObjectTable(native, (handles) => this.freeMany(handles));
     this.ledger = new Ledger(native.ledger);
     this.held = new Held(() => native.isWaiting());
     this.hosts = new HostTable(this);
@@ -167,6 +169,35 @@ export class JitCore {
       else if (i < count) kept.push(handle);
     }
     return kept;
+  }
+
+  /**
+   * Runs `take`. Where that finds no room, what JS has dropped is freed, as far as V8's young collection finds it, and if that is nothing, its full
+   * one; then `take` is tried again. Not while a change is under way: destructors run, and may do anything.
+   */
+  withRoom<T>(take: () => T): T {
+    try {
+      return take();
+    } catch (error) {
+      if (!(error instanceof SpaceFullError) || !this.#freeGarbage('minor')) return this.#withMoreRoom(take, error);
+    }
+    try {
+      return take();
+    } catch (error) {
+      return this.#withMoreRoom(take, error);
+    }
+  }
+
+  #withMoreRoom<T>(take: () => T, error: unknown): T {
+    if (!(error instanceof SpaceFullError) || !this.#freeGarbage('major')) throw error;
+    return take();
+  }
+
+  /** Whether there was any. */
+  #freeGarbage(scope: GarbageScope): boolean {
+    collectJsGarbage(scope);
+    this.objects.findDead();
+    return this.objects.freeDead();
   }
 
   /** Frees everything natively. Throws StateError, with nothing changed, while code is running; what destructors throw comes when all is freed. */

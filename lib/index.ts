@@ -8,7 +8,7 @@ export type { CodeObjectState } from './code-object-facts';
 export { CompileResult } from './compile-result';
 export { CopyingCollector } from './collector/copying-collector';
 export type { CollectorOptions } from './collector/policy';
-export type { Collection, CollectionKind, CollectorEvents } from './collector/report';
+export type { Collection, CollectionKind, CollectOptions, CollectorEvents } from './collector/report';
 export type { TierOptions } from './collector/tier-policy';
 export type { Tiered, TierFailure, TierStats } from './collector/tier-report';
 export {

@@ -6,7 +6,7 @@
  */
 import { enteredAddress, enteredObject, enteredSymbol, isCallable, type AnyFunction, type Callable } from './callable';
 import { constructorKey, nonEmptyString, optionsObject, ownBytes, show } from './check';
-import { createCodeObject, freeObject, handleIn, placeObject, setReferences, type CodeObject } from './code-object';
+import { createCodeObject, freeTogether, handleIn, setReferences, type CodeObject } from './code-object';
 import { isZealous } from './collector/zeal';
 import { JitCore, setCore } from './core';
 import { makeError, StateError, UnsupportedError } from './errors';
@@ -17,7 +17,7 @@ import { callWithTimeout } from './interrupt';
 import { loadAddon, type CompileUrgency, type ErrorFactory, type Handle } from './native';
 import { nextId, type Entry } from './object-table';
 import { PendingCompiles, type Expected } from './pending-compiles';
-import { placeAll } from './place-all';
+import { placeAll, placeAt, reserveAll } from './place-all';
 import {
   compileRequest,
   entryOf,
@@ -39,7 +39,7 @@ import {
 import { referencesOf, refreshReferences } from './references';
 import { statsOf, type JitStats } from './jit-stats';
 import { allocateIn, createSpace, type CodeSpace } from './space/space';
-import { CompileResult } from './compile-result';
+import { CompileResult, partsOf } from './compile-result';
 import { ZealousSpaces } from './space/zealous-spaces';
 import { pinsOf, stackRoots, type StackRoots } from './stack-roots';
 
@@ -141,12 +141,13 @@ export class Jit {
   load(source: string | Uint8Array, options?: CompileOptions | PartsOptions): CodeObject | CompileResult {
     this.#core.requireLive('load');
     const compiled = this.#compile(source, options);
-    if (compiled instanceof CompileResult) return compiled.place(this.#ensureDefaultSpace());
+    const parts = compiled instanceof CompileResult ? partsOf(compiled) : [compiled];
     try {
-      placeObject(compiled, allocateIn(this.#ensureDefaultSpace(), compiled));
+      const places = this.#core.withRoom(() => reserveAll(this.#core, parts, this.#ensureDefaultSpace()));
+      placeAt(this.#core, places);
       return compiled;
     } catch (error) {
-      freeObject(compiled);
+      freeTogether(this.#core, parts);
       throw error;
     }
   }
@@ -183,7 +184,10 @@ export class Jit {
   createSpace(options?: SpaceOptions): CodeSpace {
     this.#core.requireLive('createSpace');
     const { sizes, policy } = spaceSettings(this.#core, options);
-    return createSpace(this.#core, sizes, policy);
+    return this.#core.withRoom(() => {
+      this.#core.requireLive('createSpace');
+      return createSpace(this.#core, sizes, policy);
+    });
   }
 
   /** Relocates many code objects in one native call: all, or none if it throws. Throws what `CodeObject.relocate` throws, and TypeError. */

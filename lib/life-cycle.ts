@@ -6,6 +6,7 @@
  */
 import { bytesOf, coreOfObject, handleOf, nameOf, setStatus, statusIn } from './code-object-friends';
 import type { CodeObject } from './code-object';
+import type { JitCore } from './core';
 import { endingOf, statusOf } from './code-object-facts';
 import { PlacementError, StateError } from './errors';
 import { offsetOf } from './placement-offsets';
@@ -42,11 +43,6 @@ export function placeAt(object: CodeObject, at: ReadPlacement): void {
   const ranges = core.rangesFor(at.space);
   for (const name of segmentNames) requireOffset(object, name, at);
   moveWithin(object, at, ranges);
-}
-
-/** As `object.place(at)`, for a placement that has just been made. */
-export function placeObject(object: CodeObject, { space, code, constants, data }: Placement): void {
-  placeAt(object, { space, code, constants, data });
 }
 
 function requireOffset(object: CodeObject, name: SegmentName, at: ReadPlacement): void {
@@ -107,6 +103,20 @@ export function freeObject(object: CodeObject): void {
     } finally {
       if (core.native.isLive(handle)) setStatus(object, endingOf(statusIn(object), false));
       else core.noteFreed(handle);
+    }
+  });
+}
+
+/** Frees those that are not freed and that nobody else needs; they may refer to each other in circles. */
+export function freeTogether(core: JitCore, objects: readonly CodeObject[]): void {
+  const live = objects.filter((object) => statusIn(object).state !== 'freed');
+  core.ledger.change(() => {
+    live.forEach(markEnding);
+    try {
+      core.freeMany(Int32Array.from(live, handleOf));
+    } finally {
+      for (const object of live)
+        if (statusIn(object).state !== 'freed') setStatus(object, endingOf(statusIn(object), false));
     }
   });
 }

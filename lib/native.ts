@@ -6,6 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Entry } from './object-table';
 
 /** Index of a code object in its Jit. Reused only after `free`. */
 export type Handle = number;
@@ -130,6 +131,8 @@ export interface NativeJit {
   plainCodeBytes(object: Handle, alignment: number): number;
   functions(object: Handle): Array<[name: string, signature: number, parameterNames: string[]]>;
   globals(object: Handle): NativeGlobal[];
+  /** Index of the signature of an exported function; undefined if there is none of that name. Takes the same time in a large module. */
+  signatureOf(object: Handle, name: string): number | undefined;
   /** Handles of the code objects that its code refers to. */
   references(object: Handle): Handle[];
   signature(index: number): Signature;
@@ -160,6 +163,20 @@ export interface NativeJit {
   /** An unplaced code object as bytes. Throws STATE. */
   serialize(object: Handle): Buffer;
   isLive(object: Handle): boolean;
+
+  // The JS halves by handle, held weakly. These answer after `dispose` too.
+
+  /** `half` is what JS has of a live handle, instead of what it had before. */
+  keepTrack(object: Handle, half: object): void;
+  /** undefined: V8 has collected it, or there was none. */
+  objectOf(object: Handle): Entry | undefined;
+  /** Whether there was one, collected or not. */
+  hasObject(object: Handle): boolean;
+  /** Brings those of the first `count` handles whose halves V8 has collected to the front; returns how many. */
+  deadFirst(handles: Int32Array, count: number): number;
+  loseTrack(handles: Int32Array, count: number): void;
+  loseAll(): void;
+
   addressOf(object: Handle, symbol: string): bigint;
   /** Index of the entry stub of an exported function; makes one at the first call. */
   entry(object: Handle, symbol: string): number;

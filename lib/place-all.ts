@@ -36,21 +36,43 @@ export function placeTogether(
   });
 }
 
-/** Places them in `space`. Throws SpaceFullError, PlacementError, StateError; what constructors throw is thrown too: then all are placed. */
-export function placeAll(core: JitCore, objects: readonly CodeObject[], space: CodeSpace): void {
-  const ranges = core.rangesFor(space);
-  const reserved: Array<readonly [CodeObject, Placement]> = [];
-  const undo = (): void => reserved.forEach(([object, at]) => releaseIn(space, at, object));
-  core.ledger.change(() => {
+/** Code objects with what has been reserved for them, all in one space. */
+export interface Reserved {
+  readonly space: CodeSpace;
+  readonly places: ReadonlyArray<readonly [CodeObject, Placement]>;
+}
+
+/** Reserves a place in `space` for each, or for none. Throws SpaceFullError, PlacementError, StateError. */
+export function reserveAll(core: JitCore, objects: readonly CodeObject[], space: CodeSpace): Reserved {
+  const places: Array<readonly [CodeObject, Placement]> = [];
+  return core.ledger.change(() => {
     try {
-      for (const object of objects) reserved.push([object, allocateIn(space, object)]);
+      for (const object of objects) places.push([object, allocateIn(space, object)]);
+      return { space, places };
     } catch (error) {
-      undo();
+      giveBack({ space, places });
       throw error;
     }
-    const offsets = reserved.map(([object, at]) => offsetsOf(object, at, ranges));
-    placeTogether(core, objects, offsets, undo);
   });
+}
+
+/** Places them where they have a reservation. Throws what `placeTogether` throws; if nothing is placed, nothing is reserved. */
+export function placeAt(core: JitCore, reserved: Reserved): void {
+  const { space, places } = reserved;
+  const ranges = core.rangesFor(space);
+  const offsets = places.map(([object, at]) => offsetsOf(object, at, ranges));
+  const objects = places.map(([object]) => object);
+  placeTogether(core, objects, offsets, () => giveBack(reserved));
+}
+
+/** Places them in `space`. Throws SpaceFullError, PlacementError, StateError; what constructors throw is thrown too: then all are placed. */
+export function placeAll(core: JitCore, objects: readonly CodeObject[], space: CodeSpace): void {
+  core.rangesFor(space); // says whether it may be used at all
+  core.ledger.change(() => placeAt(core, reserveAll(core, objects, space)));
+}
+
+function giveBack({ space, places }: Reserved): void {
+  for (const [object, at] of places) releaseIn(space, at, object);
 }
 
 function offsetsOf(object: CodeObject, at: Placement, ranges: PerSegment<OffsetRange>): Offsets {

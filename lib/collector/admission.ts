@@ -15,6 +15,7 @@ import type { Generation } from './generation';
 import { HandleList } from './handle-list';
 import { generationOf, Managed, placeOf } from './managed';
 import { dataOffsetOf, mendManaged } from './mend';
+import type { CollectionKind } from './report';
 import type { Room } from './room';
 
 /** Those of one collector. */
@@ -62,6 +63,20 @@ export class Admission {
     this.#dead.add(handle);
   }
 
+  /** Asks V8 which are dead: of the nursery, or of all. */
+  findDead(kind: CollectionKind): void {
+    const scope = kind === 'minor' ? this.listYoung().slice() : HandleList.upTo(this.managed.limit);
+    const count = this.#core.objects.deadFirst(scope);
+    for (let i = 0; i < count; i++) if (this.isManaged(scope[i] ?? 0)) this.noteDead(scope[i] ?? 0);
+  }
+
+  /** Bytes of code of those that are known to be dead. */
+  get deadBytes(): number {
+    let sum = 0;
+    for (const handle of this.listDead()) sum += this.managed.bytes[handle] ?? 0;
+    return sum;
+  }
+
   /** Others were freed, and their handles may have new owners. Valid until the next call. */
   listDead(): Int32Array {
     return this.#dead.keep(this.managed.isDead, 1, 1);
@@ -91,12 +106,12 @@ export class Admission {
   }
 
   /** They may refer to each other in circles, so they are placed together; where one has no room, once more after a collection. */
-  adoptTogether(objects: readonly CodeObject[]): void {
+  adoptTogether(objects: readonly CodeObject[], into: Generation): void {
     const admitAll = (): Offsets[] =>
       objects.map((object) => {
         const handle = handleIn(this.#core, object, 'adopt');
         const parts = this.#parts.add(handle, object);
-        this.#admit(object, handle, this.#nursery);
+        this.#admit(object, handle, into);
         return [this.managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1];
       });
     const expelAll = (): void => objects.forEach((object) => this.#expel(handleIn(this.#core, object, 'adopt')));

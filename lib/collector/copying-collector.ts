@@ -11,10 +11,11 @@
  * A nursery and an old generation, two halves each. A code object is promoted when it has survived `promoteAfter` collections.
  */
 import { EventEmitter } from 'node:events';
-import { integerBetween, oneOf, optionsObject, show } from '../check';
-import { freeObject, handleIn, nameOf, statusIn, type CodeObject } from '../code-object';
+import { flag, integerBetween, oneOf, optionsObject, show } from '../check';
+import { freeTogether, handleIn, nameOf, statusIn, type CodeObject } from '../code-object';
 import { coreOf, type JitCore } from '../core';
 import { StateError } from '../errors';
+import { collectJsGarbage } from '../garbage';
 import { compileIn, type Jit } from '../jit';
 import type { Handle } from '../native';
 import type { CompileOptions, PartsOptions } from '../options';
@@ -24,13 +25,12 @@ import { pinsOf, type StackRoot } from '../stack-roots';
 import { Admission } from './admission';
 import { Evacuation } from './evacuation';
 import type { FixedParts } from './fixed-parts';
-import { collectJsGarbage } from './garbage';
 import type { Generation } from './generation';
 import { makeGenerations } from './generations';
 import { HandleList } from './handle-list';
 import { generationOf } from './managed';
 import { collectorSizes, type CollectorOptions } from './policy';
-import type { Collection, CollectionKind, CollectorEvents } from './report';
+import type { Collection, CollectionKind, CollectOptions, CollectorEvents } from './report';
 import { Reports } from './reports';
 import { tierPolicy, type TierPolicy } from './tier-policy';
 import type { TierStats } from './tier-report';
@@ -98,19 +98,25 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     this.#requireLive('compile');
     const result = this.#reports.after(() => {
       const compiled = this.#tiers?.compile(source, options) ?? compileIn(this.#jit, source, options);
-      if (compiled instanceof CompileResult) return (this.#admission.adoptTogether(partsOf(compiled)), compiled);
       return this.#adoptOrFree(compiled);
     });
     return result;
   }
 
-  #adoptOrFree(object: CodeObject): CodeObject {
+  #adoptOrFree<T extends CodeObject | CompileResult>(compiled: T): T {
     try {
-      return this.#adoptChecked(object);
+      if (compiled instanceof CompileResult) this.#admission.adoptTogether(partsOf(compiled), this.#firstGeneration);
+      else this.#adoptChecked(compiled);
+      return compiled;
     } catch (error) {
-      freeObject(object);
+      freeTogether(this.#core, compiled instanceof CompileResult ? partsOf(compiled) : [compiled]);
       throw error;
     }
+  }
+
+  /** What is promoted at once never is in the nursery. */
+  get #firstGeneration(): Generation {
+    return this.#promoteAfter === 0 ? this.#old : this.#nursery;
   }
 
   /**
@@ -129,7 +135,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     for (const other of this.#core.managers)
       if (other !== this.#admission && other.isManaged(handle))
         throw new StateError(`adopt: another collector manages code object '${nameOf(object)}'`);
-    if (!this.#admission.isManaged(handle)) this.#admission.adopt(object, handle, this.#nursery);
+    if (!this.#admission.isManaged(handle)) this.#admission.adopt(object, handle, this.#firstGeneration);
     return object;
   }
 
@@ -146,14 +152,18 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   /**
-   * Frees what V8 has found unreachable, and moves what is live: of the nursery, or of everything ('major', the default). Throws StateError
-   * while a collection is under way.
+   * Frees what JS has dropped, and moves what is live: of the nursery, or of everything ('major', the default). Throws StateError while a
+   * collection is under way, TypeError, RangeError.
    */
-  collect(kind: CollectionKind = 'major'): Collection {
+  collect(options: CollectionKind | CollectOptions = 'major'): Collection {
     this.#requireLive('collect');
+    const { kind = 'major', findGarbage = true } =
+      typeof options === 'string' ? { kind: options } : optionsObject('options', options);
     oneOf('kind', kind, ['minor', 'major']);
+    flag('findGarbage', findGarbage);
+    this.#requireLive('collect'); // getters may have done anything
     if (this.#isCollecting) throw new StateError('collect: a collection is under way');
-    const report = this.#collectOnce(kind);
+    const report = this.#collectOnce(kind, findGarbage ? 'ask' : 'poll');
     this.emit('collection', report);
     return report;
   }
@@ -265,16 +275,21 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   /** Collects on its own, with what V8 can know now; false while a collection is under way. */
   #collectAlone(kind: CollectionKind): boolean {
     if (this.#isCollecting) return false;
-    collectJsGarbage();
-    const { objects } = this.#core;
-    const scope = kind === 'minor' ? this.#admission.listYoung() : HandleList.upTo(this.#admission.managed.limit);
-    for (const handle of scope) if (this.#admission.isManaged(handle) && objects.isDead(handle)) this.#admission.noteDead(handle);
-    this.#reports.add(this.#collectOnce(kind));
+    this.#reports.add(this.#collectOnce(kind, kind === 'minor' || !this.#paysWithoutV8() ? 'ask' : 'poll'));
     return true;
   }
 
-  #collectOnce(kind: CollectionKind): Collection {
+  /** Whether so much is known to be dead that V8's full collection, which may take a hundred times as long as ours, can wait. */
+  #paysWithoutV8(): boolean {
+    this.#admission.findDead('major');
+    return this.#admission.deadBytes >= this.#admission.liveBytes / 4;
+  }
+
+  #collectOnce(kind: CollectionKind, garbage: 'ask' | 'poll'): Collection {
     const { ledger } = this.#core;
+    const start = performance.now();
+    if (garbage === 'ask') collectJsGarbage(kind);
+    const v8Milliseconds = garbage === 'ask' ? performance.now() - start : 0;
     const report = ledger.change(() => {
       this.#collectingAt = ledger.covered + 1;
       try {
@@ -284,20 +299,19 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
       }
     });
     this.#tiers?.afterCollection();
-    return report;
+    return { ...report, pauseMilliseconds: performance.now() - start, v8Milliseconds };
   }
 
-  #collect(kind: CollectionKind): Collection {
-    const start = performance.now();
+  #collect(kind: CollectionKind): Omit<Collection, 'pauseMilliseconds' | 'v8Milliseconds'> {
     const fragmentationBefore = this.#old.fragmentation;
+    this.#admission.findDead(kind);
     if (kind === 'major') this.#old.prepareFlip();
     this.#core.objects.freeClaimed(this.#admission.listDead());
     const pins = new Set(this.#core.native.pins());
     const { moved, promoted, bytes, relocations } = this.#evacuate(kind, pins);
     const pinned = this.#countPinned(kind, pins);
-    const report: Collection = {
+    const report = {
       ...{ kind, moved, promoted, freed: this.#freed, pinned, movedBytes: bytes, freedBytes: this.#freedBytes, relocations },
-      pauseMilliseconds: performance.now() - start,
       ...{ liveObjects: this.#admission.count, liveBytes: this.#admission.liveBytes, fragmentationBefore },
       fragmentationAfter: this.#old.fragmentation,
     };
@@ -343,7 +357,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   #collectInZeal(): void {
     this.#core.settle();
     if (this.#isCollecting || this.#core.isDisposed) return;
-    this.#reports.add(this.#collectOnce('major'));
+    this.#reports.add(this.#collectOnce('major', 'poll'));
     this.#reports.tell();
     const { native } = this.#core;
     for (const { base, limit } of [this.#nursery.inactive, this.#old.inactive]) native.poison(base, limit);

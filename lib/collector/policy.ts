@@ -12,7 +12,7 @@ export interface CollectorOptions {
   nurseryBytes?: number | undefined;
   /** Default 16 MiB, or less in a small arena. */
   oldBytes?: number | undefined;
-  /** Collections that a code object survives in the nursery. Default 2. */
+  /** Collections that a code object survives in the nursery; 0: it never is there. Default 2. */
   promoteAfter?: number | undefined;
   /** Move everything that may move at every host function call, and check everything. Default: whether NOMAD_ZEAL is 1. */
   zeal?: boolean | undefined;

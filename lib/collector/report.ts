@@ -6,6 +6,17 @@ import type { Tiered, TierFailure } from './tier-report';
 /** 'minor' looks at the nursery only, 'major' at everything. */
 export type CollectionKind = 'minor' | 'major';
 
+/** What a user asks of `collect`. */
+export interface CollectOptions {
+  /** Default 'major'. */
+  readonly kind?: CollectionKind | undefined;
+  /**
+   * Whether V8 is to find first what JS has dropped: by its young collection (half a millisecond) for 'minor', by its full one for 'major'. Default
+   * true; without it, what V8 has found by itself is freed.
+   */
+  readonly findGarbage?: boolean | undefined;
+}
+
 /** The report of one collection. Counts are of code objects. */
 export interface Collection {
   readonly kind: CollectionKind;
@@ -20,7 +31,10 @@ export interface Collection {
   readonly freedBytes: number;
   /** Relocations applied, those of dependents included. */
   readonly relocations: number;
+  /** How long the caller waited: with what V8 took, and destructors. */
   readonly pauseMilliseconds: number;
+  /** Of those, V8's share: its own collection, 0 without one. */
+  readonly v8Milliseconds: number;
   /** What the collector manages afterwards, of both generations. */
   readonly liveObjects: number;
   readonly liveBytes: number;

@@ -33,15 +33,9 @@ export class Room {
     this.#collectNow = collect;
   }
 
-  /** Sees to it that there is room for constants and data: after a major collection, if there is none before. Throws SpaceFullError. */
+  /** Sees to it that there is room for constants and data: as it is, or after collections. Throws SpaceFullError. */
   makeForParts(object: CodeObject): void {
-    const tryOnce = (): void => this.#core.ledger.change(() => this.#parts.test(object));
-    try {
-      tryOnce();
-    } catch (error) {
-      if (!(error instanceof SpaceFullError) || !this.#collect('major')) throw error;
-      tryOnce();
-    }
+    this.#tryWithCollections(() => this.#parts.test(object));
   }
 
   /** Sees to it that `take` will find room: as it is, or after a minor and after a major collection. Throws SpaceFullError. */
@@ -72,15 +66,23 @@ export class Room {
     );
   }
 
-  /** As `makeFor` for several at once: `take` and `undo` are tried, once more after a collection. */
+  /** As `makeFor` for several at once: `take` and `undo` are tried, and again after collections. */
   makeTogether(take: () => void, undo: () => void): void {
-    const tryOnce = (): void => this.#core.ledger.change(() => takeAndUndo(take, undo));
-    try {
-      tryOnce();
-    } catch (error) {
-      if (!(error instanceof SpaceFullError) || !this.#collect('major')) throw error;
-      tryOnce();
+    this.#tryWithCollections(() => takeAndUndo(take, undo));
+  }
+
+  /** As it is, after a minor and after a major collection. */
+  #tryWithCollections(run: () => void): void {
+    const tryOnce = (): void => this.#core.ledger.change(run);
+    for (const kind of ['minor', 'major'] as const) {
+      try {
+        tryOnce();
+        return;
+      } catch (error) {
+        if (!(error instanceof SpaceFullError) || !this.#collect(kind)) throw error;
+      }
     }
+    tryOnce();
   }
 
   #collect(kind: CollectionKind): boolean {

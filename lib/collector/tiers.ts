@@ -89,7 +89,7 @@ export class Tiers {
   /** As `jit.compile`, at the lower level if it can be exchanged later. A level that the user asks for is respected, and parts are not exchanged. */
   compile(source: string | Uint8Array, options: CompileOptions | PartsOptions | undefined): CodeObject | CompileResult {
     const read = readOptions(options);
-    if (read.granularity === 'function') return compileIn(this.#jit, source, read);
+    if (read.granularity === 'function') return compileIn(this.#jit, source, { ...read, optLevel: read.optLevel ?? this.#upper });
     const given = read;
     if (given.optLevel !== undefined) return compileIn(this.#jit, source, given);
     const object = this.#compileLow(source, given);

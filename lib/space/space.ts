@@ -144,13 +144,16 @@ export class CodeSpace {
   }
 
   /**
-   * Reserves a place: for every segment, or for the code alone if the rest of the code object is placed and stays (`moves: 'code'`).
+   * Reserves a place: for every segment, or for the code alone if the rest of the code object is placed and stays (`moves: 'code'`). Where there
+   * is none, what JS has dropped is freed first, which takes a collection of V8's or two.
    * Throws SpaceFullError, PlacementError (another Jit's) or StateError; then nothing has changed.
    */
   allocate(object: CodeObject): Placement {
-    this.#requireUsable('allocate');
-    this.#requireUnowned('allocate');
-    return this.#allocate(object);
+    return this.#core.withRoom(() => {
+      this.#requireUsable('allocate');
+      this.#requireUnowned('allocate');
+      return this.#allocate(object);
+    });
   }
 
   #allocate(object: CodeObject): Placement {
