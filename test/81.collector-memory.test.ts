@@ -1,7 +1,7 @@
 /**
  * CopyingCollector: no byte of its spaces is lost, whatever dies, moves, does not fit or is refused.
  */
-import { CopyingCollector, type CodeObject, type Collection } from 'nomad-jit';
+import { CopyingCollector, PlacementError, type CodeObject, type Collection, type Jit } from 'nomad-jit';
 import { collect, makeCollector, nativeOf, verify } from './support/collectors';
 import { errorOf, makeJit } from './support/jits';
 import { returning, threeSegments } from './support/programs';
@@ -89,6 +89,13 @@ describe('gaps', () => {
   });
 });
 
+/** Until `mockRestore` native code refuses every batch, with an error of ours: after any other one everything is made anew. */
+function refuseMoves(jit: Jit): jest.SpyInstance {
+  return jest.spyOn(nativeOf(jit), 'moveBatch').mockImplementation(() => {
+    throw new PlacementError('refused');
+  });
+}
+
 describe('a refused collection', () => {
   test.each(['minor', 'major'] as const)('%s: everything stays where it is, and nothing is lost for the next one', (kind) => {
     const both = makeCollector({ promoteAfter: 2, nurseryBytes: 4096, oldBytes: 4096 });
@@ -103,10 +110,8 @@ describe('a refused collection', () => {
     const places = (): bigint[] =>
       held.flatMap((object) => [object.addressOf('f'), ...[...object.globals.keys()].map((name) => object.addressOf(name))]);
     const before = places();
-    const moveBatch = jest.spyOn(nativeOf(jit), 'moveBatch').mockImplementation(() => {
-      throw new Error('refused');
-    });
-    for (let i = 0; i < 60; i++) expect(errorOf(() => collector.collect(kind)).message).toBe('refused');
+    const moveBatch = refuseMoves(jit);
+    for (let i = 0; i < 61; i++) expect(errorOf(() => collector.collect(kind)).message).toBe('refused');
     expect(places()).toEqual(before);
     moveBatch.mockRestore();
     expect(collect(both, kind, held)).toMatchObject({ moved: kind === 'minor' ? 10 : 20, promoted: 10 });
@@ -114,12 +119,22 @@ describe('a refused collection', () => {
     expect(held.slice(10).map((object): unknown => object.get('f')(3))).toEqual(Array(10).fill(9));
   });
 
+  test('the room that data were to move to is free again', () => {
+    const both = makeCollector();
+    const source = '@d = global [1000000 x i8] zeroinitializer\ndefine ptr @f() {\n ret ptr @d\n}';
+    const object = both.collector.compile(source, { moves: 'all' });
+    const moveBatch = refuseMoves(both.jit);
+    for (let i = 0; i < 100; i++) expect(errorOf(() => both.collector.collect()).message).toBe('refused');
+    moveBatch.mockRestore();
+    const before = object.addressOf('d');
+    collect(both, 'major', [object]);
+    expect(object.addressOf('d')).not.toBe(before); // without room they stay
+  });
+
   test('what is compiled after it goes where there is room', () => {
     const both = makeCollector({ promoteAfter: 1, nurseryBytes: 4096, oldBytes: 4096 });
     const held = upTo(20).map((i) => both.collector.compile(returning('f', i)));
-    const moveBatch = jest.spyOn(nativeOf(both.jit), 'moveBatch').mockImplementation(() => {
-      throw new Error('refused');
-    });
+    const moveBatch = refuseMoves(both.jit);
     for (const kind of ['minor', 'major', 'minor'] as const)
       expect(errorOf(() => both.collector.collect(kind)).message).toBe('refused');
     moveBatch.mockRestore();
