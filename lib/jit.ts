@@ -38,7 +38,7 @@ import {
 } from './options';
 import { referencesOf, refreshReferences } from './references';
 import { statsOf, type JitStats } from './jit-stats';
-import { allocateIn, createSpace, type CodeSpace } from './space/space';
+import { createSpace, type CodeSpace } from './space/space';
 import { CompileResult, partsOf } from './compile-result';
 import { ZealousSpaces } from './space/zealous-spaces';
 import { pinsOf, stackRoots, type StackRoots } from './stack-roots';
@@ -184,10 +184,7 @@ export class Jit {
   createSpace(options?: SpaceOptions): CodeSpace {
     this.#core.requireLive('createSpace');
     const { sizes, policy } = spaceSettings(this.#core, options);
-    return this.#core.withRoom(() => {
-      this.#core.requireLive('createSpace');
-      return createSpace(this.#core, sizes, policy);
-    });
+    return this.#core.withRoom(() => (this.#core.requireLive('createSpace'), createSpace(this.#core, sizes, policy)));
   }
 
   /** Relocates many code objects in one native call: all, or none if it throws. Throws what `CodeObject.relocate` throws, and TypeError. */
@@ -325,7 +322,7 @@ export class Jit {
     for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) listener();
   }
 
-  /** The details of a native error, with the roots of the code object that it names. */
+  /** A native error's details, with the roots of the code object that it names. */
   #withRoots({ object, ...details }: Record<string, unknown>): Record<string, unknown> {
     return typeof object === 'number' ? { ...details, roots: pinsOf(this.#core, object) } : details;
   }

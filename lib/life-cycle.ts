@@ -10,14 +10,7 @@ import type { JitCore } from './core';
 import { endingOf, statusOf } from './code-object-facts';
 import { PlacementError, StateError } from './errors';
 import { offsetOf } from './placement-offsets';
-import {
-  segmentNames,
-  type OffsetRange,
-  type PerSegment,
-  type Placement,
-  type ReadPlacement,
-  type SegmentName,
-} from './segments';
+import { segmentNames, type OffsetRange, type PerSegment, type ReadPlacement, type SegmentName } from './segments';
 
 /** Throws StateError unless it is placed and may move. */
 export function requireMovable(object: CodeObject): void {
@@ -115,8 +108,7 @@ export function freeTogether(core: JitCore, objects: readonly CodeObject[]): voi
     try {
       core.freeMany(Int32Array.from(live, handleOf));
     } finally {
-      for (const object of live)
-        if (statusIn(object).state !== 'freed') setStatus(object, endingOf(statusIn(object), false));
+      for (const object of live) if (statusIn(object).state !== 'freed') setStatus(object, endingOf(statusIn(object), false));
     }
   });
 }

@@ -9,16 +9,13 @@ import { returning as returningFrom } from './support/programs';
 const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const kibibyte = 1024;
 const returning = (value: number): string => returningFrom('f', value);
-const withData = (bytes: number): string =>
-  `@d = global [${bytes} x i8] zeroinitializer\ndefine ptr @f() {\n ret ptr @d\n}`;
+const withData = (bytes: number): string => `@d = global [${bytes} x i8] zeroinitializer\ndefine ptr @f() {\n ret ptr @d\n}`;
 
 /** Something in V8's old generation that only a full collection of V8's finds dead. */
 function oldGarbage(): WeakRef<object> {
-  let kept: object | undefined = { of: 'V8' };
+  const object = { of: 'V8' };
   for (let i = 0; i < 3; i++) globalThis.gc!({ type: 'minor' });
-  const reference = new WeakRef(kept);
-  kept = undefined;
-  return reference;
+  return new WeakRef(object);
 }
 
 describe('a collector', () => {
@@ -71,7 +68,7 @@ describe('a collector', () => {
     const reports: Collection[] = [];
     collector.on('collection', (report) => reports.push(report));
     for (let i = 0; i < 500; i++) collector.compile(returning(i));
-    collectGarbage();
+    await collectGarbage();
     const reference = oldGarbage();
     await tick();
     while (reports.length < 1) collector.compile(returning(1));
@@ -194,7 +191,7 @@ define void @bye() {\n call void @end()\n ret void\n}\n${withData(50_000)}`;
     for (let i = 0; i < 100; i++) jit.load(returning(i));
     expect(nativeOf(jit).stats().objects.live).toBe(100);
     await tick();
-    collectGarbage();
+    await collectGarbage();
     for (let i = 0; i < 20 && jit.stats().objects.live > 2; i++) await tick();
     expect(jit.stats().objects.live).toBeLessThan(3);
   });

@@ -1,4 +1,5 @@
-// describe, plainCodeBytes, hasEnding, functions, signatureOf, globals, references, signature, addressOf, objectsIn, readGlobal, writeGlobal.
+// describe, plainCodeBytes, hasEnding, functions, signatureOf, globals, references, signature, addressOf, objectsIn, readGlobal,
+// writeGlobal.
 #include "wrap/call.h"
 
 #include <cstring>
