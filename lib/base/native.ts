@@ -12,7 +12,7 @@ export type Handle = number;
 /** None. */
 export const noHandle: Handle = 0xffff_ffff;
 
-/** Makes an error of the caller's realm from a code of errors.ts; native code throws what this returns. */
+/** Makes an error of the caller's realm from a code of jit/error-factory.ts; native code throws what this returns. */
 export type ErrorFactory = (code: string, message: string, details: Record<string, unknown>) => Error;
 
 /** How a value crosses between JS and code. 'i1' to 'i64' are integers of that width. */
@@ -170,7 +170,7 @@ export interface NativeJit {
   readGlobal(object: Handle, name: string): number | bigint | boolean;
   writeGlobal(object: Handle, name: string, value: number | bigint | boolean): void;
 
-  /** Two Int32s: see ledger.ts. */
+  /** Two Int32s: see base/ledger.ts. */
   ledger: ArrayBuffer;
   /** The argument block; see call/generated.ts for its layout. Never hand it to users: detaching it would be fatal. */
   block: ArrayBuffer;
