@@ -20,7 +20,7 @@ export interface HostFacts {
   readonly name: string;
 }
 
-/** The private fields of every host function. */
+/** The private field of every host function by which others find its facts. */
 class HostRecord extends Stamp {
   readonly #facts: HostFacts;
 
@@ -40,31 +40,34 @@ class HostRecord extends Stamp {
 
 /** A JS function that code can call. Made by `hostFunction`. */
 export class HostFunction {
+  readonly #facts: HostFacts;
+
   private constructor(key: symbol, signature: Signature, callback: HostCallback) {
     requireKey(key, 'HostFunction', 'hostFunction');
     // As it is now: code links to it by this name, and a function's name is any value that its owner likes.
     const name: unknown = callback.name;
-    new HostRecord(this, { signature, callback, name: typeof name === 'string' && name !== '' ? name : 'host function' });
+    this.#facts = { signature, callback, name: typeof name === 'string' && name !== '' ? name : 'host function' };
+    new HostRecord(this, this.#facts);
   }
 
   /** Its type in IR, such as `i32 (ptr, i32)`. */
   get type(): string {
-    return factsOf(this).signature.text;
+    return this.#facts.signature.text;
   }
 
   /** The JS function. */
   get callback(): HostCallback {
-    return factsOf(this).callback;
+    return this.#facts.callback;
   }
 
   /** How messages and debuggers call it. */
   get name(): string {
-    return factsOf(this).name;
+    return this.#facts.name;
   }
 
   /** Its type as thunks see it: frozen. */
   get signature(): Signature {
-    return factsOf(this).signature;
+    return this.#facts.signature;
   }
 }
 
