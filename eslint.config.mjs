@@ -26,10 +26,6 @@ export default tseslint.config(
     },
   },
   {
-    files: ['lib/cli/**/*.ts'],
-    rules: { 'no-console': 'off' },
-  },
-  {
     // Here values of compiled code are looked at from outside the type system.
     files: ['test/**/*.ts', 'bench/**/*.ts', 'examples/**/*.ts'],
     rules: {

@@ -1,16 +1,19 @@
 /**
  * What users may import.
  */
-export type { CacheOptions } from './cache';
-export { isCallable, type AnyFunction, type Callable, type CallableProperties } from './callable';
-export { CodeObject } from './code-object';
-export type { CodeObjectState } from './code-object-facts';
-export { CompileResult } from './compile-result';
+import './zeal/zealous-spaces';
+
+export type { CacheOptions } from './jit/cache-options';
+export type { AnyFunction } from './call/types';
+export { isCallable } from './code/callable';
+export { CodeObject, CodeSpace, type Callable, type CallableProperties, type Placement } from './code/code-object';
+export type { CodeObjectState } from './record/status';
+export { CompileResult } from './code/compile-result';
 export { CopyingCollector } from './collector/copying-collector';
 export type { CollectorOptions } from './collector/policy';
 export type { Collection, CollectionKind, CollectOptions, CollectorEvents } from './collector/report';
-export type { TierOptions } from './collector/tier-policy';
-export type { Tiered, TierFailure, TierStats } from './collector/tier-report';
+export type { TierOptions } from './jit/tier-options';
+export type { Tiered, TierFailure, TierStats } from './tier/report';
 export {
   ArenaError,
   CodegenError,
@@ -18,7 +21,6 @@ export {
   IRVerifyError,
   JitError,
   LinkError,
-  PinnedError,
   PlacementError,
   SignatureError,
   SpaceFullError,
@@ -28,30 +30,23 @@ export {
   type TrapKind,
   UnresolvedSymbolError,
   UnsupportedError,
-} from './errors';
-export type { FunctionType, GlobalType, ParameterType } from './function-type';
-export { hostFunction, HostFunction, type HostCallback } from './host-function';
-export { interrupt } from './interrupt';
-export { Jit } from './jit';
-export type { JitStats } from './jit-stats';
-export type { Move, MoveReport } from './move-batch';
-export type { ValueKind } from './native';
-export type {
-  CompileLimits,
-  CompileOptions,
-  DeserializeOptions,
-  Importable,
-  JitOptions,
-  Isolation,
-  LinkerName,
-  OptLevel,
-  PartsOptions,
-  ProcessSymbols,
-  SpaceOptions,
-} from './options';
-export type { PerSegment, Placement, SegmentName } from './segments';
-export { granuleBytes, type Allocator } from './space/allocator';
-export type { StackRoot, StackRoots } from './stack-roots';
+} from './base/errors';
+export { PinnedError } from './code/pinned-error';
+export type { FunctionType, GlobalType, ParameterType } from './code/exports';
+export { hostFunction, HostFunction, type HostCallback } from './call/host-function';
+export { interrupt } from './jit/interrupt';
+export { Jit } from './jit/jit';
+export type { JitStats } from './jit/jit-stats';
+export type { Move, MoveReport } from './jit/move-batch';
+export type { ValueKind } from './base/native';
+export type { CompileOptions, DeserializeOptions, Importable, OptLevel, PartsOptions } from './jit/compile-options';
+export type { CompileLimits, Isolation } from './jit/isolation';
+export type { JitOptions, LinkerName, ProcessSymbols } from './jit/jit-options';
+export type { SpaceOptions } from './jit/space-options';
+export { granuleBytes, type PerSegment, type SegmentName } from './base/segments';
+export type { Allocator } from './space/allocator';
+export type { AllocationPolicy } from './space/arena';
+export type { StackRoot, StackRoots } from './code/stack-roots';
 export { BumpAllocator } from './space/bump';
 export { FreeListAllocator } from './space/free-list';
-export { CodeSpace, type AllocationPolicy, type Occupancy } from './space/space';
+export type { Occupancy } from './space/code-space';

@@ -23,6 +23,7 @@ const checks = {
   check: [
     ['tsc', [...tsc, '--noEmit']],
     ['eslint', [...eslint, '.']],
+    ['imports', [process.execPath, inRoot('scripts', 'imports.js')]],
     ['prettier', [...prettier, '--check', '--log-level=warn', '.']],
     ['clang-format', ['clang-format-22', '--dry-run', '-Werror', ...nativeFiles]],
     ['publint', [...publint, '--strict']],

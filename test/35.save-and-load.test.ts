@@ -17,8 +17,8 @@ import {
   type CompileOptions,
   type JitOptions,
 } from 'nomad-jit';
-import { handleIn } from '../lib/code-object';
-import { coreOf } from '../lib/core';
+import { CodeRecord } from '../lib/record/code-record';
+import { coreOf } from '../lib/jit/parts';
 import { childResult, prelude } from './support/child';
 import { nativeOf } from './support/collectors';
 import { i32Host } from './support/hosts';
@@ -142,7 +142,7 @@ define i32 @f(i32 %x) {
     const object = jit.deserialize(jit.compile(source, { imports }).serialize(), { imports });
     object.place(space.allocate(object));
     for (const moved of [...callees, object, ...callees]) {
-      const [left] = native.describe(handleIn(core, moved, 'move')).offsets;
+      const [left] = native.describe(CodeRecord.handleIn(core, moved, 'move')).offsets;
       moved.relocate({ space, code: space.allocate(moved).code });
       native.poison(left, left + moved.sizes.code); // else what was left behind would run as well
       expect(object.get('f')(5)).toBe(5 * 2 * 3 * 4);

@@ -2,8 +2,8 @@
  * Tiers: what is recompiled when, who calls the new code then, and that random programs can't tell.
  */
 import { CopyingCollector, Jit, StateError, type CodeObject, type Tiered } from 'nomad-jit';
-import { replaceObject } from '../lib/collector/take-over';
-import { coreOf } from '../lib/core';
+import { replaceObject } from '../lib/tier/take-over';
+import { coreOf } from '../lib/jit/parts';
 import { ModelledProgram } from './support/collector-model';
 import { settleTiers, verify, waiting } from './support/collectors';
 import { descending, i32Host, withNoCodegen } from './support/hosts';

@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check';
 import { type Callable, type CodeObject, type CodeSpace, hostFunction, type Jit, JitError, type Placement } from 'nomad-jit';
-import { coreOf } from '../lib/core';
+import { coreOf } from '../lib/jit/parts';
 import { makeJit } from './support/jits';
 import { seeded } from './support/random';
 

@@ -3,7 +3,7 @@
  *
  * In: a kind and any JS value. Out: what code takes for it. Always true: nothing is coerced across types, and integers wrap.
  */
-import type { ValueKind } from '../native';
+import type { ValueKind } from '../base/native';
 
 /** `value` as code of `kind` takes it (not 'ptr'), or undefined if it has not the right type. */
 export function convertScalar(kind: ValueKind, value: unknown): number | bigint | boolean | undefined {

@@ -13,11 +13,11 @@
  *
  * i1 to i32 are an int32 at the start of their 8 bytes, float and double a double, i64 and ptr 8 bytes.
  *
- * For `i32 (i32, ptr)` the source is this, and once more with a count of calls at the beginning, for who asks for that:
+ * For `i32 (i32, ptr)` the source is this, plus a variant that counts calls, for tiered code:
  *
- *   return function (object, entry, counter) {
+ *   return function (code, entry, counter) {
  *     return counter !== undefined ? ... : function call(a0, a1) {
- *       if (isPlaced(object) !== true) refuseState(call);
+ *       if (isPlaced(code) !== true) refuseState(call);
  *       if (arguments.length !== 2) refuseCount(call, arguments.length);
  *       if (typeof a0 !== 'number') refuseArgument(call, 0, a0);
  *       const depth = held.begin();
@@ -32,13 +32,13 @@
  *     };
  *   };
  */
-import { isPlaced } from '../code-object-friends';
-import type { Signature, ValueKind } from '../native';
+import type { Signature, ValueKind } from '../base/native';
+import { CodeRecord } from '../record/code-record';
 import { addressOf, refuseArgument, refuseCount, refuseState } from './arguments';
-import type { EntranceMaker, EntranceParts } from './kind';
+import type { CallOwner, EntranceMaker } from './types';
 
 /** Makes entrances through the thunk in style 'block'. */
-export function makeGenerated({ native, held }: EntranceParts, signature: Signature, index: number): EntranceMaker {
+export function makeGenerated({ native, held }: CallOwner, signature: Signature, index: number): EntranceMaker {
   const names = {
     I32: new Int32Array(native.block),
     F64: new Float64Array(native.block),
@@ -46,7 +46,7 @@ export function makeGenerated({ native, held }: EntranceParts, signature: Signat
     U64: new BigUint64Array(native.block),
     thunk: native.thunk(index, 'block'),
     ...{ isSafeInteger: Number.isSafeInteger, floor: Math.floor },
-    ...{ isPlaced, held, addressOf, refuseState, refuseCount, refuseArgument },
+    ...{ isPlaced: CodeRecord.isPlaced, held, addressOf, refuseState, refuseCount, refuseArgument },
   };
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- built from the signature's kinds alone
   const make = new Function(...Object.keys(names), source(signature, native.blockEntryOffset / 4)) as (
@@ -59,7 +59,7 @@ export function makeGenerated({ native, held }: EntranceParts, signature: Signat
 function source({ parameters, result }: Signature, entryIndex: number): string {
   const names = parameters.map((_, i) => `a${i}`);
   const lines = [
-    `if (isPlaced(object) !== true) refuseState(call);`,
+    `if (isPlaced(code) !== true) refuseState(call);`,
     `if (arguments.length !== ${parameters.length}) refuseCount(call, arguments.length);`,
     ...parameters.map(check),
     ...(parameters.includes('ptr') ? ['const depth = held.begin();', 'try {'] : []),
@@ -73,7 +73,7 @@ function source({ parameters, result }: Signature, entryIndex: number): string {
   const body = lines.filter((line) => line !== '').join('\n');
   const plain = `function call(${names.join(', ')}) {\n${body}\n}`;
   const counted = `function call(${names.join(', ')}) {\nif (--counter.left === 0) counter.reached();\n${body}\n}`;
-  return `'use strict';\nreturn function (object, entry, counter) {\nreturn counter === undefined ? ${plain} : ${counted};\n};`;
+  return `'use strict';\nreturn function (code, entry, counter) {\nreturn counter === undefined ? ${plain} : ${counted};\n};`;
 }
 
 /** Conditions under which an argument `a` is refused; pointers are checked by `address`. */

@@ -8,7 +8,7 @@
  * function: what was passed is looked at again when that returns. Calls nest, so each cuts the stack back to the depth at which it began.
  */
 import { types } from 'node:util';
-import { StateError } from '../errors';
+import { StateError } from '../base/errors';
 
 const lengthOf = (prototype: object): ((this: unknown) => number) =>
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with `call`

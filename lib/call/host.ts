@@ -4,14 +4,14 @@
  * In: what a HostFunction is. Out: such a function. Always true: the parameters are read before, and the result is written after, user code runs,
  * so one block serves nested calls. Generated where V8 may compile strings, interpreted elsewhere; both accept and refuse the same.
  */
-import { show } from '../check';
-import type { JitCore } from '../core';
-import type { HostFacts } from '../host-function';
-import type { ValueKind } from '../native';
+import { show } from '../base/check';
+import type { ValueKind } from '../base/native';
 import { entryOf } from './arguments';
 import { convertScalar } from './convert';
+import type { HostFacts } from './host-function';
 import { isCodegenAllowed } from './kind';
-import { Callable } from './record';
+import { CallableRecord } from './record';
+import type { CallOwner } from './types';
 
 /** A host function as native code calls it. */
 export type HostEntrance = () => void;
@@ -26,13 +26,13 @@ interface BlockViews {
 
 /** Makes entrances to the host functions of one Jit; remembers the generated maker of each signature. */
 export class HostEntrances {
-  readonly #core: JitCore;
+  readonly #owner: CallOwner;
   readonly #views: BlockViews;
   readonly #makers = new Map<string, (host: HostFacts, callback: unknown) => HostEntrance>();
 
-  constructor(core: JitCore) {
-    const { block } = core.native;
-    this.#core = core;
+  constructor(owner: CallOwner) {
+    const { block } = owner.native;
+    this.#owner = owner;
     this.#views = {
       I32: new Int32Array(block),
       F64: new Float64Array(block),
@@ -42,7 +42,7 @@ export class HostEntrances {
   }
 
   make(host: HostFacts): HostEntrance {
-    if (!isCodegenAllowed()) return interpreted(this.#core, this.#views, host);
+    if (!isCodegenAllowed()) return interpreted(this.#owner, this.#views, host);
     let maker = this.#makers.get(host.signature.text);
     if (maker === undefined) this.#makers.set(host.signature.text, (maker = this.#generate(host)));
     return maker(host, host.callback);
@@ -51,8 +51,8 @@ export class HostEntrances {
   #generate({ signature: { parameters, result } }: HostFacts): (host: HostFacts, callback: unknown) => HostEntrance {
     const names = {
       ...this.#views,
-      core: this.#core,
-      held: this.#core.held,
+      hooks: this.#owner.hooks,
+      held: this.#owner.held,
       isSafeInteger: Number.isSafeInteger,
       BigInt,
       refuseResult,
@@ -60,7 +60,7 @@ export class HostEntrances {
     };
     const source = `'use strict';\nreturn function (host, callback) {\nreturn function enter() {
       ${parameters.map((kind, i) => `const a${i} = ${read(kind, i)};`).join(' ')}
-      if (core.atHostCall !== undefined) core.atHostCall();
+      if (hooks.beforeHost !== undefined) hooks.beforeHost();
       const before = held.measure();
       const r = callback(${parameters.map((_, i) => `a${i}`).join(', ')});
       if (before !== undefined) held.check(before);
@@ -95,14 +95,14 @@ const writes: Readonly<Record<ValueKind, string>> = {
   ptr: `U64[0] = typeof r === 'bigint' ? r : r === null ? 0n : resultAddress(host, r);`,
 };
 
-function interpreted(core: JitCore, views: BlockViews, host: HostFacts): HostEntrance {
+function interpreted({ hooks, held }: CallOwner, views: BlockViews, host: HostFacts): HostEntrance {
   const { signature, callback } = host;
   return () => {
     const values = signature.parameters.map((kind, i) => readValue(views, kind, i));
-    core.atHostCall?.();
-    const before = core.held.measure();
+    hooks.beforeHost?.();
+    const before = held.measure();
     const result = callback(...values);
-    if (before !== undefined) core.held.check(before);
+    if (before !== undefined) held.check(before);
     writeResult(views, host, result);
   };
 }
@@ -141,5 +141,5 @@ function refuseResult({ name, signature }: HostFacts, value: unknown): never {
 
 /** A buffer has an address for the time of a call only, and this one ends now. */
 function resultAddress(host: HostFacts, value: unknown): bigint {
-  return Callable.isCallable(value) ? entryOf(value) : refuseResult(host, value);
+  return CallableRecord.isCallable(value) ? entryOf(value) : refuseResult(host, value);
 }

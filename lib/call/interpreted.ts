@@ -4,20 +4,19 @@
  * In: a signature. Out: functions that convert their arguments one by one and hand them to the call thunk as Node-API values.
  * Always true: they accept, refuse and return what generated ones do.
  */
-import type { CodeObject } from '../code-object';
-import { isPlaced } from '../code-object-friends';
-import type { Signature, ValueKind } from '../native';
+import type { Signature, ValueKind } from '../base/native';
+import { CodeRecord, type Code } from '../record/code-record';
 import { addressOf, refuseArgument, refuseCount, refuseState } from './arguments';
 import { convertScalar } from './convert';
-import type { CallCounter, Entrance, EntranceMaker, EntranceParts } from './kind';
+import type { CallCounter, CallOwner, Entrance, EntranceMaker } from './types';
 
 /** Makes entrances through the thunk in style 'values'. */
-export function makeInterpreted({ native, held }: EntranceParts, { parameters }: Signature, index: number): EntranceMaker {
+export function makeInterpreted({ native, held }: CallOwner, { parameters }: Signature, index: number): EntranceMaker {
   const thunk = native.thunk(index, 'values');
-  return (object: CodeObject, entry: number, counter: CallCounter | undefined): Entrance => {
+  return (code: Code, entry: number, counter: CallCounter | undefined): Entrance => {
     function call(...values: unknown[]): unknown {
       if (counter !== undefined && --counter.left === 0) counter.reached();
-      if (!isPlaced(object)) refuseState(call);
+      if (!CodeRecord.isPlaced(code)) refuseState(call);
       if (values.length !== parameters.length) refuseCount(call, values.length);
       const depth = held.begin();
       try {

@@ -4,33 +4,9 @@
  * In: a signature's native index. Out: its CallKind, made once per Jit. Always true: generated functions where V8 may compile strings,
  * interpreted ones elsewhere; both accept, refuse and return the same.
  */
-import type { CodeObject } from '../code-object';
-import type { JitCore } from '../core';
 import { makeGenerated } from './generated';
 import { makeInterpreted } from './interpreted';
-import type { Signature } from '../native';
-
-/** A function that enters code, not yet a callable. */
-export type Entrance = (...values: unknown[]) => unknown;
-
-/** Counts calls: at the `left`th from now on `reached` is called, which neither throws nor calls code. */
-export interface CallCounter {
-  left: number;
-  readonly reached: () => void;
-}
-
-/** What an entrance needs of its Jit. */
-export type EntranceParts = Pick<JitCore, 'native' | 'held'>;
-
-/** Makes the entrance to the function of `object` that has entry stub `entry`; with a counter another one, so that others don't pay for it. */
-export type EntranceMaker = (object: CodeObject, entry: number, counter: CallCounter | undefined) => Entrance;
-
-/** One signature in one Jit. */
-export interface CallKind {
-  readonly core: JitCore;
-  readonly signature: Signature;
-  readonly makeEntrance: EntranceMaker;
-}
+import type { CallKind, CallOwner } from './types';
 
 let codegenAllowed: boolean | undefined;
 
@@ -51,16 +27,16 @@ function canCompileStrings(): boolean {
 }
 
 /** The kind of the signature with native index `index`; without an entrance if JS can't call it. */
-export function callKind(core: JitCore, index: number): CallKind {
-  return (core.callKinds[index] ??= makeKind(core, index));
+export function callKind(owner: CallOwner, index: number): CallKind {
+  return (owner.callKinds[index] ??= makeKind(owner, index));
 }
 
-function makeKind(core: JitCore, index: number): CallKind {
-  const signature = core.native.signature(index);
-  const fitsBlock = signature.parameters.length * 8 <= core.native.blockParameterBytes;
+function makeKind(owner: CallOwner, index: number): CallKind {
+  const signature = owner.native.signature(index);
+  const fitsBlock = signature.parameters.length * 8 <= owner.native.blockParameterBytes;
   const make = fitsBlock && isCodegenAllowed() ? makeGenerated : makeInterpreted;
-  const makeEntrance = signature.refusal === undefined ? make(core, signature, index) : refused;
-  return { core, signature, makeEntrance };
+  const makeEntrance = signature.refusal === undefined ? make(owner, signature, index) : refused;
+  return { owner, signature, makeEntrance };
 }
 
 function refused(): never {

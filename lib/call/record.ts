@@ -4,57 +4,61 @@
  * In: a function that enters code. Out: the same function, now a callable. Always true: the record lies in private fields of the
  * function, so nobody can forge one, and it costs no table entry.
  */
-import type { CodeObject } from '../code-object';
-import type { CallKind } from './kind';
+import { Stamp } from '../base/stamp';
+import type { Code } from '../record/code-record';
+import type { CallKind } from './types';
 
-/** Its subclasses add their private fields to `target` instead of a new object. */
-// eslint-disable-next-line @typescript-eslint/no-extraneous-class -- its constructor is the point
-class Stamp {
-  constructor(target: object) {
-    Object.setPrototypeOf(target, new.target.prototype);
-    return target;
-  }
+/** What a callable tells of itself. */
+export interface PropertiesOf<C> {
+  /** The code object that it enters, and keeps alive. */
+  readonly codeObject: C;
+  /** The function's name in IR. */
+  readonly symbol: string;
+  /** The function's type in IR, such as `i32 (i32, i32)`. */
+  readonly type: string;
+  /** Address of the entry stub, which never moves. */
+  readonly entry: bigint;
 }
 
 /** The prototype of all callables, between them and Function.prototype. */
-export class Callable extends Stamp {
+export class CallableRecord extends Stamp implements PropertiesOf<Code> {
   readonly #kind: CallKind;
-  readonly #object: CodeObject;
+  readonly #code: Code;
   readonly #symbol: string;
   readonly #entry: number;
 
-  constructor(target: object, kind: CallKind, object: CodeObject, symbol: string, entry: number) {
-    super(target);
+  constructor(target: object, kind: CallKind, code: Code, symbol: string, entry: number) {
+    super(Object.setPrototypeOf(target, new.target.prototype) as object);
     this.#kind = kind;
-    this.#object = object;
+    this.#code = code;
     this.#symbol = symbol;
     this.#entry = entry;
   }
 
-  static isCallable(value: unknown): value is Callable {
+  static isCallable(value: unknown): value is CallableRecord {
     return typeof value === 'function' && #kind in value;
   }
 
-  static kindOf(callable: Callable): CallKind {
+  static kindOf(callable: CallableRecord): CallKind {
     return callable.#kind;
   }
 
   /** As its properties, whatever users have made of those. */
-  static objectOf(callable: Callable): CodeObject {
-    return callable.#object;
+  static codeOf(callable: CallableRecord): Code {
+    return callable.#code;
   }
 
-  static symbolOf(callable: Callable): string {
+  static symbolOf(callable: CallableRecord): string {
     return callable.#symbol;
   }
 
-  static entryOf(callable: Callable): bigint {
-    const { entriesBase, entryStubBytes } = callable.#kind.core.native;
+  static entryOf(callable: CallableRecord): bigint {
+    const { entriesBase, entryStubBytes } = callable.#kind.owner.native;
     return entriesBase + BigInt(entryStubBytes * callable.#entry);
   }
 
-  get codeObject(): CodeObject {
-    return this.#object;
+  get codeObject(): Code {
+    return this.#code;
   }
 
   get symbol(): string {
@@ -66,11 +70,11 @@ export class Callable extends Stamp {
   }
 
   get entry(): bigint {
-    return Callable.entryOf(this);
+    return CallableRecord.entryOf(this);
   }
 }
 
 // A callable leads nobody to this class.
-Object.defineProperty(Callable.prototype, 'constructor', { value: Function, writable: true, configurable: true });
+Object.defineProperty(CallableRecord.prototype, 'constructor', { value: Function, writable: true, configurable: true });
 
-Object.setPrototypeOf(Callable.prototype, Function.prototype);
+Object.setPrototypeOf(CallableRecord.prototype, Function.prototype);

@@ -4,12 +4,13 @@
  * In: code objects. Out: their entries in the collector's tables. Always true: what is managed has room in a generation, and beside it for its
  * constants and data; the counts are those of the table.
  */
-import { alignmentOf, bytesOf, handleIn, moveTo, placementOf, statusIn, type CodeObject } from '../code-object';
-import type { JitCore } from '../core';
-import type { Handle } from '../native';
-import { placeTogether, type Offsets } from '../place-all';
-import type { Placement } from '../segments';
-import { isOwned, releaseIn } from '../space/space';
+import { moveTo } from '../code/life-cycle';
+import { placeNow, type Place as CodePlace } from '../code/offsets';
+import { CodeRecord, type Code } from '../record/code-record';
+import type { JitCore } from '../jit/core';
+import type { Handle } from '../base/native';
+import { placeTogether, type ArenaOffsets } from '../code/place-together';
+import { release } from '../space/reserve';
 import type { FixedParts } from './fixed-parts';
 import type { Generation } from './generation';
 import { HandleList } from './handle-list';
@@ -83,38 +84,37 @@ export class Admission {
   }
 
   /** First room for it, which may take a collection; then nothing but native code runs, and through that its constructors. */
-  adopt(object: CodeObject, handle: Handle, into: Generation): void {
-    const before = statusIn(object).state === 'placed' ? placementOf(object) : undefined;
+  adopt(object: Code, handle: Handle, into: Generation): void {
+    const before = CodeRecord.statusOf(object).state === 'placed' ? placeNow(this.#core, handle) : undefined;
     if (before === undefined) this.#room.makeForParts(object);
-    const bytes = bytesOf(object, 'code');
-    if (bytes > 0) this.#room.makeFor(object, bytes, alignmentOf(object, 'code'), into);
+    const bytes = CodeRecord.bytesOf(object, 'code');
+    if (bytes > 0) this.#room.makeFor(object, bytes, CodeRecord.alignmentOf(object, 'code'), into);
     this.#core.ledger.change(() => this.#admitAndMove(object, handle, into, before));
   }
 
-  #admitAndMove(object: CodeObject, handle: Handle, into: Generation, before: Placement | undefined): void {
+  #admitAndMove(object: Code, handle: Handle, into: Generation, before: CodePlace | undefined): void {
     const parts = before === undefined ? this.#parts.add(handle, object) : undefined;
     try {
       this.#admit(object, handle, into);
       moveTo(object, this.managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1);
     } catch (error) {
       // Where a constructor throws, it is placed.
-      if (statusIn(object).state !== 'placed' || before !== undefined) this.#expel(handle);
+      if (CodeRecord.statusOf(object).state !== 'placed' || before !== undefined) this.#expel(handle);
       throw error;
     }
-    if (before !== undefined && !isOwned(before.space))
-      releaseIn(before.space, { space: before.space, code: before.code }, object);
+    if (before !== undefined && !before.region.isOwned) release(this.#core, before.region, { code: before.code ?? 0 }, object);
   }
 
   /** They may refer to each other in circles, so they are placed together; where one has no room, once more after a collection. */
-  adoptTogether(objects: readonly CodeObject[], into: Generation): void {
-    const admitAll = (): Offsets[] =>
+  adoptTogether(objects: readonly Code[], into: Generation): void {
+    const admitAll = (): ArenaOffsets[] =>
       objects.map((object) => {
-        const handle = handleIn(this.#core, object, 'adopt');
+        const handle = CodeRecord.handleIn(this.#core, object, 'adopt');
         const parts = this.#parts.add(handle, object);
         this.#admit(object, handle, into);
         return [this.managed.offset[handle] ?? -1, parts?.constants ?? -1, parts?.data ?? -1];
       });
-    const expelAll = (): void => objects.forEach((object) => this.#expel(handleIn(this.#core, object, 'adopt')));
+    const expelAll = (): void => objects.forEach((object) => this.#expel(CodeRecord.handleIn(this.#core, object, 'adopt')));
     this.#room.makeTogether(admitAll, expelAll);
     this.#core.ledger.change(() => placeTogether(this.#core, objects, admitAll(), expelAll));
   }
@@ -125,9 +125,9 @@ export class Admission {
   }
 
   /** Takes room for it, of which there is enough. From now on collections move it, which is before its constructors run. */
-  #admit(object: CodeObject, handle: Handle, into: Generation): void {
-    const bytes = bytesOf(object, 'code');
-    const alignment = alignmentOf(object, 'code');
+  #admit(object: Code, handle: Handle, into: Generation): void {
+    const bytes = CodeRecord.bytesOf(object, 'code');
+    const alignment = CodeRecord.alignmentOf(object, 'code');
     const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#room.take(object, bytes, alignment, into);
     const managed = this.managed;
     managed.admit(handle);

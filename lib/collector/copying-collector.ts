@@ -11,17 +11,20 @@
  * A nursery and an old generation, two halves each. A code object is promoted when it has survived `promoteAfter` collections.
  */
 import { EventEmitter } from 'node:events';
-import { flag, integerBetween, oneOf, optionsObject, show } from '../check';
-import { freeTogether, handleIn, nameOf, statusIn, type CodeObject } from '../code-object';
-import { coreOf, type JitCore } from '../core';
-import { StateError } from '../errors';
-import { collectJsGarbage } from '../garbage';
-import { compileIn, type Jit } from '../jit';
-import type { Handle } from '../native';
-import type { CompileOptions, PartsOptions } from '../options';
-import { CompileResult, partsOf } from '../compile-result';
+import { flag, integerBetween, oneOf, optionsObject, show } from '../base/check';
+import type { CodeObject } from '../code/code-object';
+import { collectJsGarbage } from '../base/garbage';
+import type { JitCore } from '../jit/core';
+import { StateError } from '../base/errors';
+import type { Compiler } from '../jit/compiler';
+import type { Jit } from '../jit/jit';
+import { partsOf as partsOfJit } from '../jit/parts';
+import { CodeRecord } from '../record/code-record';
+import type { Handle } from '../base/native';
+import type { CompileOptions, PartsOptions } from '../jit/compile-options';
+import { CompileResult, partsOf } from '../code/compile-result';
 import { Room } from './room';
-import { pinsOf, type StackRoot } from '../stack-roots';
+import { pinsOf, type StackRoot } from '../code/stack-roots';
 import { Admission } from './admission';
 import { Evacuation } from './evacuation';
 import type { FixedParts } from './fixed-parts';
@@ -32,15 +35,15 @@ import { generationOf } from './managed';
 import { collectorSizes, type CollectorOptions } from './policy';
 import type { Collection, CollectionKind, CollectOptions, CollectorEvents } from './report';
 import { Reports } from './reports';
-import { tierPolicy, type TierPolicy } from './tier-policy';
-import type { TierStats } from './tier-report';
-import { Tiers } from './tiers';
-import { isZealous, Zeal } from './zeal';
+import { tierPolicy, type TierPolicy } from '../jit/tier-options';
+import type { TierStats } from '../tier/report';
+import { Tiers } from '../tier/tiers';
+import { isZealous, Zeal } from '../zeal/zeal';
 
 /** Collects the code objects that are compiled with it. */
 export class CopyingCollector extends EventEmitter<CollectorEvents> {
-  readonly #jit: Jit;
   readonly #core: JitCore;
+  readonly #compiler: Compiler;
   readonly #admission: Admission;
   readonly #nursery: Generation;
   readonly #old: Generation;
@@ -67,13 +70,14 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     super();
     const { nurseryBytes, oldBytes, promoteAfter = 2, zeal = isZealous(), tier } = optionsObject('options', options);
     if (typeof zeal !== 'boolean') throw new TypeError(`zeal must be a boolean, not ${show(zeal)}`);
-    const core = coreOf(jit);
-    if (core === undefined) throw new TypeError(`a collector needs a Jit, not ${show(jit)}`);
-    const policy = tier === undefined ? core.tiering.policy : tierPolicy(tier);
+    const parts = partsOfJit(jit);
+    if (parts === undefined) throw new TypeError(`a collector needs a Jit, not ${show(jit)}`);
+    const { core, compiler } = parts;
+    const policy = tier === undefined ? core.settings.tier : tierPolicy(tier);
     core.requireLive('CopyingCollector');
     this.#promoteAfter = integerBetween('promoteAfter', promoteAfter, 0, 255);
-    this.#jit = jit;
     this.#core = core;
+    this.#compiler = compiler;
     const sizes = collectorSizes(core, nurseryBytes, oldBytes);
     const open = core.ledger.begin();
     const generations = makeGenerations(core, sizes);
@@ -84,7 +88,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     this.#tiers = policy === undefined ? undefined : this.#makeTiers(policy);
     this.#stop = this.#listen();
     this.#zeal = zeal ? new Zeal(core, () => this.#collectInZeal()) : undefined;
-    core.unfinished = [];
+    core.arena.unfinished = [];
     core.ledger.end(open);
   }
 
@@ -97,7 +101,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   compile(source: string | Uint8Array, options?: CompileOptions | PartsOptions): CodeObject | CompileResult {
     this.#requireLive('compile');
     const result = this.#reports.after(() => {
-      const compiled = this.#tiers?.compile(source, options) ?? compileIn(this.#jit, source, options);
+      const compiled = this.#tiers?.compile(source, options) ?? this.#compiler.compile(source, options);
       return this.#adoptOrFree(compiled);
     });
     return result;
@@ -109,7 +113,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
       else this.#adoptChecked(compiled);
       return compiled;
     } catch (error) {
-      freeTogether(this.#core, compiled instanceof CompileResult ? partsOf(compiled) : [compiled]);
+      this.#core.freeTogether(compiled instanceof CompileResult ? partsOf(compiled) : [compiled]);
       throw error;
     }
   }
@@ -129,12 +133,12 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   #adoptChecked(object: CodeObject): CodeObject {
-    const handle = handleIn(this.#core, object, 'adopt');
-    if (statusIn(object).retain === 'none')
-      throw new StateError(`adopt: code object '${nameOf(object)}' was compiled with retain: 'none' and can't move`);
-    for (const other of this.#core.managers)
+    const handle = CodeRecord.handleIn(this.#core, object, 'adopt');
+    if (CodeRecord.statusOf(object).retain === 'none')
+      throw new StateError(`adopt: code object '${CodeRecord.nameOf(object)}' was compiled with retain: 'none' and can't move`);
+    for (const other of this.#core.hooks.managers)
       if (other !== this.#admission && other.isManaged(handle))
-        throw new StateError(`adopt: another collector manages code object '${nameOf(object)}'`);
+        throw new StateError(`adopt: another collector manages code object '${CodeRecord.nameOf(object)}'`);
     if (!this.#admission.isManaged(handle)) this.#admission.adopt(object, handle, this.#firstGeneration);
     return object;
   }
@@ -142,7 +146,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   /** Keeps a code object alive, as a reference from JS does. */
   addRoot(object: CodeObject): void {
     this.#requireLive('addRoot');
-    handleIn(this.#core, object, 'addRoot');
+    CodeRecord.handleIn(this.#core, object, 'addRoot');
     this.#roots.add(object);
   }
 
@@ -170,7 +174,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
 
   /** What on the stack forbids `object` to move now. */
   explainPin(object: CodeObject): StackRoot[] {
-    return pinsOf(this.#core, handleIn(this.#core, object, 'explainPin'));
+    return pinsOf(this.#core, CodeRecord.handleIn(this.#core, object, 'explainPin'));
   }
 
   /**
@@ -179,7 +183,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
    */
   tierUp(object: CodeObject): Promise<boolean> {
     this.#requireLive('tierUp');
-    handleIn(this.#core, object, 'tierUp');
+    CodeRecord.handleIn(this.#core, object, 'tierUp');
     return this.#tiers?.tierUp(object) ?? Promise.resolve(false);
   }
 
@@ -205,9 +209,9 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   #makeTiers(policy: TierPolicy): Tiers {
-    return new Tiers(this.#jit, this.#core, policy, {
+    return new Tiers({ core: this.#core, compiler: this.#compiler }, policy, {
       isOld: (handle) => this.#admission.isOld(handle),
-      placeOld: (object) => this.#admission.adopt(object, handleIn(this.#core, object, 'tier'), this.#old),
+      placeOld: (object) => this.#admission.adopt(object, CodeRecord.handleIn(this.#core, object, 'tier'), this.#old),
       tiered: (event) => this.emit('tiered', event),
       failed: (event) => this.emit('tier-error', event),
     });
@@ -219,10 +223,10 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   #listen(): Array<() => void> {
-    const { objects, onFreed } = this.#core;
-    onFreed.add(this.#onFreed);
-    this.#core.onTorn.add(this.#mend);
-    this.#core.managers.add(this.#admission);
+    const { objects, hooks } = this.#core;
+    hooks.onFreed.add(this.#onFreed);
+    this.#core.hooks.onTorn.add(this.#mend);
+    this.#core.hooks.managers.add(this.#admission);
     return [
       objects.onDead((handle) => {
         if (!this.#admission.isManaged(handle)) return false;
@@ -238,7 +242,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
     this.#zeal?.stop();
     this.#tiers?.stop();
     this.#roots.clear();
-    this.#core.managers.delete(this.#admission);
+    this.#core.hooks.managers.delete(this.#admission);
     for (const stop of this.#stop) stop();
     this.#core.objects.forgetDead([...this.#admission.listDead()]);
     this.#disposeSpaces();
@@ -248,8 +252,8 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   #disposeSpaces(): void {
     if (this.#admission.count > 0) return;
     for (const part of [this.#nursery, this.#old, this.#parts]) part.dispose();
-    this.#core.onFreed.delete(this.#onFreed);
-    this.#core.onTorn.delete(this.#mend);
+    this.#core.hooks.onFreed.delete(this.#onFreed);
+    this.#core.hooks.onTorn.delete(this.#mend);
   }
 
   /** A change was left in the middle. */

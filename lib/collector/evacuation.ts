@@ -6,8 +6,8 @@
  *
  * Cheney's copying of data, without its scan: code objects know who refers to them, and the mover redirects those.
  */
-import type { JitCore } from '../core';
-import type { Handle } from '../native';
+import type { JitCore } from '../jit/core';
+import type { Handle } from '../base/native';
 import type { FixedParts } from './fixed-parts';
 import type { Generation } from './generation';
 import { generationOf, type Managed } from './managed';

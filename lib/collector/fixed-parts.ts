@@ -3,13 +3,15 @@
  *
  * In: handles. Out: offsets in the arena's ranges. Always true: a code object without such segments has no entry here.
  */
-import { alignmentOf, bytesOf, nameOf, statusIn, type CodeObject } from '../code-object';
-import type { JitCore } from '../core';
-import { SpaceFullError } from '../errors';
-import type { Handle } from '../native';
-import type { PerSegment } from '../segments';
+import { CodeRecord, type Code } from '../record/code-record';
+import type { JitCore } from '../jit/core';
+import { SpaceFullError } from '../base/errors';
+import type { Handle } from '../base/native';
+import type { PerSegment } from '../base/segments';
 import { FreeListAllocator } from '../space/free-list';
-import { createOwnedSpace, disposeSpace, type CodeSpace } from '../space/space';
+import type { Region } from '../space/arena';
+import { makeOwnedRegion } from '../space/code-space';
+import { disposeRegion } from '../space/reserve';
 
 /** One code object's. Offsets are -1 where there is no such segment. */
 export interface Parts {
@@ -26,14 +28,16 @@ type Name = 'constants' | 'data';
 /** Those of one collector. */
 export class FixedParts {
   readonly #parts = new Map<Handle, Parts>();
-  readonly #space: CodeSpace;
+  readonly #core: JitCore;
+  readonly #region: Region;
   readonly #bases: Readonly<Record<Name, number>>;
   readonly #allocators: Readonly<Record<Name, FreeListAllocator>>;
 
   constructor(core: JitCore, sizes: PerSegment<number>) {
-    this.#space = createOwnedSpace(core, { ...sizes, code: 0 });
-    const ranges = core.spaces.get(this.#space);
-    this.#bases = { constants: ranges?.constants.base ?? 0, data: ranges?.data.base ?? 0 };
+    this.#core = core;
+    this.#region = makeOwnedRegion(core, { ...sizes, code: 0 });
+    const { constants, data } = this.#region.ranges;
+    this.#bases = { constants: constants.base, data: data.base };
     this.#allocators = { constants: new FreeListAllocator(sizes.constants), data: new FreeListAllocator(sizes.data) };
   }
 
@@ -42,9 +46,9 @@ export class FixedParts {
   }
 
   /** Reserves what `object` needs beside its code. Throws SpaceFullError; then nothing has changed. */
-  add(handle: Handle, object: CodeObject): Parts | undefined {
-    const constantBytes = bytesOf(object, 'constants');
-    const dataBytes = bytesOf(object, 'data');
+  add(handle: Handle, object: Code): Parts | undefined {
+    const constantBytes = CodeRecord.bytesOf(object, 'constants');
+    const dataBytes = CodeRecord.bytesOf(object, 'data');
     if (constantBytes === 0 && dataBytes === 0) return undefined;
     const constants = this.#take(object, 'constants', constantBytes);
     const data = this.#takeOrUndo(object, dataBytes, () => this.#release('constants', constants, constantBytes));
@@ -53,18 +57,19 @@ export class FixedParts {
       constantBytes,
       data,
       dataBytes,
-      dataAlignment: alignmentOf(object, 'data'),
-      movesData: statusIn(object).moves === 'all',
+      dataAlignment: CodeRecord.alignmentOf(object, 'data'),
+      movesData: CodeRecord.statusOf(object).moves === 'all',
     };
     this.#parts.set(handle, parts);
     return parts;
   }
 
   /** Throws what `add` would throw. */
-  test(object: CodeObject): void {
+  test(object: Code): void {
     for (const name of ['constants', 'data'] as const) {
-      const bytes = bytesOf(object, name);
-      if (bytes > 0 && !this.#allocators[name].fits(bytes, alignmentOf(object, name))) throw this.#full(object, name, bytes);
+      const bytes = CodeRecord.bytesOf(object, name);
+      if (bytes > 0 && !this.#allocators[name].fits(bytes, CodeRecord.alignmentOf(object, name)))
+        throw this.#full(object, name, bytes);
     }
   }
 
@@ -109,10 +114,10 @@ export class FixedParts {
   }
 
   dispose(): void {
-    disposeSpace(this.#space);
+    disposeRegion(this.#core, this.#region);
   }
 
-  #takeOrUndo(object: CodeObject, bytes: number, undo: () => void): number {
+  #takeOrUndo(object: Code, bytes: number, undo: () => void): number {
     try {
       return this.#take(object, 'data', bytes);
     } catch (error) {
@@ -121,17 +126,17 @@ export class FixedParts {
     }
   }
 
-  #take(object: CodeObject, name: Name, bytes: number): number {
+  #take(object: Code, name: Name, bytes: number): number {
     if (bytes === 0) return -1;
-    const offset = this.#allocators[name].allocate(bytes, alignmentOf(object, name));
+    const offset = this.#allocators[name].allocate(bytes, CodeRecord.alignmentOf(object, name));
     if (offset !== undefined) return this.#bases[name] + offset;
     throw this.#full(object, name, bytes);
   }
 
-  #full(object: CodeObject, name: Name, bytes: number): SpaceFullError {
+  #full(object: Code, name: Name, bytes: number): SpaceFullError {
     const { largestFreeBytes } = this.#allocators[name];
     return new SpaceFullError(
-      `the collector has no room for the ${name} of code object '${nameOf(object)}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
+      `the collector has no room for the ${name} of code object '${CodeRecord.nameOf(object)}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
       { requestedBytes: bytes, largestFreeBytes },
     );
   }

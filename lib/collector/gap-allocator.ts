@@ -4,7 +4,8 @@
  * In: sizes. Out: ascending offsets. Always true: nothing is given back one by one; a range that was evacuated but for pinned code objects
  * is begun again with those as obstacles, and what is skipped because it is too small is free but not handed out.
  */
-import { alignUp, granuleBytes } from '../space/allocator';
+import { granuleBytes } from '../base/segments';
+import { alignUp } from '../space/allocator';
 
 /** Bytes from base to limit (excluded). */
 export interface Extent {

@@ -6,22 +6,26 @@
  *
  * The nursery is filled in ascending order. The old generation reuses what dies in it, so between collections it has a free list.
  */
-import type { JitCore } from '../core';
-import { alignUp, granuleBytes } from '../space/allocator';
+import type { JitCore } from '../jit/core';
+import { granuleBytes } from '../base/segments';
+import { alignUp } from '../space/allocator';
 import { FreeListAllocator } from '../space/free-list';
-import { createOwnedSpace, disposeSpace, type CodeSpace } from '../space/space';
+import type { Region } from '../space/arena';
+import { makeOwnedRegion } from '../space/code-space';
+import { disposeRegion } from '../space/reserve';
 import { GapAllocator, type Extent } from './gap-allocator';
 import { placeOf, type GenerationIndex, type Managed, type Place } from './managed';
 
-/** One half: its space, and where that begins in the arena's code range. */
+/** One half: its region, and where that begins in the arena's code range. */
 interface Half {
-  readonly space: CodeSpace;
+  readonly region: Region;
   readonly base: number;
   readonly gaps: GapAllocator;
 }
 
 /** One generation. */
 export class Generation {
+  readonly #core: JitCore;
   readonly index: GenerationIndex;
   readonly bytes: number;
   readonly #halves: readonly [Half, Half];
@@ -33,17 +37,18 @@ export class Generation {
 
   /** Throws SpaceFullError if the arena has no room for it. */
   constructor(core: JitCore, index: GenerationIndex, bytes: number) {
+    this.#core = core;
     this.index = index;
     this.bytes = bytes;
     const half = (): Half => {
-      const space = createOwnedSpace(core, { code: bytes, constants: 0, data: 0 });
-      return { space, base: core.spaces.get(space)?.code.base ?? 0, gaps: new GapAllocator(bytes) };
+      const region = makeOwnedRegion(core, { code: bytes, constants: 0, data: 0 });
+      return { region, base: region.ranges.code.base, gaps: new GapAllocator(bytes) };
     };
     const first = half();
     try {
       this.#halves = [first, half()];
     } catch (error) {
-      disposeSpace(first.space);
+      disposeRegion(core, first.region);
       throw error;
     }
     if (index === 1) this.#freeList = new FreeListAllocator(bytes);
@@ -134,7 +139,7 @@ export class Generation {
   }
 
   dispose(): void {
-    for (const { space } of this.#halves) disposeSpace(space);
+    for (const { region } of this.#halves) disposeRegion(this.#core, region);
   }
 }
 

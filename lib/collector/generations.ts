@@ -3,7 +3,7 @@
  *
  * In: sizes. Out: a nursery, an old generation, and room for what does not move. Always true: all of them are there, or none is.
  */
-import type { JitCore } from '../core';
+import type { JitCore } from '../jit/core';
 import { FixedParts } from './fixed-parts';
 import { Generation } from './generation';
 import type { CollectorSizes } from './policy';

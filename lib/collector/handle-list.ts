@@ -1,7 +1,7 @@
 /**
  * A growing set of handles that is read as an array.
  */
-import type { Handle } from '../native';
+import type { Handle } from '../base/native';
 
 /** Handles in the order in which they came, each once. */
 export class HandleList {

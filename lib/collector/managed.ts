@@ -6,7 +6,7 @@
  *   hasParts[h]  1 if it has constants or data (fixed-parts.ts)
  *   isDead[h]    1 if V8 has found that JS has forgotten it
  */
-import type { Handle } from '../native';
+import type { Handle } from '../base/native';
 
 /** Where a managed code object is: 0 for one that is not, else 1 + 2 * generation + half. */
 export type Place = number;

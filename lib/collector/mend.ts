@@ -4,8 +4,8 @@
  * In: a table that an interrupted change may have left in the middle. Out: the same table. Always true then: exactly what lives in a half of a
  * generation, or has no code and is placed, is managed there.
  */
-import type { JitCore } from '../core';
-import type { Handle } from '../native';
+import type { JitCore } from '../jit/core';
+import type { Handle } from '../base/native';
 import type { Generation } from './generation';
 import type { Managed } from './managed';
 

@@ -1,10 +1,10 @@
 /**
  * What users want of a collector, and how much of the arena it takes.
  */
-import { integerBetween } from '../check';
-import type { JitCore } from '../core';
-import { perSegment, type PerSegment } from '../segments';
-import type { TierOptions } from './tier-policy';
+import { integerBetween } from '../base/check';
+import type { JitCore } from '../jit/core';
+import { perSegment, type PerSegment } from '../base/segments';
+import type { TierOptions } from '../jit/tier-options';
 
 /** Options of `new CopyingCollector`. Sizes are of one half, in bytes. */
 export interface CollectorOptions {
@@ -32,17 +32,17 @@ export interface CollectorSizes {
 
 /** Without a size from the user, all four halves fit in half of what the arena has left. Throws TypeError, RangeError. */
 export function collectorSizes(core: JitCore, nurseryBytes: unknown, oldBytes: unknown): CollectorSizes {
-  const free = core.arena.code.largestFreeBytes;
+  const free = core.arena.largestFreeBytes('code');
   const most = 2 ** 31;
   const pages = (name: string, bytes: unknown): number => Math.ceil(integerBetween(name, bytes, 1, most) / pageBytes) * pageBytes;
   return {
     nurseryBytes: pages('nurseryBytes', nurseryBytes ?? atLeastOnePage(Math.min(mebibyte / 4, Math.floor(free / 32)))),
     oldBytes: pages('oldBytes', oldBytes ?? atLeastOnePage(Math.min(16 * mebibyte, Math.floor(free / 8)))),
-    fixed: perSegment((name) => Math.floor(core.arena[name].largestFreeBytes / 4 / pageBytes) * pageBytes),
+    fixed: perSegment((name) => Math.floor(core.arena.largestFreeBytes(name) / 4 / pageBytes) * pageBytes),
   };
 }
 
-/** Of a full arena a page is too much too, and whoever takes it says so. */
+/** If not even one page is free, taking the region reports it. */
 function atLeastOnePage(bytes: number): number {
   return Math.max(pageBytes, bytes);
 }

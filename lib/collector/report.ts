@@ -1,7 +1,7 @@
 /**
  * What a collection did, and what a collector tells.
  */
-import type { Tiered, TierFailure } from './tier-report';
+import type { Tiered, TierFailure } from '../tier/report';
 
 /** 'minor' looks at the nursery only, 'major' at everything. */
 export type CollectionKind = 'minor' | 'major';

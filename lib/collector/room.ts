@@ -3,9 +3,9 @@
  *
  * In: sizes. Out: offsets in the arena's ranges. Always true: a collection is run only if without it there is no room, and the smaller one first.
  */
-import { nameOf, type CodeObject } from '../code-object';
-import type { JitCore } from '../core';
-import { SpaceFullError } from '../errors';
+import { CodeRecord, type Code } from '../record/code-record';
+import type { JitCore } from '../jit/core';
+import { SpaceFullError } from '../base/errors';
 import type { FixedParts } from './fixed-parts';
 import type { Generation } from './generation';
 import type { CollectionKind } from './report';
@@ -34,12 +34,12 @@ export class Room {
   }
 
   /** Sees to it that there is room for constants and data: as it is, or after collections. Throws SpaceFullError. */
-  makeForParts(object: CodeObject): void {
+  makeForParts(object: Code): void {
     this.#tryWithCollections(() => this.#parts.test(object));
   }
 
   /** Sees to it that `take` will find room: as it is, or after a minor and after a major collection. Throws SpaceFullError. */
-  makeFor(object: CodeObject, bytes: number, alignment: number, into: Generation): void {
+  makeFor(object: Code, bytes: number, alignment: number, into: Generation): void {
     const fits = (generation: Generation): boolean => generation.fits(bytes, alignment);
     const isYoung = into === this.#nursery && bytes <= this.#nursery.bytes / 2;
     const hasRoom =
@@ -52,16 +52,16 @@ export class Room {
   }
 
   /** Room for new code: where it is to go, else in the old generation. Throws SpaceFullError; `makeFor` leaves no reason for that. */
-  take(object: CodeObject, bytes: number, alignment: number, into: Generation): [Generation, number] {
+  take(object: Code, bytes: number, alignment: number, into: Generation): [Generation, number] {
     const found = roomIn(into, bytes, alignment) ?? roomIn(this.#old, bytes, alignment);
     if (found !== undefined) return found;
     throw this.#full(object, bytes);
   }
 
-  #full(object: CodeObject, bytes: number): SpaceFullError {
+  #full(object: Code, bytes: number): SpaceFullError {
     const { largestFreeBytes } = this.#old.free;
     return new SpaceFullError(
-      `the collector has no room for code object '${nameOf(object)}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
+      `the collector has no room for code object '${CodeRecord.nameOf(object)}': ${bytes} bytes requested, the largest free block has ${largestFreeBytes}`,
       { requestedBytes: bytes, largestFreeBytes },
     );
   }

@@ -8,9 +8,7 @@
  *   A3  usedBytes + freeBytes = capacityBytes
  *   A4  a call that fails changes nothing
  */
-
-/** Sizes are rounded up to this many bytes, and every offset is a multiple of it. */
-export const granuleBytes = 16;
+import { granuleBytes } from '../base/segments';
 
 /** The largest range: offsets in an arena are below 2 GiB. */
 export const maximumCapacityBytes = 2 ** 31;

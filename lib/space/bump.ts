@@ -7,13 +7,13 @@
  *   B2  the bit map has one bit for each granule handed out, and usedBytes counts them
  *   B3  when nothing is handed out, top is 0
  */
+import { granuleBytes } from '../base/segments';
 import {
   alignUp,
   assertInvariant,
   checkAlignment,
   checkCapacity,
   checkExtents,
-  granuleBytes,
   notAllocated,
   wholeGranules,
   type Allocator,

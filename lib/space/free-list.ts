@@ -10,13 +10,13 @@
  *
  * Only free blocks are recorded: an allocation costs no memory here.
  */
+import { granuleBytes } from '../base/segments';
 import {
   alignUp,
   assertInvariant,
   checkAlignment,
   checkCapacity,
   checkExtents,
-  granuleBytes,
   notAllocated,
   wholeGranules,
   type Allocator,

@@ -8,7 +8,7 @@
  *
  *   heads[handle] -> record        records[4 * record] = allocator number | offset | bytes | next record
  */
-import type { Handle } from '../native';
+import type { Handle } from '../base/native';
 import type { Allocator } from './allocator';
 
 const recordLength = 4;

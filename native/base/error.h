@@ -1,6 +1,6 @@
 // Failures that a user or the system can cause: a code, a message and what a program may want to read of it.
 //
-// They travel as llvm::Error; nothing in native/ throws. wrap/ turns them into the error classes of lib/errors.ts.
+// They travel as llvm::Error; nothing in native/ throws. wrap/ turns them into the error classes of lib/jit/error-factory.ts.
 #pragma once
 
 #include "llvm/ADT/Twine.h"

@@ -16,7 +16,7 @@
 
 namespace nomad {
 
-/// As lib/move-batch.ts writes it: a batch comes from JS without being copied.
+/// As lib/jit/move-batch.ts writes it: a batch comes from JS without being copied.
 struct MoveRequest {
   static constexpr std::int32_t stays = -1; // also where there is no such segment
 

@@ -3,8 +3,8 @@
 //
 //   Block    reads its parameters and the entry stub's index from the argument block and leaves the result there: no Node-API
 //   call
-//            at all. A function made in lib/callable.ts writes and reads the block.
-//   Values   takes (entry index, values ...) as Node-API values that lib/callable.ts has checked and converted.
+//            at all. A function made in lib/call/generated.ts writes and reads the block.
+//   Values   takes (entry index, values ...) as Node-API values that lib/call/interpreted.ts has checked and converted.
 //   Direct   is called from C++ with a function's address and its one argument: constructors, destructors, exit handlers.
 //
 // Argument block: parameter i at byte 8 * i (integers up to 32 bits as an int32, float and double as a double, i64 and ptr as 8

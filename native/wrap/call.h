@@ -31,7 +31,7 @@ private:
 
 using Result = llvm::Expected<napi_value>;
 
-/// While native code runs that may call user code: what lib/ledger.ts has open now waits for it, and is not interrupted.
+/// While native code runs that may call user code: what lib/base/ledger.ts has open now waits for it, and is not interrupted.
 class Covering {
 public:
   explicit Covering(Jit &jit) : ledger_(jit.ledger), before_(ledger_->covered) { ledger_->covered = ledger_->open; }

@@ -24,7 +24,7 @@ JsHost::~JsHost() {
 void JsHost::add(HostIndex index, napi_value function) {
   if (functions_.size() <= index)
     functions_.resize(index + 1);
-  // Weak: a host function may refer to its Jit, and such a circle must be collectable. lib/host-table.ts holds it.
+  // Weak: a host function may refer to its Jit, and such a circle must be collectable. lib/code/host-table.ts holds it.
   napi_create_reference(jit_.env, function, 0, &functions_[index]);
 }
 

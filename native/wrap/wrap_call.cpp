@@ -1,4 +1,4 @@
-// entry, thunk, bufferAddress: what lib/callable.ts makes callables of.
+// entry, thunk, bufferAddress: what lib/call/ makes callables of.
 #include "wrap/call.h"
 
 using namespace nomad;

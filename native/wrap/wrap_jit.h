@@ -1,4 +1,4 @@
-// The native half of lib/jit.ts: an object of functions bound to one Jit (lib/native.ts names them all).
+// The native half of lib/jit/: an object of functions bound to one Jit (lib/base/native.ts names them all).
 #pragma once
 
 #include "run/engine.h"
@@ -11,7 +11,7 @@
 
 namespace nomad::wrap {
 
-/// Shared with lib/ledger.ts: how many changes have begun and not ended, and how many of those wait for native code.
+/// Shared with lib/base/ledger.ts: how many changes have begun and not ended, and how many of those wait for native code.
 struct Ledger {
   std::int32_t open = 0;
   std::int32_t covered = 0;

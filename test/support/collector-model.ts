@@ -16,7 +16,7 @@ import {
   type CollectorOptions,
   type HostFunction,
 } from 'nomad-jit';
-import { coreOf } from '../../lib/core';
+import { coreOf } from '../../lib/jit/parts';
 import { settleTiers } from './collectors';
 import { collectGarbage } from './jits';
 import { calling } from './programs';

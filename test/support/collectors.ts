@@ -13,7 +13,7 @@ import {
   type HostFunction,
   type Jit,
 } from 'nomad-jit';
-import { coreOf } from '../../lib/core';
+import { coreOf } from '../../lib/jit/parts';
 import { collectGarbage, makeJit } from './jits';
 
 /** A Jit with a collector. */
