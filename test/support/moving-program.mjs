@@ -4,8 +4,8 @@
  * In: its placed code objects. Out: counts of moves, patched return addresses and pins by cause. Always true: a place that was left is
  * filled with traps, and nothing is placed there again before a whole round of places.
  */
-import { coreOf } from '../../dist/core.js';
-import { handleIn } from '../../dist/code-object.js';
+import { coreOf } from '../../dist/jit/parts.js';
+import { CodeRecord } from '../../dist/record/code-record.js';
 import { Jit, PinnedError } from 'nomad-jit';
 import { CodeImage } from './code-image.mjs';
 
@@ -80,7 +80,7 @@ export class MovingProgram {
   #moveOne(traveller) {
     const { native } = this.#core;
     const { object } = traveller;
-    const handle = handleIn(this.#core, object, 'move');
+    const handle = CodeRecord.handleIn(this.#core, object, 'move');
     const [exact] = native.stackRoots(false);
     const { offsets, sizes } = native.describe(handle);
     try {
