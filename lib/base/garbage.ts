@@ -40,20 +40,33 @@ export interface GarbageListener {
   noteJsCollection(): void;
 }
 
-const listeners = new Set<WeakRef<GarbageListener>>();
-let sentinels: FinalizationRegistry<undefined> | undefined;
+/** The listeners of one realm, however often the package is loaded there: V8 serves one registry in a turn of the event loop. */
+interface Watch {
+  readonly listeners: Set<WeakRef<GarbageListener>>;
+  readonly sentinels: FinalizationRegistry<undefined>;
+}
+
+const watchKey = Symbol.for('nomad-jit.garbage');
 
 /** Tells `listener` after each full collection of V8's, in a job of its own. Does not keep it alive. */
 export function onJsCollection(listener: GarbageListener): void {
-  listeners.add(new WeakRef(listener));
-  if (sentinels !== undefined) return;
-  sentinels = new FinalizationRegistry(tellAll);
-  sentinels.register({}, undefined);
+  const shared = globalThis as { [watchKey]?: Watch };
+  if (shared[watchKey] === undefined) Object.defineProperty(shared, watchKey, { value: makeWatch(), configurable: true });
+  shared[watchKey]?.listeners.add(new WeakRef(listener));
 }
 
 /** A sentinel is garbage at once, so that the next full collection finds it. */
-function tellAll(): void {
-  sentinels?.register({}, undefined);
+function makeWatch(): Watch {
+  const listeners = new Set<WeakRef<GarbageListener>>();
+  const sentinels = new FinalizationRegistry<undefined>(() => {
+    sentinels.register({}, undefined);
+    tellAll(listeners);
+  });
+  sentinels.register({}, undefined);
+  return { listeners, sentinels };
+}
+
+function tellAll(listeners: Set<WeakRef<GarbageListener>>): void {
   for (const reference of listeners) {
     const listener = reference.deref();
     if (listener === undefined) listeners.delete(reference);
