@@ -25,6 +25,7 @@ const checks = {
     ['eslint', [...eslint, '.']],
     ['prettier', [...prettier, '--check', '--log-level=warn', '.']],
     ['clang-format', ['clang-format-22', '--dry-run', '-Werror', ...nativeFiles]],
+    ['layers', [process.execPath, inRoot('scripts', 'layers.js')]],
     ['publint', [...publint, '--strict']],
   ],
   fix: [
