@@ -26,6 +26,7 @@ const checks = {
     ['imports', [process.execPath, inRoot('scripts', 'imports.js')]],
     ['prettier', [...prettier, '--check', '--log-level=warn', '.']],
     ['clang-format', ['clang-format-22', '--dry-run', '-Werror', ...nativeFiles]],
+    ['layers', [process.execPath, inRoot('scripts', 'layers.js')]],
     ['publint', [...publint, '--strict']],
   ],
   fix: [

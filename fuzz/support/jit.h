@@ -1,7 +1,7 @@
 // An engine with all that it needs to run code without JS, as the targets drive it.
 #pragma once
 
-#include "run/engine.h"
+#include "engine/engine.h"
 #include "support/fuzz.h"
 
 #include <functional>

@@ -78,7 +78,7 @@ ModuleFrames readFrames(ByteReader &reader) {
 }
 
 void write(ByteWriter &writer, const Exports &exports) {
-  writer.byte((exports.keepsCodeAddresses ? 1u : 0u) | (exports.storesLabels ? 2u : 0u) | (exports.isUnique ? 4u : 0u));
+  writer.byte((exports.keepsCodeAddresses ? 1u : 0u) | (exports.storesLabels ? 2u : 0u) | (exports.isIrreplaceable ? 4u : 0u));
   writer.number(exports.functions.size());
   for (const ExportedFunction &function : exports.functions) {
     writer.text(function.name);
@@ -122,7 +122,7 @@ Exports readExports(ByteReader &reader) {
   unsigned facts = reader.byte(7);
   exports.keepsCodeAddresses = (facts & 1) != 0;
   exports.storesLabels = (facts & 2) != 0;
-  exports.isUnique = (facts & 4) != 0;
+  exports.isIrreplaceable = (facts & 4) != 0;
   for (size_t count = reader.count(); count > 0 && reader.isOk(); --count) {
     ExportedFunction function;
     function.name = reader.text().str();

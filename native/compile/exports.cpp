@@ -122,7 +122,7 @@ std::vector<DeclaredFunction> nomad::declaredFunctions(const llvm::Module &ir) {
   return declared;
 }
 
-bool nomad::isUnique(const llvm::Module &ir) {
+bool nomad::isIrreplaceable(const llvm::Module &ir) {
   return any_of(ir.globals(), isToldApart) ||
          any_of(ir, [](const Function &function) { return isExported(function) && function.isDiscardableIfUnused(); });
 }

@@ -47,8 +47,8 @@ struct Exports {
   bool keepsCodeAddresses = false;
   /// Labels' addresses may be in memory that a move does not know.
   bool storesLabels = false;
-  /// See `isUnique`.
-  bool isUnique = false;
+  /// See below.
+  bool isIrreplaceable = false;
   /// Known when code has been generated.
   ModuleFrames frames;
   /// See `declaredFunctions`.
@@ -68,6 +68,6 @@ std::vector<DeclaredFunction> declaredFunctions(const llvm::Module &ir);
 /// Whether another compile of the module could not take its place: code may compare addresses of its constants with addresses
 /// that it has kept; or it has functions that an optimiser may drop, and others may use. Asked before anything is optimised, as
 /// it is to be the same at all levels.
-bool isUnique(const llvm::Module &ir);
+bool isIrreplaceable(const llvm::Module &ir);
 
 } // namespace nomad

@@ -101,14 +101,14 @@ Error verify(llvm::Module &ir, StringRef name) {
 }
 
 Error checkTarget(llvm::Module &ir, StringRef name) {
-  const Triple &host = hostTriple();
+  const Triple &host = machineTriple();
   Triple triple = ir.getTargetTriple();
   bool runs = triple.str().empty() || (triple.getArch() == host.getArch() && triple.getOS() == host.getOS() &&
                                        triple.isOSBinFormatELF() && !triple.isX32());
   if (!runs)
     return fail(ErrorCode::Unsupported,
                 name + ": target triple '" + triple.str() + "' is not this machine's (" + host.str() + ")");
-  const DataLayout &layout = hostDataLayout();
+  const DataLayout &layout = machineDataLayout();
   if (!ir.getDataLayoutStr().empty() && ir.getDataLayout() != layout)
     return fail(ErrorCode::Unsupported, name + ": data layout '" + ir.getDataLayoutStr() + "' is not this machine's (" +
                                             layout.getStringRepresentation() + ")");

@@ -44,7 +44,7 @@ struct Job {
       return error;
     dropUnknownTargetNames(*module.ir, pipeline->machine());
     std::vector<DeclaredFunction> declared = declaredFunctions(*module.ir);
-    bool unique = isUnique(*module.ir);
+    bool irreplaceable = isIrreplaceable(*module.ir);
     disownLibrary(*module.ir, request.ownFunctions);
     lowerIFuncs(*module.ir);
     pipeline->optimise(*module.ir);
@@ -52,7 +52,7 @@ struct Job {
       return error;
     exports = exportsOf(*module.ir);
     exports.declared = std::move(declared);
-    exports.isUnique = unique;
+    exports.isIrreplaceable = irreplaceable;
     if (Error error = pipeline->generate(*module.ir).moveInto(bytes))
       return error;
     exports.frames = pipeline->takeFrames();

@@ -1,6 +1,6 @@
 #include "compile/own_functions.h"
 
-#include "compile/host.h"
+#include "compile/this_machine.h"
 
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/IR/Attributes.h"
@@ -10,7 +10,7 @@ using namespace nomad;
 using namespace llvm;
 
 bool nomad::isLibraryFunction(StringRef name) {
-  static const TargetLibraryInfoImpl library{Triple(hostTarget().triple)};
+  static const TargetLibraryInfoImpl library{Triple(thisMachine().triple)};
   LibFunc function;
   return library.getLibFunc(name, function);
 }

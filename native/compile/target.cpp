@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/recovery.h"
-#include "compile/host.h"
+#include "compile/this_machine.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Config/llvm-config.h"
@@ -71,16 +71,16 @@ namespace {
 // Set once, and not by a static initialiser: one that is abandoned would be under way for ever.
 std::atomic<const TargetMachine *> preparedHost = nullptr;
 
-const TargetMachine &hostMachine() {
+const TargetMachine &targetOfThisMachine() {
   if (!preparedHost)
-    if (Error error = prepareHost())
+    if (Error error = prepareMachine())
       report_fatal_error(std::move(error), false);
   return *preparedHost;
 }
 
 } // namespace
 
-Error nomad::prepareHost() {
+Error nomad::prepareMachine() {
   if (preparedHost)
     return Error::success();
   bool abandoned = false;
@@ -98,16 +98,16 @@ Error nomad::prepareHost() {
       abandoned);
 }
 
-const Triple &nomad::hostTriple() { return hostMachine().getTargetTriple(); }
+const Triple &nomad::machineTriple() { return targetOfThisMachine().getTargetTriple(); }
 
-const HostTarget &nomad::hostTarget() {
-  static const HostTarget host{LLVM_VERSION_STRING, hostTriple().str(), hostMachine().getTargetCPU().str(),
-                               xxh3_64bits(hostMachine().getTargetFeatureString())};
-  return host;
+const Machine &nomad::thisMachine() {
+  static const Machine machine{LLVM_VERSION_STRING, machineTriple().str(), targetOfThisMachine().getTargetCPU().str(),
+                               xxh3_64bits(targetOfThisMachine().getTargetFeatureString())};
+  return machine;
 }
 
-const DataLayout &nomad::hostDataLayout() {
-  static const DataLayout layout = hostMachine().createDataLayout();
+const DataLayout &nomad::machineDataLayout() {
+  static const DataLayout layout = targetOfThisMachine().createDataLayout();
   return layout;
 }
 

@@ -14,10 +14,10 @@ namespace nomad {
 enum class OptLevel : unsigned { O0, O1, O2, O3 };
 
 /// Finds out what this machine is; nothing below may be asked before. Runs recoverably. Errors: Codegen.
-llvm::Error prepareHost();
+llvm::Error prepareMachine();
 
-const llvm::Triple &hostTriple();
-const llvm::DataLayout &hostDataLayout();
+const llvm::Triple &machineTriple();
+const llvm::DataLayout &machineDataLayout();
 
 /// Takes CPU and feature names that LLVM doesn't know from functions. It ignores them anyway, but complains on stderr.
 void dropUnknownTargetNames(llvm::Module &ir, const llvm::TargetMachine &machine);

@@ -54,7 +54,7 @@ Capture::Capture(const LinkEnvironment &environment, const LinkRequest &request,
   object_.image->isPart = true;
 }
 
-Imports Capture::splitOff() {
+Imports Capture::takeImportsOfAll() {
   Imports whole = std::move(imports_);
   imports_ = Imports::forPartOf(whole);
   object_.image->isPart = true;
@@ -144,8 +144,8 @@ void Capture::addToTables(const Site &site, const SiteTarget &target) {
     jumpTargets_.addLabel(target.address);
 }
 
-void Capture::finish(PlaceOf placeOf, ArrayRef<StringRef> definitions, Offset unwind) {
-  object_.unwind = unwind;
+void Capture::finish(PlaceOf placeOf, ArrayRef<StringRef> definitions, Offset unwindRecords) {
+  object_.unwindRecords = unwindRecords;
   object_.symbols = SymbolTable::encode(request_.name, exports_, environment_.types, placeOf);
   auto offsetOfName = [&](StringRef name) {
     auto extent = placeOf(name);
@@ -192,7 +192,7 @@ CodeObject Capture::take(std::unique_ptr<MemoryBuffer> object) {
   object_.relocations = RelocationTable::encode(std::move(relocations_));
   object_.keepsCodeAddresses = exports_.keepsCodeAddresses;
   object_.storesLabels = exports_.storesLabels;
-  object_.isUnique = exports_.isUnique;
+  object_.isIrreplaceable = exports_.isIrreplaceable;
   if (const Segment &code = object_.segment(SegmentKind::Code); code.exists())
     object_.image->jumpTargets = jumpTargets_.behindCalls(code.range(), bytes(SegmentKind::Code));
   if (!imports_.references().empty())

@@ -58,7 +58,7 @@ public:
 
   Imports &imports() { return imports_; }
   /// Makes this one of several parts: the names that the whole link has found.
-  Imports splitOff();
+  Imports takeImportsOfAll();
   Exports &exports() { return exports_; }
   const LinkRequest &request() const { return request_; }
   /// Visits local names that the link must not drop.

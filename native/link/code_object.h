@@ -192,7 +192,7 @@ struct Links {
   ///   3. no code object is there twice.
   llvm::Error checkIntegrity() const;
   /// Forgets a reference to what is gone.
-  void end(std::uint32_t index) { references[index] = noHandle; }
+  void forget(std::uint32_t index) { references[index] = noHandle; }
 };
 
 /// What redirections have made of one code object's functions and calls.
@@ -227,11 +227,11 @@ struct alignas(64) CodeObject {
   bool keepsCodeAddresses : 1 = false;  // it may have addresses in code elsewhere than in return slots
   bool sharesData : 1 = false;          // others may refer to its constants and data
   bool storesLabels : 1 = false;        // and in memory that nobody knows: its code can't move
-  bool isUnique : 1 = false;            // another compile of its source can't take its place
+  bool isIrreplaceable : 1 = false;     // another compile of its source can't take its place
   bool hasOuterSites : 1 = false;       // of relocations, outside of code
   bool hasOddFrames : 1 = false;        // some of its functions have no plain frames
   bool hasFramesRegistered : 1 = false; // on its own (move/frame_registration.h)
-  Offset unwind = noOffset;             // of its unwind records, in code
+  Offset unwindRecords = noOffset;      // in code
   llvm::SmallVector<EntryUse, 1> entries;
   RelocationTable relocations;
   std::unique_ptr<Links> links; // null: refers to nobody, and nobody to it

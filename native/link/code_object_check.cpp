@@ -24,7 +24,7 @@ namespace {
 
 Error checkPlaces(const CodeObject &object) {
   Size code = object.segment(SegmentKind::Code).size, data = object.segment(SegmentKind::Data).size;
-  if (object.unwind != noOffset && object.unwind >= code)
+  if (object.unwindRecords != noOffset && object.unwindRecords >= code)
     return broken("code object", 3, "its unwind records are outside of its code");
   for (const EntryUse &entry : object.entries)
     if (entry.offset > code)

@@ -151,9 +151,9 @@ Error checkFunctions(const CodeObject &object, ArrayRef<Range> described) {
 
 Error nomad::checkFrameRecords(const CodeObject &object, bool isRegistered) {
   Range code = object.segment(SegmentKind::Code).range();
-  if (object.unwind == noOffset)
+  if (object.unwindRecords == noOffset)
     return Error::success();
-  auto described = readFrameRecords({code.base + object.unwind, code.limit});
+  auto described = readFrameRecords({code.base + object.unwindRecords, code.limit});
   if (!described)
     return broken("unwind records", 1, "unwind records are not whole");
   Address before = code.base;

@@ -18,7 +18,7 @@ Imports Imports::forPartOf(const Imports &whole) {
   return imports;
 }
 
-std::uint32_t Imports::adopt(ImportedName name) {
+std::uint32_t Imports::add(ImportedName name) {
   auto [known, isNew] = indices_.try_emplace(name.name, static_cast<std::uint32_t>(names_.size()));
   if (isNew)
     names_.push_back(std::move(name));

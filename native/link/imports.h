@@ -42,7 +42,7 @@ public:
   /// Does every setjmp return to where code is by then?
   bool setjmpStaysValid() const { return setjmpStaysValid_; }
 
-  std::uint32_t adopt(ImportedName name);
+  std::uint32_t add(ImportedName name);
   /// Index of a code object among the references.
   std::uint32_t referTo(Handle object);
 

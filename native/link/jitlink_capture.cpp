@@ -166,7 +166,7 @@ void JITLinkCapture::directCall(LinkGraph &graph, Edge &edge) {
     return;
   }
   // A load of the function's address (`call *f@GOTPCREL(%rip)`): what is stored in a slot is the entry stub (I10).
-  Symbol *&entry = entryOf_[import->second];
+  Symbol *&entry = entrySymbols_[import->second];
   if (!entry) {
     auto address = orc::ExecutorAddr(capture_.imports()[import->second].address.value());
     entry = &graph.addAbsoluteSymbol("", address, 0, Linkage::Strong, Scope::Local, true);
@@ -274,7 +274,7 @@ SiteTarget JITLinkCapture::targetOf(const Edge &edge, bool isFromText) const {
     auto import = imported_.find(&symbol);
     if (import == imported_.end())
       return {TargetKind::Fixed};
-    const ImportedName &name = found()[import->second];
+    const ImportedName &name = importsOfLink()[import->second];
     bool isCall = name.kind == ImportedName::Kind::Function && !entries_.contains(&symbol);
     return {isCall ? TargetKind::Reference : TargetKind::Fixed, import->second, false, name.reference};
   }

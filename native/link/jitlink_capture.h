@@ -53,7 +53,7 @@ protected:
   llvm::Error captureEdge(const Graph &graph, const Block &block, const Edge &edge);
   virtual llvm::Error addSite(const Site &site, const Block &block, const Edge &edge);
   /// The names that the link has found.
-  virtual const Imports &found() const { return capture_.imports(); }
+  virtual const Imports &importsOfLink() const { return capture_.imports(); }
   SiteTarget targetOf(const Edge &edge, bool isFromText) const;
   virtual void captureSymbols(Graph &graph);
   std::optional<SymbolExtent> extentOf(llvm::StringRef name) const;
@@ -64,7 +64,7 @@ protected:
   llvm::DenseSet<const Symbol *> exported_;
   llvm::DenseMap<const Symbol *, std::uint32_t> imported_; // absolute symbols that were names of others
   llvm::DenseSet<const Symbol *> entries_;                 // of them, those that stand for an entry stub
-  llvm::DenseMap<std::uint32_t, Symbol *> entryOf_;        // the same by import
+  llvm::DenseMap<std::uint32_t, Symbol *> entrySymbols_;   // the same by import
   llvm::DenseSet<const Section *> text_;
 };
 

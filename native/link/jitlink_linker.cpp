@@ -15,16 +15,16 @@ using llvm::jitlink::JITLinkMemoryManager;
 namespace {
 
 // Links run one at a time, on the Jit's thread; this is the one that runs.
-struct Current {
+struct RunningLink {
   JITLinkCapture *capture = nullptr;
 };
 
 class CapturingMemoryManager : public JITLinkMemoryManager {
 public:
-  explicit CapturingMemoryManager(Current &current) : current_(current) {}
+  explicit CapturingMemoryManager(RunningLink &running) : running_(running) {}
 
   void allocate(const jitlink::JITLinkDylib *, jitlink::LinkGraph &graph, OnAllocatedFunction done) override {
-    if (Error error = current_.capture->allocate(graph))
+    if (Error error = running_.capture->allocate(graph))
       return done(std::move(error));
     done(std::make_unique<Captured>());
   }
@@ -43,31 +43,31 @@ private:
     void finalize(OnFinalizedFunction done) override { done(FinalizedAlloc(ExecutorAddr(1))); }
   };
 
-  Current &current_;
+  RunningLink &running_;
 };
 
 class CapturingPlugin : public LinkGraphLinkingLayer::Plugin {
 public:
-  explicit CapturingPlugin(Current &current) : current_(current) {}
+  explicit CapturingPlugin(RunningLink &running) : running_(running) {}
 
   void modifyPassConfig(MaterializationResponsibility &claimed, jitlink::LinkGraph &,
                         jitlink::PassConfiguration &passes) override {
-    current_.capture->addPasses(passes, claimed);
+    running_.capture->addPasses(passes, claimed);
   }
   Error notifyFailed(MaterializationResponsibility &) override { return Error::success(); }
   Error notifyRemovingResources(JITDylib &, ResourceKey) override { return Error::success(); }
   void notifyTransferringResources(JITDylib &, ResourceKey, ResourceKey) override {}
 
 private:
-  Current &current_;
+  RunningLink &running_;
 };
 
 class JITLinkLinker final : public Linker {
 public:
   explicit JITLinkLinker(const LinkEnvironment &environment)
-      : environment_(environment), memory_(current_), sessions_([this](ExecutionSession &execution) {
+      : environment_(environment), memory_(running_), sessions_([this](ExecutionSession &execution) {
           auto layer = std::make_unique<ObjectLinkingLayer>(execution, memory_);
-          layer->addPlugin(std::make_shared<CapturingPlugin>(current_));
+          layer->addPlugin(std::make_shared<CapturingPlugin>(running_));
           return layer;
         }) {}
 
@@ -79,18 +79,18 @@ private:
   Error run(Capture &whole, JITLinkCapture &capture, MemoryBufferRef bytes) {
     const std::string &name = whole.request().name;
     auto common = whole.request().keepsObject ? CommonSymbols::Refused : CommonSymbols::Allowed;
-    current_.capture = &capture;
+    running_.capture = &capture;
     Error error = sessions_.run(name, [&](Session &session) -> Error {
       if (Error error = checkObjectFile(bytes.getBuffer(), environment_.arena, name, common))
         return error;
       return session.link(bytes, Session::Claims::One);
     });
-    current_.capture = nullptr;
+    running_.capture = nullptr;
     return error;
   }
 
   LinkEnvironment environment_;
-  Current current_;
+  RunningLink running_;
   CapturingMemoryManager memory_;
   Sessions sessions_; // its layer uses the members above
 };

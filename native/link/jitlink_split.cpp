@@ -73,13 +73,13 @@ PartIndex JITLinkSplitCapture::partOf(StringRef definedName) const {
 }
 
 void JITLinkSplitCapture::makeCaptures() {
-  whole_.emplace(capture_.splitOff());
+  whole_.emplace(capture_.takeImportsOfAll());
   std::vector<Exports> exports(parts_->count());
   Exports all = std::move(capture_.exports());
   for (Exports &each : exports) {
     each.keepsCodeAddresses = all.keepsCodeAddresses;
     each.storesLabels = all.storesLabels;
-    each.isUnique = true; // a function alone can't be compiled again
+    each.isIrreplaceable = true; // a function alone can't be compiled again
     each.frames.usual = all.frames.usual;
     each.frames.switchesStacks = all.frames.switchesStacks;
   }
@@ -175,14 +175,14 @@ Error JITLinkSplitCapture::addSite(const Site &site, const Block &block, const E
       target.reference = capture.imports().referTo(partHandle(other));
     }
   } else if (target.import != noImport) {
-    target.import = adopt(*part, target.import);
+    target.import = importIn(*part, target.import);
     target.reference = capture.imports()[target.import].reference;
   }
   return capture.addSite(site, target);
 }
 
 // What the whole link has found, as one part sees it.
-std::uint32_t JITLinkSplitCapture::adopt(PartIndex part, std::uint32_t import) {
+std::uint32_t JITLinkSplitCapture::importIn(PartIndex part, std::uint32_t import) {
   using Kind = ImportedName::Kind;
   Imports &imports = captureOf_[part]->imports();
   ImportedName name = (*whole_)[import];
@@ -197,7 +197,7 @@ std::uint32_t JITLinkSplitCapture::adopt(PartIndex part, std::uint32_t import) {
     name.kind = Kind::Fixed;
     imports.referTo(partHandle(rest));
   }
-  return imports.adopt(std::move(name));
+  return imports.add(std::move(name));
 }
 
 std::optional<SymbolExtent> JITLinkSplitCapture::extentIn(PartIndex part, StringRef name) const {
@@ -218,7 +218,7 @@ void JITLinkSplitCapture::captureSymbols(LinkGraph &) {
   // The stubs of all functions whose addresses somebody takes, also only by name.
   for (std::uint32_t i = 0; i < whole_->names().size(); ++i)
     if ((*whole_)[i].kind == ImportedName::Kind::OwnEntry)
-      adopt(partOf(StringRef((*whole_)[i].name).drop_front(entryPrefix.size())), i);
+      importIn(partOf(StringRef((*whole_)[i].name).drop_front(entryPrefix.size())), i);
   for (PartIndex part = 0; part < parts_->count(); ++part) {
     Offset unwind = noOffset;
     for (const Block *block : reverse(parts_->blocksOf(part)))

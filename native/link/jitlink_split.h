@@ -20,14 +20,14 @@ public:
 private:
   llvm::Error addSite(const Site &site, const Block &block, const Edge &edge) override;
   void captureSymbols(Graph &graph) override;
-  const Imports &found() const override { return whole_ ? *whole_ : capture_.imports(); }
+  const Imports &importsOfLink() const override { return whole_ ? *whole_ : capture_.imports(); }
 
   void split(Graph &graph);
   bool isTied(const Symbol &symbol) const;
   void makeCaptures();
   llvm::Error layOut(PartIndex part);
   void layOutNobody(Graph &graph);
-  std::uint32_t adopt(PartIndex part, std::uint32_t import);
+  std::uint32_t importIn(PartIndex part, std::uint32_t import);
   PartIndex partOf(llvm::StringRef definedName) const;
   std::optional<SymbolExtent> extentIn(PartIndex part, llvm::StringRef name) const;
 

@@ -159,8 +159,8 @@ private:
     object_.state = State::Unplaced;
     object_.keepsCodeAddresses = saved_.keepsCodeAddresses;
     object_.storesLabels = saved_.storesLabels;
-    object_.isUnique = saved_.isUnique;
-    object_.unwind = saved_.unwind;
+    object_.isIrreplaceable = saved_.isIrreplaceable;
+    object_.unwindRecords = saved_.unwindRecords;
     size_t next = 0;
     object_.symbols = SymbolTable::encode(request_.name, saved_.exports, environment_.types,
                                           [&](StringRef) { return std::optional(saved_.extents[next++]); });

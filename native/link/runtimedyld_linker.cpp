@@ -14,28 +14,28 @@ using namespace llvm::orc;
 namespace {
 
 // Links run one at a time, on the Jit's thread; this is the one that runs.
-struct Current {
+struct RunningLink {
   RuntimeDyldCapture *capture = nullptr;
   RuntimeDyld *linker = nullptr; // from the end of loading on
 };
 
 class CapturingMemoryManager : public RuntimeDyld::MemoryManager {
 public:
-  explicit CapturingMemoryManager(Current &current) : current_(current) {}
+  explicit CapturingMemoryManager(RunningLink &running) : running_(running) {}
 
   std::uint8_t *allocateCodeSection(uintptr_t size, unsigned alignment, unsigned, StringRef name) override {
-    return current_.capture->allocate(size, alignment, name);
+    return running_.capture->allocate(size, alignment, name);
   }
   std::uint8_t *allocateDataSection(uintptr_t size, unsigned alignment, unsigned, StringRef name, bool) override {
-    return current_.capture->allocate(size, alignment, name);
+    return running_.capture->allocate(size, alignment, name);
   }
-  void notifyObjectLoaded(RuntimeDyld &linker, const object::ObjectFile &) override { current_.linker = &linker; }
+  void notifyObjectLoaded(RuntimeDyld &linker, const object::ObjectFile &) override { running_.linker = &linker; }
   void registerEHFrames(std::uint8_t *, std::uint64_t, size_t) override {}
   void deregisterEHFrames() override {}
   bool finalizeMemory(std::string *) override { return false; }
 
 private:
-  Current &current_;
+  RunningLink &running_;
 };
 
 class RuntimeDyldLinker final : public Linker {
@@ -54,16 +54,16 @@ private:
   static Expected<SymbolMap> namesOf(Session &session, RuntimeDyldCapture &capture);
 
   LinkEnvironment environment_;
-  Current current_;
+  RunningLink running_;
   Sessions sessions_; // its layer uses the members above
 };
 
 std::unique_ptr<ObjectLayer> RuntimeDyldLinker::makeLayer(ExecutionSession &execution) {
   auto layer = std::make_unique<RTDyldObjectLinkingLayer>(
-      execution, [this](const MemoryBuffer &) { return std::make_unique<CapturingMemoryManager>(current_); });
+      execution, [this](const MemoryBuffer &) { return std::make_unique<CapturingMemoryManager>(running_); });
   layer->setNotifyLoaded(
       [this](MaterializationResponsibility &, const object::ObjectFile &, const RuntimeDyld::LoadedObjectInfo &loaded) {
-        current_.capture->layOut(*current_.linker, loaded);
+        running_.capture->layOut(*running_.linker, loaded);
       });
   return layer;
 }
@@ -80,7 +80,7 @@ Error RuntimeDyldLinker::run(Capture &capture, MemoryBufferRef bytes) {
     sections.emplace(capture, cast<object::ELFObjectFileBase>(*file));
     return run(session, *sections, bytes);
   });
-  current_ = {};
+  running_ = {};
   return error;
 }
 
@@ -88,7 +88,7 @@ Error RuntimeDyldLinker::run(Session &session, RuntimeDyldCapture &sections, Mem
   auto names = namesOf(session, sections);
   if (!names)
     return names.takeError();
-  current_.capture = &sections;
+  running_.capture = &sections;
   if (Error error = session.link(bytes, Session::Claims::All, std::move(*names)))
     return error;
   return sections.capture();

@@ -34,9 +34,9 @@ struct SavedObject {
   Retain retain;
   bool keepsCodeAddresses;
   bool storesLabels;
-  bool isUnique;
+  bool isIrreplaceable;
   std::array<SavedSegment, 3> segments;
-  Offset unwind;
+  Offset unwindRecords;
   Offset initializer;
   Offset finalizer;
   std::vector<Offset> threadLocals;

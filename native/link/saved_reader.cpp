@@ -4,7 +4,7 @@
 
 #include "base/byte_reader.h"
 #include "base/error.h"
-#include "compile/host.h"
+#include "compile/this_machine.h"
 #include "link/frame_check.h"
 
 #include "llvm/ADT/StringSet.h"
@@ -50,21 +50,21 @@ private:
   }
 
   Error readHost() {
-    HostTarget target;
+    Machine target;
     target.llvm = reader_.text().str();
     target.triple = reader_.text().str();
     target.cpu = reader_.text().str();
     target.features = reader_.number();
     if (!reader_.isOk())
       return damaged();
-    const HostTarget &host = hostTarget();
-    if (target == host)
+    const Machine &machine = thisMachine();
+    if (target == machine)
       return Error::success();
-    if (target.llvm != host.llvm)
-      return fail(ErrorCode::Unsupported, name_ + ": saved with LLVM " + target.llvm + ", but this is " + host.llvm);
-    std::string difference = target.cpu == host.cpu ? " with other features" : "";
+    if (target.llvm != machine.llvm)
+      return fail(ErrorCode::Unsupported, name_ + ": saved with LLVM " + target.llvm + ", but this is " + machine.llvm);
+    std::string difference = target.cpu == machine.cpu ? " with other features" : "";
     return fail(ErrorCode::Unsupported, name_ + ": saved for " + target.triple + ", CPU '" + target.cpu + "'" + difference +
-                                            ", but this is " + host.triple + ", CPU '" + host.cpu + "'");
+                                            ", but this is " + machine.triple + ", CPU '" + machine.cpu + "'");
   }
 
   bool readFacts() {
@@ -74,7 +74,7 @@ private:
     reader_.require(saved_.retain <= Retain::None, "a value is none of those there are");
     saved_.keepsCodeAddresses = (flags >> 3 & 1) != 0;
     saved_.storesLabels = (flags >> 4 & 1) != 0;
-    saved_.isUnique = (flags >> 6 & 1) != 0;
+    saved_.isIrreplaceable = (flags >> 6 & 1) != 0;
     for (SegmentKind kind : segmentKinds) {
       SavedSegment &segment = saved_.segments[indexOf(kind)];
       segment.size = reader_.word();
@@ -116,7 +116,7 @@ private:
   }
 
   void readPlaces() {
-    saved_.unwind = codeOffset();
+    saved_.unwindRecords = codeOffset();
     saved_.initializer = codeOffset();
     saved_.finalizer = codeOffset();
     for (size_t count = reader_.count(); count > 0 && reader_.isOk(); --count) {
@@ -302,14 +302,14 @@ private:
     for (SavedSegment &segment : saved_.segments)
       segment.bytes = reader_.raw(segment.storedBytes);
     reader_.require(reader_.isAtEnd(), "there is more than it needs");
-    if (reader_.isOk() && saved_.unwind != noOffset)
+    if (reader_.isOk() && saved_.unwindRecords != noOffset)
       checkUnwindRecords(saved_.segments[indexOf(SegmentKind::Code)].bytes);
   }
 
   // Whoever walks through them believes what they say.
   void checkUnwindRecords(ArrayRef<std::uint8_t> code) {
     Range all{Address::of(code.begin()), Address::of(code.end())};
-    auto described = readFrameRecords({all.base + saved_.unwind, all.limit});
+    auto described = readFrameRecords({all.base + saved_.unwindRecords, all.limit});
     reader_.require(described.has_value(), "its unwind records are not whole");
     reader_.require(!described || llvm::all_of(*described, [=](Range part) { return all.contains(part); }),
                     "its unwind records describe other code");

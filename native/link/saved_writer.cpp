@@ -3,7 +3,7 @@
 
 #include "base/byte_writer.h"
 #include "base/error.h"
-#include "compile/host.h"
+#include "compile/this_machine.h"
 
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/STLExtras.h"
@@ -20,25 +20,25 @@ namespace {
 void writeOffset(ByteWriter &writer, Offset value) { writer.number(static_cast<std::uint32_t>(value + 1)); } // none is 0
 
 void writeHost(ByteWriter &writer) {
-  const HostTarget &host = hostTarget();
-  writer.text(host.llvm);
-  writer.text(host.triple);
-  writer.text(host.cpu);
-  writer.number(host.features);
+  const Machine &machine = thisMachine();
+  writer.text(machine.llvm);
+  writer.text(machine.triple);
+  writer.text(machine.cpu);
+  writer.number(machine.features);
 }
 
 void writeFacts(ByteWriter &writer, const CodeObject &object, bool hasObjectFile) {
   const Image &image = *object.image;
   writer.byte(static_cast<unsigned>(object.moves) | static_cast<unsigned>(object.retain) << 1 |
               (object.keepsCodeAddresses ? 1u : 0u) << 3 | (object.storesLabels ? 1u : 0u) << 4 | (hasObjectFile ? 1u : 0u) << 5 |
-              (object.isUnique ? 1u : 0u) << 6);
+              (object.isIrreplaceable ? 1u : 0u) << 6);
   for (SegmentKind kind : segmentKinds) {
     writer.number(object.segment(kind).size);
     writer.byte(object.segment(kind).alignmentLog2);
     writer.number(image.storedBytes[indexOf(kind)]);
   }
   const Teardown none, &teardown = object.teardown ? *object.teardown : none;
-  writeOffset(writer, object.unwind);
+  writeOffset(writer, object.unwindRecords);
   writeOffset(writer, image.initializer);
   writeOffset(writer, teardown.finalizer);
   std::vector<Offset> threadLocals = teardown.threadLocals;

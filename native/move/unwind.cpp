@@ -31,7 +31,7 @@ ThreadTables &threadTables() {
 }
 
 const void *framesOf(const CodeObject &object) {
-  return (object.segment(SegmentKind::Code).base + object.unwind).pointer<void>();
+  return (object.segment(SegmentKind::Code).base + object.unwindRecords).pointer<void>();
 }
 
 void takeBack(CodeObject &object) {
@@ -109,7 +109,7 @@ void UnwindRegistry::publish(Size index, function_ref<bool(const CodeObject &)> 
   sections_.clear();
   Range window = range(index);
   owners_.every({range(index - std::min(reach_, index)).base, window.limit}, [&](const CodeObject &owner) {
-    if (owner.unwind != noOffset && isComplete(owner))
+    if (owner.unwindRecords != noOffset && isComplete(owner))
       sections_.push_back(framesOf(owner));
   });
   std::unique_ptr<WindowFrames> &frames = windows_[index].frames;
@@ -121,7 +121,7 @@ void UnwindRegistry::publish(Size index, function_ref<bool(const CodeObject &)> 
 
 void UnwindRegistry::registerObjects(Size index) {
   owners_.every(range(index), [](CodeObject &owner) {
-    if (owner.unwind == noOffset || owner.hasFramesRegistered)
+    if (owner.unwindRecords == noOffset || owner.hasFramesRegistered)
       return;
     registerFrames(framesOf(owner));
     owner.hasFramesRegistered = true;

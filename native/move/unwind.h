@@ -73,7 +73,7 @@ public:
   /// Before the bytes of a placed code object change or go, and after it has come. In a Change; where several change, `isMoving`
   /// or `isEnding` says so of each.
   void changes(CodeObject &object) {
-    if (object.unwind == noOffset)
+    if (object.unwindRecords == noOffset)
       return;
     if (lookup_ != FrameLookup::Lists) [[unlikely]]
       return changesRange(object);

@@ -1,6 +1,6 @@
 #include "wrap/async_compiler.h"
 
-#include "run/compile_cache.h"
+#include "engine/compile_cache.h"
 #include "wrap/call.h"
 
 using namespace nomad;

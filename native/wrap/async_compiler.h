@@ -5,7 +5,7 @@
 #pragma once
 
 #include "compile/compile_queue.h"
-#include "run/engine.h"
+#include "engine/engine.h"
 #include "wrap/js.h"
 
 #include <deque>

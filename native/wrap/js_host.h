@@ -1,7 +1,7 @@
 // JS as the host of an engine: runs host functions, and carries what they throw around code.
 #pragma once
 
-#include "run/engine.h"
+#include "engine/engine.h"
 #include "wrap/js.h"
 
 #include <vector>

@@ -1,7 +1,7 @@
 // interrupt, withTimeout: how code is stopped, and that it stops when its environment ends.
 #include "wrap/wrap_interrupt.h"
 
-#include "run/interrupt.h"
+#include "fault/interrupt.h"
 #include "wrap/call.h"
 
 #include <unistd.h>

@@ -1,7 +1,7 @@
 // The native half of lib/jit/: an object of functions bound to one Jit (lib/base/native.ts names them all).
 #pragma once
 
-#include "run/engine.h"
+#include "engine/engine.h"
 #include "wrap/async_compiler.h"
 #include "wrap/js_host.h"
 #include "wrap/object_refs.h"

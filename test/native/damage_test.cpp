@@ -3,7 +3,7 @@
 #include "support.h"
 
 #include "memory/write_scope.h"
-#include "run/root_check.h"
+#include "stack/root_check.h"
 
 using namespace nomad;
 using namespace nomad::test;
@@ -120,7 +120,7 @@ struct Scene {
   }
   // Where the first record that describes code says which.
   Address describedBy(Handle handle) {
-    Address records = code(handle).base + (*this)[handle].unwind;
+    Address records = code(handle).base + (*this)[handle].unwindRecords;
     std::uint32_t shared;
     std::memcpy(&shared, records.pointer(), sizeof shared);
     return records + 4 + shared + 8;
@@ -200,7 +200,7 @@ constexpr Case cases[] = {
     {"placed, and not placed", "[code object 1]", [](Scene &s) { s[s.callee].state = State::Unplaced; }},
     {"misaligned", "'callee': a segment is not aligned [code object 2]",
      [](Scene &s) { s.code(s.callee).base = s.code(s.callee).base + 1; }},
-    {"unwind records outside", "[code object 3]", [](Scene &s) { s[s.callee].unwind = s.code(s.callee).size; }},
+    {"unwind records outside", "[code object 3]", [](Scene &s) { s[s.callee].unwindRecords = s.code(s.callee).size; }},
     {"an entry outside", "[code object 3]", [](Scene &s) { s[s.callee].entries.front().offset = s.code(s.callee).size + 1; }},
     {"destructors outside", "[code object 3]", [](Scene &s) { s[s.callee].ensureTeardown().finalizer = 1 << 20; }},
     {"a relocation of no kind", "'callee': a group is not whole, or of no kind that there is [relocations 1]",
@@ -208,7 +208,7 @@ constexpr Case cases[] = {
     {"a site outside", "[relocations 2]",
      [](Scene &s) {
        s[s.caller].symbols = SymbolTable();
-       s[s.caller].unwind = noOffset;
+       s[s.caller].unwindRecords = noOffset;
        s.code(s.caller).size = 4;
      }},
     {"a reference that there is not", "[relocations 3]",
@@ -245,7 +245,7 @@ constexpr Case cases[] = {
     {"a vacant record that has something", "[code objects 4]", [](Scene &s) { s.code(s.gone) = s.code(s.callee); }},
     // ---- unwind records ----
     {"an unwind record that does not end", "'caller': unwind records are not whole [unwind records 1]",
-     [](Scene &s) { s.flip(s.code(s.caller).base + s[s.caller].unwind + 1, 0x70); }},
+     [](Scene &s) { s.flip(s.code(s.caller).base + s[s.caller].unwindRecords + 1, 0x70); }},
     {"an unwind record of another's code", "'caller': a record describes 0x",
      [](Scene &s) { s.flip(s.describedBy(s.caller) + 2); }},
     {"an unwind record of too little", "'f' and its record are not of one size [unwind records 4]",

@@ -1,6 +1,6 @@
 // Entries past call thunks. Oracle: who has called, and whether that has returned; and for what an entry stub keeps, what the
 // function makes of all its arguments.
-#include "run/entry_log.h"
+#include "enter/entry_log.h"
 #include "support.h"
 
 #include <condition_variable>

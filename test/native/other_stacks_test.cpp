@@ -1,7 +1,7 @@
 // Stacks of coroutines. Oracle: words that the test itself writes and overwrites.
-#include "run/activation.h"
-#include "run/exception_state.h"
-#include "run/other_stacks.h"
+#include "stack/activation.h"
+#include "stack/exception_state.h"
+#include "stack/other_stacks.h"
 #include "support.h"
 
 #include <algorithm>

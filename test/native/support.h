@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/error.h"
-#include "run/engine.h"
+#include "engine/engine.h"
 
 #include <array>
 #include <cstring>

@@ -1,7 +1,7 @@
 // Faults in code become errors, at the call that JS has made.
 #include "support.h"
 
-#include "run/interrupt.h"
+#include "fault/interrupt.h"
 
 #include <atomic>
 #include <csignal>

@@ -351,7 +351,7 @@ std::string sized(int instructions) {
 void checkFound(Jit &jit, Handle handle) {
   const CodeObject &object = jit.object(handle);
   int records = 0;
-  everyRecord((object.segment(SegmentKind::Code).base + object.unwind).pointer<void>(), [&](const FrameRecord &record) {
+  everyRecord((object.segment(SegmentKind::Code).base + object.unwindRecords).pointer<void>(), [&](const FrameRecord &record) {
     ++records;
     CHECK(object.segment(SegmentKind::Code).range().contains(record.code));
     void *bases[3];

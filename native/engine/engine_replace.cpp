@@ -1,0 +1,139 @@
+// Tiers: a code object takes over from another that was compiled from the same source.
+//
+// More than a redirection of each function: callers' references, entry stubs and definitions pass to the new one, so that nothing
+// leads to the old one any more and it can be freed as soon as none of its frames is left. What is stored of it stays true: entry
+// stubs keep their addresses, and its constants, which C code may have stored the addresses of, live as long as the new one.
+#include "engine/engine.h"
+
+#include "base/error.h"
+#include "memory/write_scope.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+using namespace nomad;
+using namespace llvm;
+
+namespace {
+
+const char *obstacle(const CodeObject &object) {
+  if (object.segment(SegmentKind::Data).exists())
+    return "it has data of its own";
+  if (object.teardown || (object.image && object.image->initializer != noOffset))
+    return "it has constructors, destructors or exit handlers";
+  if (object.storesLabels)
+    return "addresses in its code are stored where nobody knows";
+  if (object.isIrreplaceable)
+    return "it may compare addresses of its constants, or has functions that need not be there";
+  // Before the first placement nobody else has asked for one. Two versions would have two addresses for one function.
+  if (object.image && !object.entries.empty())
+    return "it takes the addresses of its own functions";
+  return object.retain == Retain::Relocations ? nullptr : "it keeps no relocations";
+}
+
+} // namespace
+
+Error Engine::checkReplaceable(Handle handle) {
+  auto found = object(handle);
+  if (!found)
+    return found.takeError();
+  const char *why = obstacle(*found);
+  if (found->isEnding)
+    why = "it is being freed";
+  else if (hostIndices_.contains(handle))
+    why = "it is a host function";
+  else if (!redirectionsOf(handle).forwards.empty())
+    why = "its functions have been redirected";
+  return why ? fail(ErrorCode::State, "code object " + Twine(quoted(*found)) + " can't be replaced: " + why) : Error::success();
+}
+
+// Exported functions of both, by their offsets in code.
+Expected<std::map<Offset, Offset>> Engine::matchFunctions(Handle from, Handle to) {
+  std::map<Offset, Offset> matches;
+  std::string missing;
+  objects_[from].symbols.everyFunction([&](const FunctionSymbol &old) {
+    auto found = objects_[to].symbols.function(old.name);
+    bool isSame = found && types_.signature(found->signature).text == types_.signature(old.signature).text;
+    if (!isSame || matches.try_emplace(old.place.offset, found->place.offset).first->second != found->place.offset)
+      missing = old.name.str();
+  });
+  if (!missing.empty())
+    return fail(ErrorCode::State,
+                "code object " + Twine(quoted(objects_[from])) + " can't be replaced: the new one has another '" + missing + "'");
+  return matches;
+}
+
+Error Engine::checkReplace(Handle from, Handle to) {
+  for (Handle handle : {from, to})
+    if (Error error = checkReplaceable(handle))
+      return error;
+  const CodeObject &successor = objects_[to];
+  if (objects_[from].state != State::Placed || successor.state != State::Placed)
+    return fail(ErrorCode::State, "replace: code object " + Twine(quoted(successor)) + " is not placed");
+  if (from == to || !successor.entries.empty() || (successor.links && !successor.links->dependents.empty()))
+    return fail(ErrorCode::State, "replace: code object " + Twine(quoted(successor)) + " is in use already");
+  return Error::success();
+}
+
+Expected<std::vector<Handle>> Engine::replace(Handle from, Handle to) {
+  if (Error error = checkReplace(from, to))
+    return error;
+  QuietMoves::OthersKeptOut keepOut(entryLog_->moves());
+  if (Error error = checkNotConcurrent("replace"))
+    return error;
+  auto matches = matchFunctions(from, to);
+  if (!matches)
+    return matches.takeError();
+  std::vector<Handle> callers;
+  if (const auto &links = objects_[from].links)
+    for (auto &[caller, reference] : links->dependents)
+      if (caller != from)
+        callers.push_back(caller);
+  WriteScope scope(*arena_);
+  for (Handle caller : callers)
+    takeCaller(scope, caller, from, to, *matches);
+  takeEntries(objects_[from], objects_[to], *matches);
+  for (auto &[name, definition] : definitions_)
+    if (definition.object == from)
+      definition.object = to;
+  names_.erase(from);
+  objects_[to].isDefinition |= std::exchange(objects_[from].isDefinition, false);
+  if (objects_[from].segment(SegmentKind::Constants).exists())
+    objects_[to].ensureLinks().hold(addReference(to, from));
+  return callers;
+}
+
+// The reference keeps its index.
+void Engine::takeCaller(const WriteScope &scope, Handle caller, Handle from, Handle to, const std::map<Offset, Offset> &matches) {
+  Links &links = objects_[caller].ensureLinks();
+  auto &dependents = objects_[from].links->dependents;
+  std::uint32_t index = dependents[caller];
+  Address oldCode = objects_[from].segment(SegmentKind::Code).base, newCode = objects_[to].segment(SegmentKind::Code).base;
+  leadCalls(scope, caller, [&](CallSite, const CallTarget &now) -> std::optional<CallTarget> {
+    auto match = now.reference == index ? matches.find(static_cast<Offset>(now.address - oldCode)) : matches.end();
+    return match == matches.end() ? std::nullopt : std::optional(CallTarget{index, newCode + match->second});
+  });
+  links.references[index] = to;
+  objects_[to].ensureLinks().dependents[caller] = index;
+  everyNameOf(caller, [&](ImportedName &import) {
+    if (refersToFunction(import) && import.reference == index)
+      import.offset = matches.at(import.offset);
+  });
+  if (auto redirections = redirections_.find(caller); redirections != redirections_.end())
+    for (Forward &forward : redirections->second.forwards)
+      if (forward.object == from)
+        forward = {forward.from, to, matches.at(forward.to)};
+  dependents.erase(caller);
+}
+
+// Stubs of other places than functions stay: setjmp has made them, and a frame may still be left through them.
+void Engine::takeEntries(CodeObject &from, CodeObject &to, const std::map<Offset, Offset> &matches) {
+  Address code = to.segment(SegmentKind::Code).base;
+  erase_if(from.entries, [&](const EntryUse &entry) {
+    auto match = matches.find(entry.offset);
+    if (match == matches.end())
+      return false;
+    to.entries.push_back({entry.index, match->second});
+    entries_.redirect(entry.index, code + match->second);
+    return true;
+  });
+}

@@ -1,0 +1,97 @@
+// Do all records of an engine agree, and the bytes with them? What stress tests ask at every safepoint.
+//
+// In: an engine's records, between two public calls. Out: nothing, or an error that names the code object and the number of the
+// broken invariant. Each structure checks itself first (`checkIntegrity`); then what several of them say is compared. Nothing is
+// believed that can be derived again: what is claimed is compared with what code objects have, references with dependents, and
+// where code leads is read from its bytes.
+//
+//   accounting   1 segments and host stubs own their memory, each granule once, and nothing else is claimed
+//   owners       1 whoever can have an address on the stack is found by it, and nobody else (owner_index.h)
+//   references   1 what a code object refers to lives, and knows of it under the index; 2 dependents refer to it under the index;
+//                3 what is needed is kept alive
+//   calls        1 a direct call leads into the code object that its relocation names; 2 to the start of a function of it
+//   redirected   1 a call leads where its function has been redirected to; 2 forwards lead to what lives, and have no chains;
+//                3 the stubs of a forwarded function lead to the other's stub
+//   sites        1 every other place that depends on an address leads where it led when it was first looked at
+//   side tables  1 whatever is kept by handle is kept of what lives
+#pragma once
+
+#include "enter/host_table.h"
+#include "link/code_object.h"
+#include "move/mover.h"
+
+#include "llvm/ADT/DenseSet.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace nomad {
+
+/// What there is to be looked at. All of it outlives the verifier.
+struct EngineRecords {
+  const Arena &arena;
+  const EntryTable &entries;
+  const TypePool &types;
+  CodeObjectTable &objects;
+  Mover &mover; // its owner indices put themselves in order when they are asked
+  const HostTable &hosts;
+  const llvm::DenseMap<Handle, HostIndex> &hostIndices;
+  const std::map<Handle, Redirections> &redirections;
+};
+
+class Verifier {
+public:
+  explicit Verifier(const EngineRecords &records) : records_(records) {}
+
+  /// Errors: State. `sideTables`: handles that are mentioned elsewhere, and where.
+  llvm::Error verify(llvm::ArrayRef<std::pair<const char *, Handle>> sideTables);
+  /// A code object is gone, and its handle may be another's.
+  void forget(Handle handle) { notes_.erase(handle); }
+
+private:
+  /// Where a site led when it was first seen: from the base of the segment that it refers to, or, if that is fixed, from 0.
+  struct Note {
+    Relocation site;
+    std::uint64_t leadsTo;
+  };
+  /// The same for one that leads into another code object, and not to a function that has a name.
+  struct FarNote {
+    Handle object;
+    std::uint64_t leadsTo;
+    bool operator==(const FarNote &) const = default;
+  };
+  struct Notes {
+    std::vector<Note> own;
+    std::map<CallSite, FarNote> far;
+  };
+
+  llvm::Error verifyRecords() const;
+  llvm::Error verifyAccounting() const;
+  llvm::Error verifyOwners() const;
+  llvm::Error verifyEntries() const;
+  llvm::Error verifyHosts() const;
+  llvm::Error verifySideTables(llvm::ArrayRef<std::pair<const char *, Handle>> sideTables) const;
+
+  llvm::Error verifyReferences(Handle handle) const;
+  llvm::Error verifyDependents(Handle handle) const;
+  llvm::Error verifyForwards(Handle handle) const;
+  Address forwardedTo(Handle handle, const EntryUse &entry) const;
+  const Forward *forwardOf(Handle handle, Offset function) const;
+
+  llvm::Error verifySites(Handle handle);
+  llvm::Error verifyFarSite(Handle handle, const Relocation &relocation);
+  llvm::Error verifyOwnSites(Handle handle, llvm::ArrayRef<Note> sites);
+  llvm::Error verifyRedirectedCalls(Handle handle) const;
+  Address leadsTo(const CodeObject &object, const Relocation &site) const;
+  bool isFunction(Handle handle, std::uint64_t offset);
+
+  bool isHost(Handle handle) const { return records_.hostIndices.contains(handle); }
+  const Redirections &redirectionsOf(Handle handle) const;
+
+  EngineRecords records_;
+  llvm::DenseMap<Handle, Notes> notes_;
+  llvm::DenseMap<Handle, llvm::DenseSet<std::uint64_t>> functions_; // offsets in code; of one verification
+};
+
+} // namespace nomad
