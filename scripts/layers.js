@@ -28,6 +28,8 @@ const folders = fs.readdirSync(inRoot('native'));
 const unknown = folders.filter((folder) => !layers.includes(folder) && !(folder in programs));
 const wrong = [
   ...unknown.map((folder) => `native/${folder}: which layer is it?`),
-  ...filesUnder('native').filter((file) => /\.(h|cpp)$/.test(file)).flatMap(wrongIncludes),
+  ...filesUnder('native')
+    .filter((file) => /\.(h|cpp)$/.test(file))
+    .flatMap(wrongIncludes),
 ];
 if (wrong.length > 0) fail(`native/ includes upwards\n${wrong.join('\n')}`);
