@@ -12,19 +12,22 @@ import type { Handle } from '../base/native';
 import { placeTogether, type ArenaOffsets } from '../code/place-together';
 import { release } from '../space/reserve';
 import type { FixedParts } from './fixed-parts';
-import type { Generation } from './generation';
+import type { Generations } from './generations';
 import { HandleList } from './handle-list';
 import { generationOf, Managed, placeOf } from './managed';
 import { dataOffsetOf, mendManaged } from './mend';
+import type { Nursery } from './nursery';
+import type { OldGeneration } from './old-generation';
 import type { CollectionKind } from './report';
 import type { Room } from './room';
+import type { SemiSpace } from './semi-space';
 
 /** Those of one collector. */
 export class Admission {
   readonly managed = new Managed();
   readonly #core: JitCore;
-  readonly #nursery: Generation;
-  readonly #old: Generation;
+  readonly #nursery: Nursery;
+  readonly #old: OldGeneration;
   readonly #parts: FixedParts;
   readonly #room: Room;
   readonly #young = new HandleList();
@@ -32,7 +35,7 @@ export class Admission {
   #count = 0;
   #liveBytes = 0;
 
-  constructor(core: JitCore, { nursery, old, parts }: { nursery: Generation; old: Generation; parts: FixedParts }, room: Room) {
+  constructor(core: JitCore, { nursery, old, parts }: Generations, room: Room) {
     this.#core = core;
     this.#nursery = nursery;
     this.#old = old;
@@ -67,8 +70,13 @@ export class Admission {
   /** Asks V8 which are dead: of the nursery, or of all. */
   findDead(kind: CollectionKind): void {
     const scope = kind === 'minor' ? this.listYoung().slice() : HandleList.upTo(this.managed.limit);
-    const count = this.#core.objects.deadFirst(scope);
-    for (let i = 0; i < count; i++) if (this.isManaged(scope[i] ?? 0)) this.noteDead(scope[i] ?? 0);
+    this.findDeadAmong(scope);
+  }
+
+  /** Asks V8 which of `handles` are dead, and changes their order. */
+  findDeadAmong(handles: Int32Array): void {
+    const count = this.#core.objects.deadFirst(handles);
+    for (let i = 0; i < count; i++) if (this.isManaged(handles[i] ?? 0)) this.noteDead(handles[i] ?? 0);
   }
 
   /** Bytes of code of those that are known to be dead. */
@@ -84,7 +92,7 @@ export class Admission {
   }
 
   /** First room for it, which may take a collection; then nothing but native code runs, and through that its constructors. */
-  adopt(object: Code, handle: Handle, into: Generation): void {
+  adopt(object: Code, handle: Handle, into: SemiSpace): void {
     const before = CodeRecord.statusOf(object).state === 'placed' ? placeNow(this.#core, handle) : undefined;
     if (before === undefined) this.#room.makeForParts(object);
     const bytes = CodeRecord.bytesOf(object, 'code');
@@ -92,7 +100,7 @@ export class Admission {
     this.#core.ledger.change(() => this.#admitAndMove(object, handle, into, before));
   }
 
-  #admitAndMove(object: Code, handle: Handle, into: Generation, before: CodePlace | undefined): void {
+  #admitAndMove(object: Code, handle: Handle, into: SemiSpace, before: CodePlace | undefined): void {
     const parts = before === undefined ? this.#parts.add(handle, object) : undefined;
     try {
       this.#admit(object, handle, into);
@@ -106,7 +114,7 @@ export class Admission {
   }
 
   /** They may refer to each other in circles, so they are placed together; where one has no room, once more after a collection. */
-  adoptTogether(objects: readonly Code[], into: Generation): void {
+  adoptTogether(objects: readonly Code[], into: SemiSpace): void {
     const admitAll = (): ArenaOffsets[] =>
       objects.map((object) => {
         const handle = CodeRecord.handleIn(this.#core, object, 'adopt');
@@ -125,7 +133,7 @@ export class Admission {
   }
 
   /** Takes room for it, of which there is enough. From now on collections move it, which is before its constructors run. */
-  #admit(object: Code, handle: Handle, into: Generation): void {
+  #admit(object: Code, handle: Handle, into: SemiSpace): void {
     const bytes = CodeRecord.bytesOf(object, 'code');
     const alignment = CodeRecord.alignmentOf(object, 'code');
     const [generation, offset] = bytes === 0 ? [this.#old, -1] : this.#room.take(object, bytes, alignment, into);

@@ -9,8 +9,9 @@
 import type { JitCore } from '../jit/core';
 import type { Handle } from '../base/native';
 import type { FixedParts } from './fixed-parts';
-import type { Generation } from './generation';
 import { generationOf, type Managed } from './managed';
+import type { OldGeneration } from './old-generation';
+import type { SemiSpace } from './semi-space';
 
 const moveLength = 4;
 
@@ -20,6 +21,19 @@ export interface Evacuated {
   promoted: number;
   bytes: number;
   relocations: number;
+}
+
+/** Nothing. */
+export const noneEvacuated: Readonly<Evacuated> = { moved: 0, promoted: 0, bytes: 0, relocations: 0 };
+
+/** Of both. */
+export function sumOf(a: Evacuated, b: Evacuated): Evacuated {
+  return {
+    moved: a.moved + b.moved,
+    promoted: a.promoted + b.promoted,
+    bytes: a.bytes + b.bytes,
+    relocations: a.relocations + b.relocations,
+  };
 }
 
 /** The moves of one collector; kept for its memory. */
@@ -46,7 +60,7 @@ export class Evacuation {
   }
 
   /** Plans moves for those of `handles` that are in the half that `from` evacuates, and not pinned; `targetOf` says to which generation. */
-  plan(handles: Int32Array, from: Generation, pins: ReadonlySet<Handle>, targetOf: (handle: Handle) => Generation): void {
+  plan(handles: Int32Array, from: SemiSpace, pins: ReadonlySet<Handle>, targetOf: (handle: Handle) => SemiSpace): void {
     const { place, bytes } = this.#managed;
     const fromPlace = from.otherPlace;
     const hasPins = pins.size > 0;
@@ -54,10 +68,8 @@ export class Evacuation {
     const { length } = handles;
     for (let i = 0; i < length; i++) {
       const handle = handles[i] ?? 0;
-      if (place[handle] !== fromPlace || bytes[handle] === 0 || (hasPins && pins.has(handle))) continue;
-      const target = targetOf(handle);
-      // What finds no room where it is to go stays in its generation, and at worst where it is, as a pinned one does.
-      if (!this.#planMove(handle, target) && target !== from) this.#planMove(handle, from);
+      if (place[handle] !== fromPlace || bytes[handle] === 0) continue;
+      if ((hasPins && pins.has(handle)) || !this.#planSomewhere(handle, targetOf(handle), from)) from.leave(handle);
     }
   }
 
@@ -90,7 +102,7 @@ export class Evacuation {
   }
 
   /** After a refusal: what was taken for promotion, and for data. */
-  giveBack(old: Generation): void {
+  giveBack(old: OldGeneration): void {
     for (let i = 0; i < this.#count; i++) {
       const handle = this.#moves[i * moveLength] ?? 0;
       const parts = this.#parts.get(handle);
@@ -101,7 +113,12 @@ export class Evacuation {
     }
   }
 
-  #planMove(handle: Handle, target: Generation): boolean {
+  /** What finds no room where it is to go stays in its generation, and at worst where it is, as a pinned one does. */
+  #planSomewhere(handle: Handle, target: SemiSpace, from: SemiSpace): boolean {
+    return this.#planMove(handle, target) || (target !== from && this.#planMove(handle, from));
+  }
+
+  #planMove(handle: Handle, target: SemiSpace): boolean {
     const { bytes, alignment, hasParts } = this.#managed;
     const offset = target.allocate(bytes[handle] ?? 0, alignment[handle] ?? 0);
     if (offset === undefined) return false;

@@ -13,6 +13,13 @@ export interface Extent {
   readonly limit: number;
 }
 
+/** Where an allocator was. */
+export interface GapMark {
+  readonly gap: number;
+  readonly next: number;
+  readonly skipped: number;
+}
+
 /** Allocates in ascending order around obstacles. */
 export class GapAllocator {
   readonly capacityBytes: number;
@@ -35,6 +42,18 @@ export class GapAllocator {
     this.#gaps = gapsBetween(obstacles, this.capacityBytes);
     this.#enter(0);
     this.#skipped = [];
+  }
+
+  /** For `rewind`, as long as there is no `reset`. */
+  mark(): GapMark {
+    return { gap: this.#gap, next: this.#next, skipped: this.#skipped.length };
+  }
+
+  /** Forgets what was handed out since `mark`. */
+  rewind({ gap, next, skipped }: GapMark): void {
+    this.#enter(gap);
+    this.#next = next;
+    this.#skipped.length = skipped;
   }
 
   #enter(gap: number): void {

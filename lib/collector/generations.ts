@@ -5,13 +5,14 @@
  */
 import type { JitCore } from '../jit/core';
 import { FixedParts } from './fixed-parts';
-import { Generation } from './generation';
+import { Nursery } from './nursery';
+import { OldGeneration } from './old-generation';
 import type { CollectorSizes } from './policy';
 
 /** Where managed code objects are. */
 export interface Generations {
-  readonly nursery: Generation;
-  readonly old: Generation;
+  readonly nursery: Nursery;
+  readonly old: OldGeneration;
   readonly parts: FixedParts;
 }
 
@@ -21,8 +22,8 @@ export function makeGenerations(core: JitCore, sizes: CollectorSizes): Generatio
   const noted = <T extends { dispose(): void }>(part: T): T => (made.push(part), part);
   try {
     return {
-      nursery: noted(new Generation(core, 0, sizes.nurseryBytes)),
-      old: noted(new Generation(core, 1, sizes.oldBytes)),
+      nursery: noted(new Nursery(core, sizes.nurseryBytes)),
+      old: noted(new OldGeneration(core, sizes.oldBytes)),
       parts: noted(new FixedParts(core, sizes.fixed)),
     };
   } catch (error) {

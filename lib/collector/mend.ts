@@ -6,8 +6,8 @@
  */
 import type { JitCore } from '../jit/core';
 import type { Handle } from '../base/native';
-import type { Generation } from './generation';
 import type { Managed } from './managed';
+import type { SemiSpace } from './semi-space';
 
 /** Where a live code object's data are, as an offset in the arena's range; -1 if it has none. */
 export function dataOffsetOf({ native }: JitCore, handle: Handle): number {
@@ -18,7 +18,7 @@ export function dataOffsetOf({ native }: JitCore, handle: Handle): number {
 export function mendManaged(
   core: JitCore,
   managed: Managed,
-  generations: readonly Generation[],
+  generations: readonly SemiSpace[],
   forget: (handle: Handle) => void,
 ): void {
   for (let handle = 0; handle < managed.limit; handle++) {
@@ -34,7 +34,7 @@ export function mendManaged(
   }
 }
 
-function placeNow({ native }: JitCore, managed: Managed, generations: readonly Generation[], handle: Handle): number | undefined {
+function placeNow({ native }: JitCore, managed: Managed, generations: readonly SemiSpace[], handle: Handle): number | undefined {
   const { sizes, offsets } = native.describe(handle);
   const [bytes] = sizes;
   const [offset] = offsets;

@@ -12,14 +12,18 @@ export interface CollectOptions {
   readonly kind?: CollectionKind | undefined;
   /**
    * Whether V8 is to find first what JS has dropped: by its young collection (half a millisecond) for 'minor', by its full one for 'major'. Default
-   * true; without it, what V8 has found by itself is freed.
+   * true, but false for a major collection in steps (`maxPause`): V8's would not be in steps. Without it, what V8 has found by itself is freed.
    */
   readonly findGarbage?: boolean | undefined;
+  /** As the collector's option, for this collection. Infinity: it is complete when it returns. */
+  readonly maxPause?: number | undefined;
 }
 
-/** The report of one collection. Counts are of code objects. */
+/** The report of one collection, or of one step of it. Counts are of code objects. */
 export interface Collection {
   readonly kind: CollectionKind;
+  /** false: a step of a major collection that goes on (`maxPause`). */
+  readonly isComplete: boolean;
   readonly moved: number;
   /** Of those moved, the ones that went from the nursery to the old generation. */
   readonly promoted: number;
@@ -46,6 +50,8 @@ export interface Collection {
 /** A collector's events. */
 export interface CollectorEvents {
   collection: [Collection];
+  /** A step that nobody had asked for has failed. What it would have moved stays where it is. */
+  'collection-error': [unknown];
   tiered: [Tiered];
   'tier-error': [TierFailure];
 }

@@ -7,25 +7,24 @@ import { CodeRecord, type Code } from '../record/code-record';
 import type { JitCore } from '../jit/core';
 import { SpaceFullError } from '../base/errors';
 import type { FixedParts } from './fixed-parts';
-import type { Generation } from './generation';
+import type { Generations } from './generations';
+import type { Nursery } from './nursery';
+import type { OldGeneration } from './old-generation';
 import type { CollectionKind } from './report';
+import type { SemiSpace } from './semi-space';
 
 /** Runs a collection; false while one is under way. */
 export type Collect = (kind: CollectionKind) => boolean;
 
 /** Where there is room, and how to make some. */
 export class Room {
-  readonly #nursery: Generation;
-  readonly #old: Generation;
+  readonly #nursery: Nursery;
+  readonly #old: OldGeneration;
   readonly #parts: FixedParts;
   readonly #core: JitCore;
   readonly #collectNow: Collect;
 
-  constructor(
-    core: JitCore,
-    { nursery, old, parts }: { nursery: Generation; old: Generation; parts: FixedParts },
-    collect: Collect,
-  ) {
+  constructor(core: JitCore, { nursery, old, parts }: Generations, collect: Collect) {
     this.#core = core;
     this.#nursery = nursery;
     this.#old = old;
@@ -39,8 +38,8 @@ export class Room {
   }
 
   /** Sees to it that `take` will find room: as it is, or after a minor and after a major collection. Throws SpaceFullError. */
-  makeFor(object: Code, bytes: number, alignment: number, into: Generation): void {
-    const fits = (generation: Generation): boolean => generation.fits(bytes, alignment);
+  makeFor(object: Code, bytes: number, alignment: number, into: SemiSpace): void {
+    const fits = (generation: SemiSpace): boolean => generation.fits(bytes, alignment);
     const isYoung = into === this.#nursery && bytes <= this.#nursery.bytes / 2;
     const hasRoom =
       fits(into) ||
@@ -52,7 +51,7 @@ export class Room {
   }
 
   /** Room for new code: where it is to go, else in the old generation. Throws SpaceFullError; `makeFor` leaves no reason for that. */
-  take(object: Code, bytes: number, alignment: number, into: Generation): [Generation, number] {
+  take(object: Code, bytes: number, alignment: number, into: SemiSpace): [SemiSpace, number] {
     const found = roomIn(into, bytes, alignment) ?? roomIn(this.#old, bytes, alignment);
     if (found !== undefined) return found;
     throw this.#full(object, bytes);
@@ -90,7 +89,7 @@ export class Room {
   }
 }
 
-function roomIn(generation: Generation, bytes: number, alignment: number): [Generation, number] | undefined {
+function roomIn(generation: SemiSpace, bytes: number, alignment: number): [SemiSpace, number] | undefined {
   const offset = generation.allocate(bytes, alignment);
   return offset === undefined ? undefined : [generation, offset];
 }
