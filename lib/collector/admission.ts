@@ -91,6 +91,11 @@ export class Admission {
     return this.#dead.keep(this.managed.isDead, 1, 1);
   }
 
+  /** Those of the nursery. */
+  listYoungDead(): Int32Array {
+    return this.listDead().filter((handle) => !this.isOld(handle));
+  }
+
   /** First room for it, which may take a collection; then nothing but native code runs, and through that its constructors. */
   adopt(object: Code, handle: Handle, into: SemiSpace): void {
     const before = CodeRecord.statusOf(object).state === 'placed' ? placeNow(this.#core, handle) : undefined;

@@ -5,7 +5,7 @@
  *
  *   - between two steps everything is whole: a code object is in one half of the old generation or in the other, and both are used
  *   - new code objects go to the half that is filled, so that the end comes
- *   - a step does a piece of work of bounded size, and then more until its deadline. Not bounded are dead code objects that refer to each other in a
+ *   - a step does pieces of work of bounded size, one at least, and ends before its deadline if those are as long as they were. Not bounded are dead code objects that refer to each other in a
  *     circle: they are freed together, with all the dead that live ones keep
  *
  * Once it has begun, it is as incremental copying after Baker, H. G. (1978), "List processing in real time on a serial computer", CACM 21(4),
@@ -43,8 +43,7 @@ export class CollectionInSteps {
     this.#pins = undefined;
     this.#collected = { ...noneEvacuated, pinned: 0 };
     try {
-      do this.#isComplete = this.#pieces.next().done === true;
-      while (!this.#isComplete && performance.now() < deadline);
+      this.#doPieces(deadline);
     } catch (error) {
       this.#abandon();
       throw error;
@@ -52,14 +51,26 @@ export class CollectionInSteps {
     return this.#collected;
   }
 
+  /** As long as there is time for one that takes as long as the longest so far. */
+  #doPieces(deadline: number): void {
+    let now = performance.now();
+    for (let longest = 0; !this.#isComplete && (longest === 0 || now + longest <= deadline);) {
+      this.#isComplete = this.#pieces.next().done === true;
+      const before = now;
+      now = performance.now();
+      longest = Math.max(longest, now - before, Number.MIN_VALUE);
+    }
+  }
+
   *#run(): Generator<void, void> {
     const { admission, old, managed } = this.#heap;
-    this.#add(collect(this.#heap, 'minor'));
+    this.#add(collect(this.#heap, 'minor', 'young'));
     yield;
     for (const handles of piecesUpTo(managed.limit)) {
       admission.findDeadAmong(handles);
       yield;
     }
+    old.prepareFlip();
     yield* this.#freeDead();
     old.flip(managed);
     for (const handles of piecesUpTo(managed.limit)) {

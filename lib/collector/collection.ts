@@ -20,10 +20,13 @@ export interface Collected extends Evacuated {
   pinned: number;
 }
 
-/** Collects the nursery, or everything. Throws what a batch of moves throws. */
-export function collect(heap: CodeHeap, kind: CollectionKind): Collected {
+/**
+ * Collects the nursery, or everything. `dead`: which of the dead a minor collection frees, all that are known or those of the nursery, whose
+ * number is bounded. Throws what a batch of moves throws.
+ */
+export function collect(heap: CodeHeap, kind: CollectionKind, dead: 'all' | 'young' = 'all'): Collected {
   heap.admission.findDead(kind);
-  freeDead(heap, kind);
+  freeDead(heap, kind, dead);
   const pins = askForPins(heap);
   const handles = inScope(heap, kind);
   flip(heap, kind, handles);
@@ -44,10 +47,10 @@ export function countPinned({ admission }: CodeHeap, kind: CollectionKind, pins:
 }
 
 /** Destructors run. */
-function freeDead({ core, admission, old }: CodeHeap, kind: CollectionKind): void {
+function freeDead({ core, admission, old }: CodeHeap, kind: CollectionKind, dead: 'all' | 'young'): void {
   if (kind === 'major') old.prepareFlip();
   try {
-    core.objects.freeClaimed(admission.listDead());
+    core.objects.freeClaimed(dead === 'all' ? admission.listDead() : admission.listYoungDead());
   } catch (error) {
     old.cancelFlip();
     throw error;

@@ -101,7 +101,8 @@ export class Collections {
 
   #whole(kind: CollectionKind, garbage: 'ask' | 'poll'): Collection {
     return this.#report(kind, garbage, () => {
-      if (kind === 'minor' || this.#inSteps === undefined) return collect(this.#heap, kind);
+      if (kind === 'minor') return collect(this.#heap, kind, this.#maxPause === Infinity ? 'all' : 'young');
+      if (this.#inSteps === undefined) return collect(this.#heap, kind);
       const before = this.#stepUntil(Infinity);
       const { pinned, ...rest } = collect(this.#heap, kind);
       return { ...sumOf(before, rest), pinned };

@@ -102,6 +102,7 @@ export class OldGeneration extends SemiSpace {
   abandon(managed: Managed, handles: Int32Array): void {
     this.#findLeft(managed, handles);
     if (this.#freeList === undefined) this.settle();
+    else this.cancelFlip();
   }
 
   override mend(managed: Managed, handles: Int32Array): void {

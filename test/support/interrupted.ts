@@ -163,6 +163,12 @@ export const operations: Readonly<Record<string, Operation>> = {
     (world) => [world.collector.adopt(fresh(world)), world.collector.adopt(fresh(world))],
     ({ collector }) => collector.collect('major'),
   ),
+  'collect in steps': operation(
+    (world) => [world.collector.adopt(fresh(world)), world.collector.adopt(fresh(world))],
+    ({ collector }) => {
+      while (!collector.collect({ maxPause: Number.MIN_VALUE }).isComplete);
+    },
+  ),
   'free what is managed': operation(
     (world) => world.collector.adopt(fresh(world)),
     (_, object) => object.free(),
