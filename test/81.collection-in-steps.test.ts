@@ -242,6 +242,24 @@ describe('what the program does in between', () => {
     expect(moved).toEqual([hasMoved, 3 * pieceLength]);
     expectResults(held);
   });
+
+  test('the room that a refused step has taken is free again', () => {
+    const slot = 80; // bytes of a smallest one
+    const both = makeCollector({ promoteAfter: 0, oldBytes: 4 * pieceLength * slot, zeal: false });
+    const { jit, collector } = both;
+    const held = compileMany(collector, 3 * pieceLength);
+    while (collector.collect(step).moved !== pieceLength);
+    const moveBatch = jest.spyOn(nativeOf(jit), 'moveBatch').mockImplementation(() => {
+      throw new PlacementError('refused');
+    });
+    expect(errorOf(() => collector.collect(step)).message).toBe('refused');
+    moveBatch.mockRestore();
+    const collections: Collection[] = [];
+    collector.on('collection', (report) => collections.push(report));
+    held.push(...compileMany(collector, 970, held.length)); // a piece or two are there, of four
+    expect(collections).toEqual([]);
+    expectResults(held);
+  });
 });
 
 describe('by itself', () => {
