@@ -13,6 +13,7 @@
 import { EventEmitter } from 'node:events';
 import { flag, integerBetween, oneOf, optionsObject, show } from '../base/check';
 import { StateError } from '../base/errors';
+import type { Handle } from '../base/native';
 import type { CodeObject } from '../code/code-object';
 import { CompileResult, partsOf } from '../code/compile-result';
 import { pinsOf, type StackRoot } from '../code/stack-roots';
@@ -39,7 +40,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   readonly #heap: CodeHeap;
   readonly #collections: Collections;
   readonly #maxPause: number;
-  readonly #roots = new Set<CodeObject>();
+  readonly #roots = new Set<CodeObject | CompileResult>();
   readonly #zeal: Zeal | undefined;
   readonly #tiers: Tiers | undefined;
   readonly #reports = new Reports((report) => this.emit('collection', report));
@@ -98,40 +99,58 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   /**
-   * Manages a code object from now on: places it in the nursery, or moves it there. Throws SpaceFullError, StateError (freed, another collector's, or compiled
-   * with `retain: 'none'`), PinnedError, PlacementError (another Jit's); then nothing has changed.
+   * Manages a code object from now on, or all of a module: places it in the nursery, or moves it there. Throws SpaceFullError, StateError (freed, another
+   * collector's, or compiled with `retain: 'none'`), PinnedError, PlacementError (another Jit's); then nothing has changed, but that of a module
+   * what was placed before may have moved here.
    */
-  adopt(object: CodeObject): CodeObject {
+  adopt<T extends CodeObject | CompileResult>(code: T): T {
     this.#requireLive('adopt');
     return this.#reports.after(() => {
-      this.#adoptChecked(object);
+      if (code instanceof CompileResult) this.#adoptResult(code);
+      else this.#adoptChecked(code);
       this.#collections.keepUp();
-      return object;
+      return code;
     });
   }
 
-  #adoptChecked(object: CodeObject): CodeObject {
+  #adoptChecked(object: CodeObject): void {
+    const handle = this.#requireAdoptable(object);
+    const { admission, firstGeneration } = this.#heap;
+    if (!admission.isManaged(handle)) admission.adopt(object, handle, firstGeneration);
+  }
+
+  /** Those that are not placed yet may refer to each other in circles. */
+  #adoptResult(result: CompileResult): void {
+    const { admission, firstGeneration } = this.#heap;
+    const all = partsOf(result).filter((object) => CodeRecord.statusOf(object).state !== 'freed');
+    const strangers = all.filter((object) => !admission.isManaged(this.#requireAdoptable(object)));
+    const isPlaced = (object: CodeObject): boolean => CodeRecord.statusOf(object).state === 'placed';
+    const unplaced = strangers.filter((object) => !isPlaced(object));
+    if (unplaced.length > 0) admission.adoptTogether(unplaced, firstGeneration);
+    for (const object of strangers) if (!unplaced.includes(object)) this.#adoptChecked(object);
+  }
+
+  #requireAdoptable(object: CodeObject): Handle {
     const handle = CodeRecord.handleIn(this.#core, object, 'adopt');
     if (CodeRecord.statusOf(object).retain === 'none')
       throw new StateError(`adopt: code object '${CodeRecord.nameOf(object)}' was compiled with retain: 'none' and can't move`);
-    const { admission, firstGeneration } = this.#heap;
     for (const other of this.#core.hooks.managers)
-      if (other !== admission && other.isManaged(handle))
+      if (other !== this.#heap.admission && other.isManaged(handle))
         throw new StateError(`adopt: another collector manages code object '${CodeRecord.nameOf(object)}'`);
-    if (!admission.isManaged(handle)) admission.adopt(object, handle, firstGeneration);
-    return object;
+    return handle;
   }
 
-  /** Keeps a code object alive, as a reference from JS does. */
-  addRoot(object: CodeObject): void {
+  /** Keeps a code object alive, or all of a module, as a reference from JS does. Throws StateError, PlacementError, TypeError. */
+  addRoot(code: CodeObject | CompileResult): void {
     this.#requireLive('addRoot');
-    CodeRecord.handleIn(this.#core, object, 'addRoot');
-    this.#roots.add(object);
+    for (const object of code instanceof CompileResult ? partsOf(code) : [code])
+      CodeRecord.handleIn(this.#core, object, 'addRoot');
+    this.#roots.add(code);
   }
 
   /** Ends `addRoot`. */
-  removeRoot(object: CodeObject): void {
-    this.#roots.delete(object);
+  removeRoot(code: CodeObject | CompileResult): void {
+    this.#roots.delete(code);
   }
 
   /**
