@@ -83,7 +83,36 @@ void JITLinkCapture::addPasses(PassConfiguration &passes, const orc::Materializa
   passes.PostPrunePasses.push_back([this](LinkGraph &graph) { return classifySections(graph); });
   // JITLink's relaxation of GOT loads and stubs rewrites opcodes for the first placement only (I6; DESIGN, trap 3).
   passes.PreFixupPasses.clear();
-  passes.PostFixupPasses.push_back([this](LinkGraph &graph) { return capture(graph); });
+  passes.PreFixupPasses.push_back([this](LinkGraph &graph) -> Error {
+    if (Error error = fixUp(graph))
+      return error;
+    if (Error error = capture(graph))
+      return error;
+    forgetEdges(graph);
+    return Error::success();
+  });
+}
+
+// As JITLink does it next. What has no formula is refused by `capture`.
+Error JITLinkCapture::fixUp(LinkGraph &graph) {
+  for (Section &section : graph.sections())
+    if (isAllocated(section))
+      for (Block *block : section.blocks())
+        for (const Edge &edge : block->edges())
+          if (edge.isRelocation() && (formulaOf(edge.getKind()) || isSize(edge.getKind()))) {
+            (void)block->getMutableContent(graph);
+            if (Error error = x86_64::applyFixup(graph, *block, edge, nullptr))
+              return error;
+          }
+  return Error::success();
+}
+
+// ORC would find out next which block depends on which by them, in a time that grows faster than their number. Nobody asks it: a
+// code object is linked as a whole.
+void JITLinkCapture::forgetEdges(LinkGraph &graph) {
+  for (Block *block : graph.blocks())
+    while (!block->edges_empty())
+      block->removeEdge(std::prev(block->edges().end()));
 }
 
 // ORC would keep records of each exported name, and of what its block depends on. It claims what it was asked for and what is

@@ -49,7 +49,9 @@ protected:
   SlotKey fileKeyOf(const Block &block) const;
   SlotKey keyOf(const Block &block) const;
   llvm::Error classifySections(Graph &graph);
+  llvm::Error fixUp(Graph &graph);
   llvm::Error capture(Graph &graph);
+  static void forgetEdges(Graph &graph);
   llvm::Error captureEdge(const Graph &graph, const Block &block, const Edge &edge);
   virtual llvm::Error addSite(const Site &site, const Block &block, const Edge &edge);
   /// The names that the link has found.
