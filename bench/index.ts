@@ -17,6 +17,7 @@ import { functions } from './functions';
 import { relocateLarge, relocationBytes } from './large';
 import { linkers } from './linkers';
 import { memory } from './memory';
+import { pauses } from './pauses';
 import { LlvmPeer, root } from './peers';
 import { relocateTiny } from './relocate-tiny';
 import { repl } from './repl';
@@ -35,6 +36,7 @@ const figures: Readonly<Record<string, Figure>> = {
   functions,
   cache,
   collect,
+  pauses,
   repl,
 };
 
