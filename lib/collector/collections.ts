@@ -31,6 +31,9 @@ export interface CollectionRequest {
   readonly maxPause: number;
 }
 
+/** Of a pause, for moving: the rest is for what comes before and after, and for a piece that takes longer than those before it. */
+const share = 0.9;
+
 /** The collections of one heap. */
 export class Collections {
   readonly #heap: CodeHeap;
@@ -110,7 +113,7 @@ export class Collections {
   }
 
   #step(maxPause: number, garbage: 'ask' | 'poll'): Collection {
-    const report = this.#report('major', garbage, () => this.#stepUntil(performance.now() + maxPause));
+    const report = this.#report('major', garbage, () => this.#stepUntil(performance.now() + maxPause * share));
     this.#lastStep = performance.now();
     if (!report.isComplete) this.#wake(maxPause);
     return report;
