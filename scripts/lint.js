@@ -12,6 +12,7 @@ const eslint = bin('eslint', 'bin/eslint.js');
 const prettier = bin('prettier', 'bin/prettier.cjs');
 const tsc = bin('typescript', 'bin/tsc');
 const publint = bin('publint', 'src/cli.js');
+const typedoc = bin('typedoc', 'bin/typedoc');
 
 const nativeFiles = ['native', 'test/native', 'bench/native', 'fuzz']
   .filter((folder) => fs.existsSync(inRoot(folder)))
@@ -28,6 +29,7 @@ const checks = {
     ['clang-format', ['clang-format-22', '--dry-run', '-Werror', ...nativeFiles]],
     ['layers', [process.execPath, inRoot('scripts', 'layers.js')]],
     ['publint', [...publint, '--strict']],
+    ['typedoc', [...typedoc, 'lib/index.ts', '--emit', 'none', '--logLevel', 'Error']],
   ],
   fix: [
     ['prettier', [...prettier, '--write', '--log-level=warn', '.']],

@@ -12,6 +12,7 @@ const wanted = {
   bench: [...build, 'clang-22', 'chezscheme'],
   native: [...build, 'doctest-dev'],
   fuzz: [...build, 'clang-22', 'libclang-rt-22-dev'],
+  gyp: [...build, 'python3', 'make'],
   lint: ['clang-format-22'],
   tidy: [...build, 'doctest-dev', 'clang-tidy-22'],
 };

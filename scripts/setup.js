@@ -1,6 +1,6 @@
 /**
  * All that a script needs before it starts: system packages, npm packages, the addon, dist/.
- * node scripts/setup.js [--for=build|test|demo|bench|native|fuzz|lint|tidy] [--debug | --static]
+ * node scripts/setup.js [--for=build|test|demo|bench|native|fuzz|gyp|lint|tidy] [--debug | --static]
  */
 'use strict';
 const { parseArgs } = require('node:util');
