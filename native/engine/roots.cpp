@@ -1,5 +1,6 @@
 #include "engine/roots.h"
 
+#include "move/unwind.h"
 #include "runtime/contexts.h"
 #include "stack/other_stacks.h"
 #include "stack/root_check.h"
