@@ -95,8 +95,7 @@ public:
   const EntryTable &entries() const { return entries_; }
   Size trim();
   EngineStats stats() const;
-  /// Bytes of what is kept for moving it.
-  Size retainedBytes(Handle handle);
+  Size retainedBytes(Handle handle); // of what is kept for moving it
   void poison(Range part) { placements_.poison(part); }
   /// Looks for damage in all records, and while code waits, in what the stack has of it. Errors: State that says what.
   llvm::Error verify();

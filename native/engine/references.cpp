@@ -22,7 +22,7 @@ void References::enter(Handle linked) {
     if (const ImportedName &import = image.imports[site.import]; !site.isCall && refersToFunction(import))
       links->hold(import.reference);
   if (image.isPart) // data of the others, whose sites are not among those
-    links->held.resize(static_cast<unsigned>(links->references.size()), true);
+    links->held = SmallBitVector(static_cast<unsigned>(links->references.size()), true);
 }
 
 void References::leave(Handle handle) {
