@@ -14,7 +14,7 @@ using namespace nomad::test;
 
 namespace {
 
-constexpr Size granule = OccupancyMap::granule, granuleCount = 48, mostBytes = 6 * granule;
+constexpr Size granule = OccupancyMap::granule, granuleCount = 48, mostGranules = 6; // the last may begin in the last granule
 
 /// Nothing is linked here.
 class NoLinker final : public Linker {
@@ -82,7 +82,7 @@ public:
   }
 
   void check() {
-    std::array<bool, granuleCount> isTaken{};
+    std::array<bool, granuleCount + mostGranules> isTaken{};
     for (auto &[handle, object] : objects_)
       if (object.place) {
         CAPTURE(handle);
@@ -90,7 +90,7 @@ public:
         REQUIRE(std::memcmp(object.bytes.data(), addressOf(*object.place).pointer(), object.bytes.size()) == 0);
         std::fill_n(isTaken.begin() + static_cast<std::ptrdiff_t>(*object.place), object.granules(), true);
       }
-    for (Size i = 0; i < granuleCount; ++i)
+    for (Size i = 0; i < isTaken.size(); ++i)
       if (!isTaken[i] && wasLeft_[i] && vacated_ == Placements::Vacated::Poisoned)
         for (Size byte = 0; byte < granule; ++byte)
           REQUIRE(addressOf(i).pointer<std::uint8_t>()[byte] == 0xcc);
@@ -104,7 +104,7 @@ private:
 
   void add() {
     Object added;
-    added.bytes.resize(1 + random_.below(mostBytes));
+    added.bytes.resize(1 + random_.below(mostGranules * granule));
     for (std::uint8_t &byte : added.bytes)
       byte = static_cast<std::uint8_t>(random_.bits());
     CodeObject object;
@@ -156,7 +156,7 @@ private:
       objects_[handle].place = place;
   }
   bool canRun(const Moves &moves, bool isMove) const {
-    std::array<unsigned, granuleCount + mostBytes / granule> users{};
+    std::array<unsigned, granuleCount + mostGranules> users{};
     for (auto &[handle, object] : objects_) {
       auto move = moves.find(handle);
       if (move != moves.end() && object.place.has_value() != isMove)
@@ -171,7 +171,7 @@ private:
   Placements::Vacated vacated_;
   Parts parts_;
   std::map<Handle, Object> objects_;
-  std::array<bool, granuleCount + mostBytes / granule> wasLeft_{}; // ever
+  std::array<bool, granuleCount + mostGranules> wasLeft_{}; // ever
   Random random_;
 };
 
