@@ -8,7 +8,8 @@
 // signal handlers to remove files that are not finished.
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/options.h"
+#include "engine/stats.h"
 
 #include "llvm/Support/MemoryBuffer.h"
 

@@ -27,28 +27,18 @@ extern "C" void nomad_nothing();
 
 static Address nothing() { return Address::of(reinterpret_cast<const void *>(&nomad_nothing)); }
 
-Engine::~Engine() { tearDownAll(); }
-
-// Exit handlers and destructors may call into other code objects: all run before the first one is gone.
-void Engine::tearDownAll() {
-  if (hasEnded_)
-    return;
-  hasEnded_ = true;
-  for (Handle handle = objects_.limit(); handle-- > 0;)
-    if (objects_.isLive(handle))
-      tearDown(objects_[handle]);
-}
+Engine::~Engine() { endings_.tearDownAll(); }
 
 bool Engine::mayBeEntered() {
-  stackRoots();
-  bool isAnywhere = runsElsewhere_ || waitsElsewhere_;
-  forgetStackRoots();
-  return isAnywhere || isSignalHandlerIn(arena_->range());
+  roots_.look();
+  bool isElsewhere = roots_.isElsewhere();
+  roots_.forget();
+  return isElsewhere || isSignalHandlerIn(arena_->range());
 }
 
-// From here on code runs as it can without its thread: a word that says who it was may be another's.
+// From here on code runs as it can without its thread: the word that identified that may be another's.
 void Engine::detach() {
-  host_ = nullptr;
+  outside_.host = nullptr;
   hosts_.redirectAll(nothing());
   entryLog_->leaveThread();
   code_.reset();
@@ -94,13 +84,13 @@ Remains &remains() {
 
 // Signal handlers of this thread find it to be the log's own for as long as others are kept out: nobody waits for himself.
 void Engine::end(std::unique_ptr<Engine> engine, Leftovers leftovers) {
-  engine->tearDownAll();
+  engine->endings_.tearDownAll();
   std::vector<Mapping> stubs;
   bool isKept = leftovers == Leftovers::Kept;
   {
     QuietMoves::OthersKeptOut keepOut(engine->entryLog_->moves());
     isKept = isKept || engine->mayBeEntered();
-    if (!isKept && engine->givesAddresses_)
+    if (!isKept && engine->linking_.haveGivenAddresses())
       stubs = engine->entries_.leaveStubs(nothing());
     if (!isKept)
       engine->entryLog_->leaveOwner();

@@ -6,12 +6,10 @@ using namespace llvm;
 
 EngineStats Engine::stats() const {
   EngineStats stats;
-  for (auto &[handle, kept] : kept_)
-    stats.relocationBytes += kept->footprint();
+  stats.relocationBytes = objects_.objectFileBytes();
   for (Handle handle = 0; handle < objects_.limit(); ++handle) {
     const CodeObject &object = objects_[handle];
-    bool isThunk =
-        object.state == State::Placed && thunkSpace_[indexOf(SegmentKind::Code)].contains(object.segment(SegmentKind::Code).base);
+    bool isThunk = object.state == State::Placed && space_.code().contains(object.segment(SegmentKind::Code).base);
     if (object.state == State::Vacant || isThunk)
       continue;
     ++stats.liveObjects;
@@ -21,7 +19,7 @@ EngineStats Engine::stats() const {
     stats.relocationBytes += object.relocations.bytes();
     stats.bookkeepingBytes += object.symbols.bytes();
   }
-  stats.bookkeepingBytes += stats.relocationBytes + objects_.bytes();
+  stats.bookkeepingBytes += stats.relocationBytes + objects_.records().bytes();
   for (SegmentKind kind : segmentKinds) {
     stats.reservedBytes[indexOf(kind)] = placeable(kind).size();
     stats.bookkeepingBytes += arena_->occupancy(kind).footprint();
@@ -29,6 +27,6 @@ EngineStats Engine::stats() const {
   stats.entryStubs = entries_.used();
   stats.mappings = arena_->countMappings();
   if (cache_)
-    stats.cache = cacheStats_;
+    stats.cache = linking_.cacheStats();
   return stats;
 }

@@ -9,29 +9,29 @@
 using namespace nomad;
 using namespace llvm;
 
-Engine::Resolver::Resolver(Engine &engine, const CompileOptions &options, const ProcessSymbols &process)
-    : engine_(engine), process_(process), moves_(options.moves), alike_(options.alike) {
+Resolver::Resolver(Names &names, const ProcessSymbols &process, Attention &attention, const CompileOptions &options)
+    : names_(names), process_(process), attention_(attention), moves_(options.moves), alike_(options.alike) {
   for (const Import &import : options.imports)
     imports_[import.name] = &import;
 }
 
-Expected<Resolution> Engine::Resolver::resolve(StringRef name) {
-  if (const ImportedName *known = engine_.keptName(alike_, name))
-    return engine_.resolveAlike(alike_, *known);
+Expected<Resolution> Resolver::resolve(StringRef name) {
+  if (const ImportedName *known = names_.kept(alike_, name))
+    return names_.resolveAlike(alike_, *known);
   if (const Import *import = given(name))
-    return engine_.resolveImport(*import);
+    return names_.resolve(*import);
   auto address = process_.find(name);
   if (!address)
     return Resolution();
   if (isFloatControl(name))
-    engine_.attention_ |= Floats;
+    attention_.watchFloats();
   return isSetjmp(name) ? resolveSetjmp(name, *address) : Resolution::fixed(*address);
 }
 
-Error Engine::Resolver::checkTypes(ArrayRef<DeclaredFunction> declared, const std::string &objectName) const {
+Error Resolver::checkTypes(ArrayRef<DeclaredFunction> declared, const std::string &objectName) const {
   for (const auto &[name, type] : declared) {
-    const Import *import = engine_.keptName(alike_, name) ? nullptr : given(name);
-    std::string givenType = import ? engine_.typeOf(*import) : "";
+    const Import *import = names_.kept(alike_, name) ? nullptr : given(name);
+    std::string givenType = import ? names_.typeOf(*import) : "";
     if (!givenType.empty() && givenType != type)
       return fail(ErrorCode::Signature, objectName + ": '" + name + "' is declared as " + type +
                                             ", but the function given for it is of type " + givenType);
@@ -39,16 +39,15 @@ Error Engine::Resolver::checkTypes(ArrayRef<DeclaredFunction> declared, const st
   return Error::success();
 }
 
-const Import *Engine::Resolver::given(StringRef name) const {
+const Import *Resolver::given(StringRef name) const {
   if (auto import = imports_.find(name); import != imports_.end())
     return import->second;
-  auto definition = engine_.definitions_.find(name);
-  return definition == engine_.definitions_.end() ? nullptr : &definition->second;
+  return names_.definition(name);
 }
 
 // The buffer has registers, too, and with Moves::All one of them may be the address of something that moves. And a shadow stack
 // allows nobody to exchange return addresses.
-Resolution Engine::Resolver::resolveSetjmp(StringRef name, Address ofProcess) const {
+Resolution Resolver::resolveSetjmp(StringRef name, Address ofProcess) const {
   auto ours = moves_ == Moves::Code && !hasShadowStack() ? findSetjmp(name) : std::nullopt;
   Resolution resolution = Resolution::fixed(ours.value_or(ofProcess));
   resolution.staysValid = ours.has_value();

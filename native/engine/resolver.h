@@ -1,15 +1,17 @@
 // What names in one compilation stand for: its imports, then definitions, then the process.
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/attention.h"
+#include "engine/names.h"
 
 #include "llvm/ADT/StringMap.h"
 
 namespace nomad {
 
-class Engine::Resolver : public SymbolResolver {
+class Resolver : public SymbolResolver {
 public:
-  Resolver(Engine &engine, const CompileOptions &options, const ProcessSymbols &process);
+  /// `options` outlives it.
+  Resolver(Names &names, const ProcessSymbols &process, Attention &attention, const CompileOptions &options);
 
   llvm::Expected<Resolution> resolve(llvm::StringRef name) override;
 
@@ -21,8 +23,9 @@ private:
   const Import *given(llvm::StringRef name) const;
   Resolution resolveSetjmp(llvm::StringRef name, Address ofProcess) const;
 
-  Engine &engine_;
+  Names &names_;
   const ProcessSymbols &process_;
+  Attention &attention_;
   Moves moves_;
   Handle alike_;
   llvm::StringMap<const Import *> imports_;

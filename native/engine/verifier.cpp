@@ -7,14 +7,14 @@
 using namespace nomad;
 using namespace llvm;
 
-Error Verifier::verify(ArrayRef<std::pair<const char *, Handle>> sideTables) {
+Error Verifier::verify() {
   functions_.clear();
   for (auto step : {&Verifier::verifyRecords, &Verifier::verifyHosts, &Verifier::verifyAccounting, &Verifier::verifyOwners})
     if (Error error = (this->*step)())
       return error;
-  if (Error error = verifySideTables(sideTables))
+  if (Error error = records_.objects.checkIntegrity())
     return error;
-  CodeObjectTable &objects = records_.objects;
+  CodeObjects &objects = records_.objects;
   bool isRegistered = *staleUnwindTables() == 0;
   for (Handle handle = 0; handle < objects.limit(); ++handle)
     if (objects[handle].state == State::Placed)
@@ -36,7 +36,7 @@ Error Verifier::verify(ArrayRef<std::pair<const char *, Handle>> sideTables) {
 
 // Before anything else: what the rest reads is there. A name is believed only if the table of symbols is intact.
 Error Verifier::verifyRecords() const {
-  if (Error error = records_.objects.checkIntegrity())
+  if (Error error = records_.objects.records().checkIntegrity())
     return error;
   for (Handle handle = 0; handle < records_.objects.limit(); ++handle) {
     const CodeObject &object = records_.objects[handle];
@@ -53,11 +53,11 @@ Error Verifier::verifyRecords() const {
 
 Error Verifier::verifyHosts() const {
   std::vector<HostIndex> owned;
-  for (auto &[handle, index] : records_.hostIndices)
+  for (auto &[handle, index] : records_.objects.hosts())
     owned.push_back(index);
   if (Error error = records_.hosts.checkIntegrity(owned))
     return error;
-  for (auto &[handle, index] : records_.hostIndices)
+  for (auto &[handle, index] : records_.objects.hosts())
     if (!records_.objects.isLive(handle) ||
         records_.objects[handle].segment(SegmentKind::Code).base != records_.hosts.stub(index))
       return broken("host stubs", 3, "host stub " + Twine(index) + " is not that of its host function");
@@ -114,28 +114,6 @@ Error Verifier::verifyOwners() const {
   return records_.mover.unwind().checkIntegrity();
 }
 
-Error Verifier::verifySideTables(ArrayRef<std::pair<const char *, Handle>> sideTables) const {
-  for (auto [table, handle] : sideTables)
-    if (!records_.objects.isLive(handle))
-      return broken("side tables", 1, Twine(table) + " mention handle " + Twine(handle) + ", which is nobody's");
-  for (auto &[handle, redirections] : records_.redirections)
-    if (!records_.objects.isLive(handle))
-      return broken("side tables", 1, "redirections mention handle " + Twine(handle) + ", which is nobody's");
-  return Error::success();
-}
-
-const Redirections &Verifier::redirectionsOf(Handle handle) const {
-  static const Redirections none;
-  auto found = records_.redirections.find(handle);
-  return found == records_.redirections.end() ? none : found->second;
-}
-
-const Forward *Verifier::forwardOf(Handle handle, Offset function) const {
-  const std::vector<Forward> &forwards = redirectionsOf(handle).forwards;
-  auto found = find_if(forwards, [=](const Forward &forward) { return forward.from == function; });
-  return found == forwards.end() ? nullptr : &*found;
-}
-
 // ---- entry stubs ----
 
 Error Verifier::verifyEntries() const {
@@ -148,7 +126,7 @@ Error Verifier::verifyEntries() const {
     for (const EntryUse &entry : object.entries)
       owned.push_back(
           {entry.index, object.state == State::Placed ? code + entry.offset : Address(), object.symbols.objectName()});
-    for (const EntryUse &entry : redirectionsOf(handle).entries)
+    for (const EntryUse &entry : records_.objects.redirectionsOf(handle).entries)
       owned.push_back({entry.index, forwardedTo(handle, entry), object.symbols.objectName()});
   }
   return records_.entries.checkIntegrity(owned);
@@ -156,7 +134,7 @@ Error Verifier::verifyEntries() const {
 
 // A stub of the function that it has been redirected to: of several the one that it leads to.
 Address Verifier::forwardedTo(Handle handle, const EntryUse &entry) const {
-  const Forward *forward = forwardOf(handle, entry.offset);
+  const Forward *forward = records_.objects.forwardOf(handle, entry.offset);
   Address found;
   for (const EntryUse &other : forward ? ArrayRef(records_.objects[forward->object].entries) : ArrayRef<EntryUse>())
     if (Address stub = records_.entries.stub(other.index); other.offset == forward->to)

@@ -16,8 +16,7 @@
 //   side tables  1 whatever is kept by handle is kept of what lives
 #pragma once
 
-#include "enter/host_table.h"
-#include "link/code_object.h"
+#include "engine/code_objects.h"
 #include "move/mover.h"
 
 #include "llvm/ADT/DenseSet.h"
@@ -33,19 +32,17 @@ struct EngineRecords {
   const Arena &arena;
   const EntryTable &entries;
   const TypePool &types;
-  CodeObjectTable &objects;
+  CodeObjects &objects;
   Mover &mover; // its owner indices put themselves in order when they are asked
   const HostTable &hosts;
-  const llvm::DenseMap<Handle, HostIndex> &hostIndices;
-  const std::map<Handle, Redirections> &redirections;
 };
 
 class Verifier {
 public:
   explicit Verifier(const EngineRecords &records) : records_(records) {}
 
-  /// Errors: State. `sideTables`: handles that are mentioned elsewhere, and where.
-  llvm::Error verify(llvm::ArrayRef<std::pair<const char *, Handle>> sideTables);
+  /// Errors: State.
+  llvm::Error verify();
   /// A code object is gone, and its handle may be another's.
   void forget(Handle handle) { notes_.erase(handle); }
 
@@ -71,13 +68,11 @@ private:
   llvm::Error verifyOwners() const;
   llvm::Error verifyEntries() const;
   llvm::Error verifyHosts() const;
-  llvm::Error verifySideTables(llvm::ArrayRef<std::pair<const char *, Handle>> sideTables) const;
 
   llvm::Error verifyReferences(Handle handle) const;
   llvm::Error verifyDependents(Handle handle) const;
   llvm::Error verifyForwards(Handle handle) const;
   Address forwardedTo(Handle handle, const EntryUse &entry) const;
-  const Forward *forwardOf(Handle handle, Offset function) const;
 
   llvm::Error verifySites(Handle handle);
   llvm::Error verifyFarSite(Handle handle, const Relocation &relocation);
@@ -86,8 +81,7 @@ private:
   Address leadsTo(const CodeObject &object, const Relocation &site) const;
   bool isFunction(Handle handle, std::uint64_t offset);
 
-  bool isHost(Handle handle) const { return records_.hostIndices.contains(handle); }
-  const Redirections &redirectionsOf(Handle handle) const;
+  bool isHost(Handle handle) const { return records_.objects.hostIndex(handle).has_value(); }
 
   EngineRecords records_;
   llvm::DenseMap<Handle, Notes> notes_;

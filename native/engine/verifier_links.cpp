@@ -38,7 +38,7 @@ Error Verifier::verifyDependents(Handle handle) const {
 // The new function's code object lives as long as the forward.
 Error Verifier::verifyForwards(Handle handle) const {
   DenseSet<Offset> seen;
-  for (const Forward &forward : redirectionsOf(handle).forwards) {
+  for (const Forward &forward : records_.objects.redirectionsOf(handle).forwards) {
     if (!records_.objects.isLive(forward.object) || !seen.insert(forward.from).second)
       return broken("redirected", 2, "a function is redirected twice, or to what does not live");
     const auto &links = records_.objects[forward.object].links;
@@ -47,11 +47,11 @@ Error Verifier::verifyForwards(Handle handle) const {
     if (forward.object != handle && !isKept)
       return broken("redirected", 2, "what a function is redirected to is not kept alive");
     bool isItself = forward.object == handle && forward.to == forward.from;
-    if (isItself || forwardOf(forward.object, forward.to))
+    if (isItself || records_.objects.forwardOf(forward.object, forward.to))
       return broken("redirected", 2, "a function is redirected to one that is redirected itself");
   }
-  for (const EntryUse &entry : redirectionsOf(handle).entries)
-    if (!forwardOf(handle, entry.offset))
+  for (const EntryUse &entry : records_.objects.redirectionsOf(handle).entries)
+    if (!records_.objects.forwardOf(handle, entry.offset))
       return broken("redirected", 3, "an entry stub is redirected, but not its function");
   return Error::success();
 }
@@ -59,18 +59,18 @@ Error Verifier::verifyForwards(Handle handle) const {
 // A call that has been redirected leads where its function has been redirected to.
 Error Verifier::verifyRedirectedCalls(Handle handle) const {
   const CodeObject &object = records_.objects[handle];
-  if (redirectionsOf(handle).calls.empty())
+  if (records_.objects.redirectionsOf(handle).calls.empty())
     return Error::success();
   std::map<CallSite, std::uint32_t> calls;
   for (const Relocation &relocation : object.relocations.decode())
     if (relocation.target == TargetKind::Reference && relocation.formula == Formula::Relative32)
       calls[{relocation.segment, relocation.site}] = indexOfReference(relocation.reference);
-  for (const auto &[site, linkedTo] : redirectionsOf(handle).calls) {
+  for (const auto &[site, linkedTo] : records_.objects.redirectionsOf(handle).calls) {
     auto call = calls.find(site);
     const std::vector<Handle> &references = object.links->references;
     if (call == calls.end() || linkedTo.reference >= references.size() || references[linkedTo.reference] == noHandle)
       return broken("redirected", 1, "a redirected call is no call, or was linked to nobody");
-    const Forward *forward = forwardOf(references[linkedTo.reference], linkedTo.function);
+    const Forward *forward = records_.objects.forwardOf(references[linkedTo.reference], linkedTo.function);
     Handle callee = references[call->second];
     if (!forward || callee != forward->object ||
         leadsTo(object, {site.segment, Formula::Relative32, TargetKind::Reference, {}, site.offset}) !=

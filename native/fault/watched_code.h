@@ -12,7 +12,6 @@ public:
   WatchedCode(Range code, Range thunks, OwnerIndex &owners);
   ~WatchedCode();
 
-  bool hasThunk(Address address) const { return range_.hasThunk(address); }
   std::uint32_t id() const { return range_.id(); }
 
 private:

@@ -22,8 +22,8 @@ std::vector<StackWalk *> &threadWalks() {
 
 } // namespace
 
-StackWalk::StackWalk(Range arena, Range thunks, OwnerIndex &code, OwnerIndex &data)
-    : arena_(arena), thunks_(thunks), code_(code), data_(data) {
+StackWalk::StackWalk(Range arena, Range thunks, OwnerIndex &code, OwnerIndex &data, const CodeShapes &shapes)
+    : arena_(arena), thunks_(thunks), code_(code), data_(data), shapes_(shapes) {
   threadWalks().push_back(this);
 }
 
@@ -56,7 +56,7 @@ StackWalk::Place StackWalk::placeIn(Address returnsTo) {
   if (!object->hasOddFrames)
     return Place::Plain;
   auto offset = static_cast<Offset>(returnsTo.shifted(-1) - object->segment(SegmentKind::Code).base);
-  switch (frames_.find(object)->second.at(offset)) {
+  switch (shapes_.frameAt(*object, offset)) {
   case FrameKind::Plain:
     return Place::Plain;
   case FrameKind::Copied:
@@ -184,22 +184,6 @@ bool StackWalk::isFinished(StackRoot root) const {
   if (!isComplete_ || hasCopies_ || root.kind != StackRoot::Kind::Word || root.segment != SegmentKind::Code ||
       root.object->keepsCodeAddresses)
     return false;
-  if (!isBehindCall(root.object->segment(root.segment).base.pointer(), root.offset))
-    return false;
-  auto found = jumpTargets_.find(root.object);
-  return found == jumpTargets_.end() || !std::binary_search(found->second.begin(), found->second.end(), root.offset);
-}
-
-void StackWalk::setJumpTargets(const CodeObject &object, std::vector<Offset> offsets) {
-  if (offsets.empty())
-    jumpTargets_.erase(&object);
-  else
-    jumpTargets_[&object] = std::move(offsets);
-}
-
-void StackWalk::setFrames(const CodeObject &object, FrameMap frames) {
-  if (frames.isAllPlain())
-    frames_.erase(&object);
-  else
-    frames_[&object] = std::move(frames);
+  return isBehindCall(root.object->segment(root.segment).base.pointer(), root.offset) &&
+         !shapes_.isJumpTarget(*root.object, root.offset);
 }

@@ -16,6 +16,7 @@
 
 #include "move/owner_index.h"
 #include "stack/activation.h"
+#include "stack/code_shapes.h"
 #include "stack/unwind_from.h"
 
 #include <vector>
@@ -41,7 +42,7 @@ struct StackRoots {
 class StackWalk {
 public:
   /// Code whose frames are walked, what is there beside code objects, and who owns what.
-  StackWalk(Range arena, Range thunks, OwnerIndex &code, OwnerIndex &data);
+  StackWalk(Range arena, Range thunks, OwnerIndex &code, OwnerIndex &data, const CodeShapes &shapes);
   ~StackWalk();
   StackWalk(const StackWalk &) = delete;
   StackWalk &operator=(const StackWalk &) = delete;
@@ -50,10 +51,6 @@ public:
   void walk(const Activation &activation, Address stackLimit, StackRoots &roots);
   /// Every word in `stack`, which is not the thread's, pins. False if none can be read any more.
   bool scanForeign(Range stack, StackRoots &roots);
-  /// Where `object` may have labels' addresses that look like return addresses; nowhere, if it is not said.
-  void setJumpTargets(const CodeObject &object, std::vector<Offset> offsets);
-  /// All plain, if it is not said.
-  void setFrames(const CodeObject &object, FrameMap frames);
 
 private:
   /// What a frame that goes on somewhere is.
@@ -85,8 +82,7 @@ private:
   std::vector<Address> slots_; // of one activation, in address order
   bool isComplete_ = false;    // they are all that there are
   bool hasCopies_ = false;     // of what is in them, in other words
-  llvm::DenseMap<const CodeObject *, std::vector<Offset>> jumpTargets_;
-  llvm::DenseMap<const CodeObject *, FrameMap> frames_;
+  const CodeShapes &shapes_;
 };
 
 } // namespace nomad

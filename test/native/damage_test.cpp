@@ -13,19 +13,19 @@ namespace nomad {
 /// What the structures let the tests at.
 struct Damage {
   static Arena &arena(Engine &engine) { return *engine.arena_; }
-  static CodeObjectTable &objects(Engine &engine) { return engine.objects_; }
+  static CodeObjectTable &objects(Engine &engine) { return engine.objects_.records(); }
   static CodeObject &object(Engine &engine, Handle handle) { return engine.objects_[handle]; }
   static EntryTable &entries(Engine &engine) { return engine.entries_; }
   static OwnerIndex &owners(Engine &engine) { return engine.mover_.codeOwners(); }
-  static auto &hosts(Engine &engine) { return engine.hosts_; }
-  static auto &hostIndices(Engine &engine) { return engine.hostIndices_; }
-  static auto &redirections(Engine &engine) { return engine.redirections_; }
-  static auto &immovable(Engine &engine) { return engine.immovable_; }
-  static auto &names(Engine &engine) { return engine.names_; }
-  static auto &kept(Engine &engine) { return engine.kept_; }
-  static auto &returnsTwice(Engine &engine) { return engine.returnsTwice_; }
-  static auto &definitions(Engine &engine) { return engine.definitions_; }
-  static Range thunks(Engine &engine) { return engine.thunkSpace_[0]; }
+  static auto &hosts(Engine &engine) { return engine.hosts_.table_; }
+  static auto &hostIndices(Engine &engine) { return engine.objects_.hosts_; }
+  static auto &redirections(Engine &engine) { return engine.objects_.redirections_; }
+  static auto &immovable(Engine &engine) { return engine.objects_.immovable_; }
+  static auto &names(Engine &engine) { return engine.objects_.names_; }
+  static auto &kept(Engine &engine) { return engine.objects_.objectFiles_; }
+  static auto &returnsTwice(Engine &engine) { return engine.objects_.returnsTwice_; }
+  static auto &definitions(Engine &engine) { return engine.names_.definitions_; }
+  static Range thunks(Engine &engine) { return engine.space_.code(); }
 
   static auto &vacant(CodeObjectTable &table) { return table.vacant_; }
   static auto &firstOf(CodeObjectTable &table) { return table.firstOf_; }

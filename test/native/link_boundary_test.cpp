@@ -48,7 +48,7 @@ ObjectFile compiled() {
   return need(compileSource(source, {"half"}, machines));
 }
 
-struct Linking {
+struct BareLinker {
   std::unique_ptr<Arena> arena = need(Arena::create(Size{16} << 20));
   LoggedEntries logged{*arena};
   EntryTable &entries = logged.table;
@@ -56,7 +56,7 @@ struct Linking {
   FailingResolver resolver;
   LinkRequest request;
 
-  Linking() {
+  BareLinker() {
     request.name = "half";
     request.keepsObject = true;
   }
@@ -67,7 +67,7 @@ struct Linking {
 TEST_CASE("link boundary: by either linker, whatever happens half way is a LinkError, and the next link works") {
   AbandonedIsLeaked leaked;
   for (auto *make : {makeJITLinkLinker, makeRuntimeDyldLinker}) {
-    Linking each;
+    BareLinker each;
     auto linker = make({*each.arena, each.entries, each.types});
     for (int round = 0; round < 3; ++round)
       for (Fails how : {Fails::Fatally, Fails::BySignal, Fails::ByException}) {
@@ -93,7 +93,7 @@ TEST_CASE("link boundary: an object file that is damaged is an error, not more")
   SHOW_SEED;
   Random random;
   for (auto *make : {makeJITLinkLinker, makeRuntimeDyldLinker}) {
-    Linking each;
+    BareLinker each;
     auto linker = make({*each.arena, each.entries, each.types});
     for (int i = 0; i < 300; ++i) {
       ObjectFile object = compiled();

@@ -1,12 +1,6 @@
-// Tiers: a code object takes over from another that was compiled from the same source.
-//
-// More than a redirection of each function: callers' references, entry stubs and definitions pass to the new one, so that nothing
-// leads to the old one any more and it can be freed as soon as none of its frames is left. What is stored of it stays true: entry
-// stubs keep their addresses, and its constants, which C code may have stored the addresses of, live as long as the new one.
-#include "engine/engine.h"
+#include "engine/replacer.h"
 
 #include "base/error.h"
-#include "memory/write_scope.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -32,23 +26,23 @@ const char *obstacle(const CodeObject &object) {
 
 } // namespace
 
-Error Engine::checkReplaceable(Handle handle) {
-  auto found = object(handle);
+Error Replacer::checkReplaceable(Handle handle) {
+  auto found = objects_.find(handle);
   if (!found)
     return found.takeError();
   const char *why = obstacle(*found);
   if (found->isEnding)
     why = "it is being freed";
-  else if (hostIndices_.contains(handle))
+  else if (objects_.hostIndex(handle))
     why = "it is a host function";
-  else if (!redirectionsOf(handle).forwards.empty())
+  else if (!objects_.redirectionsOf(handle).forwards.empty())
     why = "its functions have been redirected";
   return why ? fail(ErrorCode::State, "code object " + Twine(quoted(*found)) + " can't be replaced: " + why) : Error::success();
 }
 
 // Exported functions of both, by their offsets in code.
-Expected<std::map<Offset, Offset>> Engine::matchFunctions(Handle from, Handle to) {
-  std::map<Offset, Offset> matches;
+Expected<FunctionMatches> Replacer::matchFunctions(Handle from, Handle to) const {
+  FunctionMatches matches;
   std::string missing;
   objects_[from].symbols.everyFunction([&](const FunctionSymbol &old) {
     auto found = objects_[to].symbols.function(old.name);
@@ -62,7 +56,7 @@ Expected<std::map<Offset, Offset>> Engine::matchFunctions(Handle from, Handle to
   return matches;
 }
 
-Error Engine::checkReplace(Handle from, Handle to) {
+Error Replacer::check(Handle from, Handle to) {
   for (Handle handle : {from, to})
     if (Error error = checkReplaceable(handle))
       return error;
@@ -74,11 +68,11 @@ Error Engine::checkReplace(Handle from, Handle to) {
   return Error::success();
 }
 
-Expected<std::vector<Handle>> Engine::replace(Handle from, Handle to) {
-  if (Error error = checkReplace(from, to))
+Expected<std::vector<Handle>> Replacer::replace(Handle from, Handle to) {
+  if (Error error = check(from, to))
     return error;
-  QuietMoves::OthersKeptOut keepOut(entryLog_->moves());
-  if (Error error = checkNotConcurrent("replace"))
+  QuietMoves::OthersKeptOut keepOut(log_.moves());
+  if (Error error = checkNotConcurrent(log_, "replace"))
     return error;
   auto matches = matchFunctions(from, to);
   if (!matches)
@@ -88,52 +82,36 @@ Expected<std::vector<Handle>> Engine::replace(Handle from, Handle to) {
     for (auto &[caller, reference] : links->dependents)
       if (caller != from)
         callers.push_back(caller);
-  WriteScope scope(*arena_);
+  WriteScope scope(arena_);
   for (Handle caller : callers)
-    takeCaller(scope, caller, from, to, *matches);
-  takeEntries(objects_[from], objects_[to], *matches);
-  for (auto &[name, definition] : definitions_)
-    if (definition.object == from)
-      definition.object = to;
-  names_.erase(from);
-  objects_[to].isDefinition |= std::exchange(objects_[from].isDefinition, false);
+    passCaller(scope, caller, from, to, *matches);
+  stubs_.pass(objects_[from], objects_[to], *matches);
+  names_.pass(from, to);
+  objects_.dropNames(from);
   if (objects_[from].segment(SegmentKind::Constants).exists())
-    objects_[to].ensureLinks().hold(addReference(to, from));
+    objects_[to].ensureLinks().hold(references_.add(to, from));
   return callers;
 }
 
 // The reference keeps its index.
-void Engine::takeCaller(const WriteScope &scope, Handle caller, Handle from, Handle to, const std::map<Offset, Offset> &matches) {
+void Replacer::passCaller(const WriteScope &scope, Handle caller, Handle from, Handle to, const FunctionMatches &matches) {
   Links &links = objects_[caller].ensureLinks();
   auto &dependents = objects_[from].links->dependents;
   std::uint32_t index = dependents[caller];
   Address oldCode = objects_[from].segment(SegmentKind::Code).base, newCode = objects_[to].segment(SegmentKind::Code).base;
-  leadCalls(scope, caller, [&](CallSite, const CallTarget &now) -> std::optional<CallTarget> {
+  leadCalls(objects_[caller], scope, [&](CallSite, const CallTarget &now) -> std::optional<CallTarget> {
     auto match = now.reference == index ? matches.find(static_cast<Offset>(now.address - oldCode)) : matches.end();
     return match == matches.end() ? std::nullopt : std::optional(CallTarget{index, newCode + match->second});
   });
   links.references[index] = to;
   objects_[to].ensureLinks().dependents[caller] = index;
-  everyNameOf(caller, [&](ImportedName &import) {
+  objects_.everyNameOf(caller, [&](ImportedName &import) {
     if (refersToFunction(import) && import.reference == index)
       import.offset = matches.at(import.offset);
   });
-  if (auto redirections = redirections_.find(caller); redirections != redirections_.end())
-    for (Forward &forward : redirections->second.forwards)
+  if (Redirections *redirections = objects_.findRedirections(caller))
+    for (Forward &forward : redirections->forwards)
       if (forward.object == from)
         forward = {forward.from, to, matches.at(forward.to)};
   dependents.erase(caller);
-}
-
-// Stubs of other places than functions stay: setjmp has made them, and a frame may still be left through them.
-void Engine::takeEntries(CodeObject &from, CodeObject &to, const std::map<Offset, Offset> &matches) {
-  Address code = to.segment(SegmentKind::Code).base;
-  erase_if(from.entries, [&](const EntryUse &entry) {
-    auto match = matches.find(entry.offset);
-    if (match == matches.end())
-      return false;
-    to.entries.push_back({entry.index, match->second});
-    entries_.redirect(entry.index, code + match->second);
-    return true;
-  });
 }

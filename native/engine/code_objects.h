@@ -1,0 +1,96 @@
+// Code objects, with everything that is kept about each of them beside its record: few have any of it.
+//
+// Always true: what is kept by handle is kept of what lives. `add` takes in, `erase` drops all of it.
+#pragma once
+
+#include "engine/options.h"
+#include "enter/host_table.h"
+#include "stack/code_shapes.h"
+
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+#include <map>
+#include <optional>
+
+namespace nomad {
+
+class CodeObjects {
+public:
+  // ---- records ----
+
+  CodeObjectTable &records() { return records_; }
+  const CodeObjectTable &records() const { return records_; }
+  CodeObject &operator[](Handle handle) { return records_[handle]; }
+  const CodeObject &operator[](Handle handle) const { return records_[handle]; }
+  bool isLive(Handle handle) const { return records_.isLive(handle); }
+  Handle limit() const { return records_.limit(); }
+  Handle handleOf(const CodeObject &object) const { return records_.handleOf(object); }
+
+  /// What others need of it outlives its image, which goes with the first placement.
+  Handle add(CodeObject linked);
+  void erase(Handle handle);
+
+  // ---- look up. Errors: State if it is freed or, where an address is asked for, not placed; UnresolvedSymbol ----
+
+  llvm::Expected<CodeObject &> find(Handle handle);
+  llvm::Expected<FunctionSymbol> function(Handle handle, llvm::StringRef name);
+  llvm::Expected<GlobalSymbol> global(Handle handle, llvm::StringRef name);
+  llvm::Expected<Address> addressOf(Handle handle, const SymbolPlace &place);
+  llvm::Expected<Address> addressOf(Handle handle, llvm::StringRef symbol);
+  /// Placed ones with a segment in these ranges, by address.
+  std::vector<Handle> in(const std::array<Range, 3> &ranges) const;
+
+  // ---- what is kept of some ----
+
+  /// Null: its object file is not kept.
+  KeptObject *objectFile(Handle handle);
+  Size objectFileBytes() const;
+  /// What its names stand for, for linking another compile of its source alike; null if that is not kept.
+  std::vector<ImportedName> *names(Handle handle);
+  std::vector<ImportedName> &keepNames(Handle handle) { return names_[handle]; }
+  void dropNames(Handle handle) { names_.erase(handle); }
+  /// Those, and the names in its object file.
+  void everyNameOf(Handle handle, llvm::function_ref<void(ImportedName &)> use);
+
+  const Redirections &redirectionsOf(Handle handle) const;
+  Redirections &ensureRedirections(Handle handle) { return redirections_[handle]; }
+  Redirections *findRedirections(Handle handle);
+  /// Null: the function there has not been redirected.
+  const Forward *forwardOf(Handle handle, Offset function) const;
+
+  std::optional<HostIndex> hostIndex(Handle handle) const;
+  void setHost(Handle handle, HostIndex index) { hosts_[handle] = index; }
+  const llvm::DenseMap<Handle, HostIndex> &hosts() const { return hosts_; }
+
+  /// Those that can't move, whatever the stack has.
+  const llvm::DenseSet<Handle> &immovable() const { return immovable_; }
+  void setImmovable(Handle handle) { immovable_.insert(handle); }
+  void setMovable(Handle handle) { immovable_.erase(handle); }
+  /// Some code has assembly that changes to other stacks.
+  bool haveStackSwitchers() const { return !stackSwitchers_.empty(); }
+  /// A function at `code` may return a second time: it has noted its return address where nobody can read it, for as long as the
+  /// function that called it is active.
+  bool mayReturnTwice(const CodeObject &object, Offset code) const;
+  void setReturnsTwice(const CodeObject &object, std::vector<CodeExtent> extents);
+  const CodeShapes &shapes() const { return shapes_; }
+
+  /// Errors: State that names the table in which a handle is nobody's.
+  llvm::Error checkIntegrity() const;
+
+private:
+  friend Damage;
+
+  CodeObjectTable records_;
+  llvm::DenseMap<Handle, std::unique_ptr<KeptObject>> objectFiles_;
+  std::map<Handle, std::vector<ImportedName>> names_;
+  std::map<Handle, Redirections> redirections_;
+  llvm::DenseMap<Handle, HostIndex> hosts_;
+  llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
+  llvm::DenseSet<Handle> immovable_;
+  llvm::DenseSet<Handle> stackSwitchers_;
+  CodeShapes shapes_;
+};
+
+} // namespace nomad
