@@ -1,7 +1,7 @@
 /**
  * A collector and the code objects of one module, as a whole and by part. Oracle: what they return, and counts.
  */
-import { CopyingCollector, PlacementError, StateError, type CompileResult } from 'nomad-jit';
+import { CopyingCollector, hostFunction, PlacementError, StateError, type CompileResult } from 'nomad-jit';
 import { expectSound, extentOf, makeCollector, verify, type Collected } from './support/collectors';
 import { collectGarbage, errorOf, makeJit } from './support/jits';
 
@@ -88,6 +88,74 @@ describe('adopt', () => {
     expect(errorOf(() => both.collector.adopt(compile({ ...both, jit: makeJit() })))).toBeInstanceOf(PlacementError);
     expect(both.collector.collect({ findGarbage: false }).liveObjects).toBe(3);
     verify(both.jit);
+  });
+});
+
+describe('free', () => {
+  test('frees all of it, placed or not, managed or not, with what it has reserved', () => {
+    const both = makeCollector();
+    const space = both.jit.createSpace();
+    const placed = compile(both).place(space);
+    const managed = both.collector.adopt(compile(both));
+    const unplaced = compile(both);
+    managed.object('seven')!.free();
+    for (const result of [placed, managed, unplaced]) {
+      result.free();
+      expect([...result].map(({ state }) => state)).toEqual(Array(4).fill('freed'));
+      expect(errorOf(() => result.free())).toBeInstanceOf(StateError);
+      result[Symbol.dispose]();
+    }
+    expect([both.jit.stats().objects.live, space.occupancy().code.usedBytes]).toEqual([0, 0]);
+    verify(both.jit);
+  });
+
+  test('frees nothing while other code refers to a part, or a part is running', () => {
+    const both = makeCollector();
+    const result = both.collector.adopt(compile(both));
+    const caller = both.collector.compile(
+      'declare i32 @odd(i32)\ndefine i32 @f(i32 %x) {\n %y = call i32 @odd(i32 %x)\n ret i32 %y\n}',
+      {
+        imports: { odd: result.object('odd')! },
+      },
+    );
+    expect(errorOf(() => result.free())).toBeInstanceOf(StateError);
+    expectRight(result);
+    expect(caller.get('f')(3)).toBe(1);
+    caller.free();
+    result.free();
+
+    let error: unknown;
+    const waiting: CompileResult = both.jit.compile(
+      `declare void @wait()\ndefine i32 @f() {\n call void @wait()\n %r = call i32 @g()\n ret i32 %r\n}\ndefine i32 @g() noinline {\n ret i32 5\n}`,
+      { granularity: 'function', imports: { wait: hostFunction('void ()', () => void (error = errorOf(() => waiting.free()))) } },
+    );
+    both.collector.adopt(waiting);
+    expect(waiting.get('f')()).toBe(5);
+    expect(error).toBeInstanceOf(StateError);
+    waiting.free();
+    expect(both.jit.stats().objects.live).toBeLessThanOrEqual(1); // the host function's stub
+  });
+
+  test('its destructors run once, before anything is gone, and can free no part', () => {
+    const both = makeCollector();
+    const log: unknown[] = [];
+    const note = hostFunction('void (i32)', (x: number) => {
+      log.push(x, errorOf(() => result.object('seven')!.free()).name, result.get('seven')());
+    });
+    const ending = `@llvm.global_dtors = appending global [1 x { i32, ptr, ptr }] [{ i32, ptr, ptr } { i32 65535, ptr @end, ptr null }]
+declare void @note(i32)
+define internal void @end() {
+  %x = call i32 @seven()
+  call void @note(i32 %x)
+  ret void
+}
+define i32 @seven() noinline {
+  ret i32 7
+}`;
+    const result: CompileResult = both.jit.compile(ending, { granularity: 'function', imports: { note } });
+    result.place(both.jit.createSpace());
+    result.free();
+    expect(log.slice(0, 2)).toEqual([7, 'StateError']);
   });
 });
 

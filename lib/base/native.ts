@@ -150,6 +150,8 @@ export interface NativeJit {
   moveBatch(moves: Int32Array, count: number, report: Float64Array): void;
   /** Throws STATE if live code refers to it or it is running. Runs its destructors first; what they throw is thrown when it is gone. */
   free(object: Handle): void;
+  /** Frees all of the first `count` handles, which may refer to each other. As `free`; then nothing has changed. */
+  freeAll(handles: Int32Array, count: number): void;
   /**
    * Frees those of the first `count` handles that are idle and that nobody else refers to, circles of references too; they become -1.
    * What their destructors throw is thrown when they are gone.

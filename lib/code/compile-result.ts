@@ -5,13 +5,14 @@
  * rest of the module, which functions may refer to; code objects that refer to each other in circles can be placed only together.
  */
 import { construct, requireKey } from '../base/check';
-import { UnresolvedSymbolError } from '../base/errors';
+import { StateError, UnresolvedSymbolError } from '../base/errors';
 import { Stamp } from '../base/stamp';
 import type { AnyFunction } from '../call/types';
 import { CodeRecord } from '../record/code-record';
 import type { Region } from '../space/arena';
 import { regionFor } from '../space/code-space';
 import type { Callable, CodeObject, CodeSpace } from './code-object';
+import { freeAll } from './life-cycle';
 import type { CodeOwner } from './owner';
 import { placeAll } from './place-together';
 
@@ -93,6 +94,26 @@ export class CompileResult implements Iterable<CodeObject> {
   place(space: CodeSpace): this {
     placeParts(this.#owner, this, regionFor(this.#owner, space));
     return this;
+  }
+
+  /**
+   * Frees all that is not freed yet, and what it has reserved in spaces. Throws StateError if other code refers to a part, if one is running, or if all
+   * are freed already; then nothing has changed.
+   */
+  free(): void {
+    const live = this.#live();
+    if (live.length === 0) throw new StateError(`free: module '${this.name}' is freed`);
+    freeAll(this.#owner, live);
+  }
+
+  /** As `free`, but does nothing if all are freed already. */
+  [Symbol.dispose](): void {
+    if (this.#live().length > 0) this.free();
+  }
+
+  #live(): readonly CodeObject[] {
+    this.#owner.settle();
+    return partsOf(this).filter((object) => CodeRecord.statusOf(object).state !== 'freed');
   }
 
   /** The code objects. */

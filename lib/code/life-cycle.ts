@@ -113,6 +113,22 @@ export function freeObject(code: Code): void {
   });
 }
 
+/** Frees all of them, which may refer to each other, or none. Throws StateError. */
+export function freeAll(owner: CodeOwner, codes: readonly Code[]): void {
+  const handles = Int32Array.from(codes, (code) => CodeRecord.handleOf(code));
+  owner.ledger.change(() => {
+    codes.forEach(markEnding);
+    try {
+      owner.native.freeAll(handles, handles.length);
+    } finally {
+      const isOver = handles.some((handle) => !owner.native.isLive(handle));
+      for (const code of codes)
+        if (isOver) owner.noteFreed(CodeRecord.handleOf(code));
+        else unmarkEnding(code);
+    }
+  });
+}
+
 /** Notes what native code says of a live code object. */
 export function settleObject(code: Code): void {
   const { offsets, sizes } = ownerOf(code).native.describe(CodeRecord.handleOf(code));

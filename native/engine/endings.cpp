@@ -27,7 +27,13 @@ Error Endings::check(Handle handle) {
     return fail(ErrorCode::State, "the code object is freed");
   if (Error error = checkIdle(handle))
     return error;
+  return checkHolders(handle, {});
+}
+
+// `ending` ascend: they don't count.
+Error Endings::checkHolders(Handle handle, ArrayRef<Handle> ending) {
   SmallVector<Handle> holders = references_.holdersOf(handle);
+  erase_if(holders, [&](Handle holder) { return std::binary_search(ending.begin(), ending.end(), holder); });
   if (holders.empty())
     return Error::success();
   std::string first = quoted(objects_[holders.front()]);
@@ -44,6 +50,26 @@ Error Endings::checkIdle(Handle handle) {
   if (object.stackUse.isUsed())
     return fail(ErrorCode::State,
                 "code object " + Twine(quoted(object)) + " is still running, or the stack may have its address");
+  return Error::success();
+}
+
+Error Endings::freeAll(ArrayRef<Handle> handles) {
+  SmallVector<Handle> ending(handles);
+  llvm::sort(ending);
+  ending.erase(llvm::unique(ending), ending.end());
+  for (Handle handle : ending) {
+    if (!objects_.isLive(handle))
+      return fail(ErrorCode::State, "the code object is freed");
+    if (Error error = checkIdle(handle))
+      return error;
+    if (Error error = checkHolders(handle, ending))
+      return error;
+  }
+  for (Handle handle : ending) // a destructor of one may try to free another
+    objects_[handle].isEnding = true;
+  for (Handle handle : ending)
+    tearDown(objects_[handle]);
+  discardAll(ending);
   return Error::success();
 }
 

@@ -18,6 +18,8 @@ public:
 
   /// Errors: State while others refer to it, or it is running.
   llvm::Error free(Handle handle);
+  /// Frees all of them, which may refer to each other. Errors: State, with nothing changed, while others refer to one or one is running.
+  llvm::Error freeAll(llvm::ArrayRef<Handle> handles);
   /// Frees those that nobody else refers to and that are idle, circles of references too; writes noHandle over them.
   void freeMany(llvm::MutableArrayRef<Handle> handles);
   /// Destructors and exit handlers of all code run, and nothing is freed: they may call into other code objects. Once.
@@ -26,6 +28,7 @@ public:
 private:
   llvm::Error check(Handle handle);
   llvm::Error checkIdle(Handle handle);
+  llvm::Error checkHolders(Handle handle, llvm::ArrayRef<Handle> ending);
   llvm::SmallVector<Handle> idleOf(llvm::ArrayRef<Handle> handles);
   void tearDown(CodeObject &object);
   void runTeardown(CodeObject &object);

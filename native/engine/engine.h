@@ -56,6 +56,7 @@ public:
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests) { return placements_.relocate(requests); }
   Range placeable(SegmentKind kind) const { return space_.placeable()[indexOf(kind)]; }
   llvm::Error free(Handle handle) { return endings_.free(handle); }
+  llvm::Error freeAll(llvm::ArrayRef<Handle> handles) { return endings_.freeAll(handles); }
   void freeMany(llvm::MutableArrayRef<Handle> handles) { endings_.freeMany(handles); }
   llvm::Expected<std::vector<std::uint8_t>> freeze(Handle handle, std::uint64_t id) { return freezer_.freeze(handle, id); }
   llvm::Error thaw(Handle handle, std::uint64_t id, llvm::ArrayRef<std::uint8_t> saved) {

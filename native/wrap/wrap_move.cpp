@@ -1,4 +1,4 @@
-// move, placeBatch, moveBatch, free, freeMany, freeze, thaw, serialize, isLive.
+// move, placeBatch, moveBatch, free, freeAll, freeMany, freeze, thaw, serialize, isLive.
 #include "wrap/call.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -76,6 +76,20 @@ Result release(Call &call) {
   return nullptr;
 }
 
+// freeAll(handles, count): all or none; code objects only.
+Result freeAll(Call &call) {
+  auto handles = call.js.bytes(call.argument(0));
+  if (!handles || handles->size < call.uint32(1))
+    return fail(ErrorCode::State, "more handles than were written");
+  ArrayRef<Handle> list(static_cast<const Handle *>(handles->data), call.uint32(1));
+  if (Error error = call.engine().freeAll(list))
+    return error;
+  if (auto &compiler = call.jit().asyncCompiler)
+    for (Handle handle : list)
+      compiler->forget(handle);
+  return nullptr;
+}
+
 // The first `count` handles; those that are freed become -1.
 Result freeMany(Call &call) {
   auto handles = call.js.bytes(call.argument(0));
@@ -134,6 +148,7 @@ void nomad::wrap::addMove(const Js &js, napi_value target, Jit &jit) {
   bind<placeBatch>(js, target, "placeBatch", jit);
   bind<moveBatch>(js, target, "moveBatch", jit);
   bind<release>(js, target, "free", jit);
+  bind<freeAll>(js, target, "freeAll", jit);
   bind<freeMany>(js, target, "freeMany", jit);
   bind<freeze>(js, target, "freeze", jit);
   bind<thaw>(js, target, "thaw", jit);
