@@ -115,7 +115,7 @@ describe('free', () => {
     const caller = both.collector.compile(
       'declare i32 @odd(i32)\ndefine i32 @f(i32 %x) {\n %y = call i32 @odd(i32 %x)\n ret i32 %y\n}',
       {
-        imports: { odd: result.object('odd')! },
+        imports: { odd: result.get('odd') },
       },
     );
     expect(errorOf(() => result.free())).toBeInstanceOf(StateError);

@@ -18,7 +18,8 @@ public:
 
   /// Errors: State while others refer to it, or it is running.
   llvm::Error free(Handle handle);
-  /// Frees all of them, which may refer to each other. Errors: State, with nothing changed, while others refer to one or one is running.
+  /// Frees all of them, which may refer to each other. Errors: State, with nothing changed, while others refer to one or one is
+  /// running.
   llvm::Error freeAll(llvm::ArrayRef<Handle> handles);
   /// Frees those that nobody else refers to and that are idle, circles of references too; writes noHandle over them.
   void freeMany(llvm::MutableArrayRef<Handle> handles);
