@@ -12,7 +12,7 @@ import type { Region } from '../space/arena';
 import { regionFor } from '../space/code-space';
 import type { ReadOffsets, ReadPlacement } from '../space/placement';
 import { offsetOf } from './offsets';
-import { ownerOf } from './owner';
+import { ownerOf, type CodeOwner } from './owner';
 
 /** Throws StateError unless it is placed and may move. */
 export function requireMovable(code: Code): void {
