@@ -122,7 +122,7 @@ const getterOf = (prototype: object, name: string): ((this: unknown) => unknown)
   Object.getOwnPropertyDescriptor(prototype, name)?.get ?? (() => undefined);
 const bufferOf = getterOf(Object.getPrototypeOf(Uint8Array.prototype) as object, 'buffer');
 
-/** Returns `value`, a Uint8Array, as one that nobody else can write to while it is read. Throws TypeError. */
+/** Returns `value`, a Uint8Array, as one that does not change while it is read. Throws TypeError. */
 export function ownBytes(name: string, value: unknown): Uint8Array {
   if (!types.isUint8Array(value)) throw new TypeError(`${name} must be a Uint8Array, not ${show(value)}`);
   return types.isSharedArrayBuffer(bufferOf.call(value)) ? new Uint8Array(value) : value;

@@ -103,7 +103,7 @@ export class StateError extends JitError {
 }
 
 /**
- * What ended a call of code: a fault ('memory', 'arithmetic', 'illegal', 'stack'), code that gave up ('abort'), somebody who stopped it
+ * What ended a call of code: a fault ('memory', 'arithmetic', 'illegal', 'stack'), code that gave up ('abort'), a request to stop
  * ('interrupt'), or an exception of C++ or another language that no compiled code caught ('exception').
  */
 export type TrapKind = 'memory' | 'arithmetic' | 'illegal' | 'stack' | 'abort' | 'interrupt' | 'exception';

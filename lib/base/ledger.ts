@@ -8,7 +8,7 @@
  *            of a full stack, a `vm` timeout, Ctrl-C) the change stays open
  *   covered  those that wait for a native call, which may run constructors, destructors and so anything. C++ keeps it, whatever JS does
  *
- * So whoever begins an operation and finds the two different knows that some change was left in the middle, and first makes the tables anew
+ * So an operation that begins and finds the two different knows that some change was interrupted, and first makes the tables anew
  * from what native code says (jit/mend.ts). V8 interrupts JS where a function begins and where a loop goes round, and nowhere else: stores in a
  * row that follow a native call are done if that call is.
  */

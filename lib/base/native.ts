@@ -88,7 +88,7 @@ export type NativeRoots = ReadonlyArray<number | bigint | string | undefined>;
 /** One Jit's native half: functions bound to it, not methods (they ignore `this`). */
 export interface NativeJit {
   compile(source: string | Uint8Array, options: NativeCompileOptions): Handle;
-  /** Function by function: the first one has what is no function's alone. */
+  /** Function by function: the first one has everything that is shared. */
   compileParts(source: string | Uint8Array, options: NativeCompileOptions): Array<[Handle, name: string, exported: string[]]>;
   /**
    * Copy the source, parse, optimise and generate code on one of the Jit's threads; link on this one; then call `done` once. In the order of
@@ -108,7 +108,7 @@ export interface NativeJit {
   /** A name for all later compiles. */
   define(definition: NativeImport): void;
   /**
-   * Who calls `symbol` of `from` calls `toSymbol` of `to` from now on. Returns the handles whose references have changed. Throws STATE,
+   * Callers of `symbol` of `from` call `toSymbol` of `to` from now on. Returns the handles whose references have changed. Throws STATE,
    * SIGNATURE; then nothing has changed.
    */
   redirect(from: Handle, symbol: string, to: Handle, toSymbol: string): Handle[];
@@ -121,7 +121,7 @@ export interface NativeJit {
    * references have changed. `from` can be freed then; if it has constants, not before `to`. Throws STATE; then nothing has changed.
    */
   replace(from: Handle, to: Handle): Handle[];
-  /** Who calls a host function calls what is at `target` from now on. */
+  /** Callers of a host function call the code at `target` from now on. */
   redirectHost(host: Handle, target: bigint): void;
   /** Whether it runs something before it is freed: destructors, exit handlers. */
   hasEnding(object: Handle): boolean;
@@ -153,7 +153,7 @@ export interface NativeJit {
   /** Frees all of the first `count` handles, which may refer to each other. As `free`; then nothing has changed. */
   freeAll(handles: Int32Array, count: number): void;
   /**
-   * Frees those of the first `count` handles that are idle and that nobody else refers to, circles of references too; they become -1.
+   * Frees those of the first `count` handles that are idle and that nothing else refers to, circles of references too; they become -1.
    * What their destructors throw is thrown when they are gone.
    */
   freeMany(handles: Int32Array, count: number): void;
@@ -284,7 +284,9 @@ function load(): Addon {
   const candidates = process.env.NOMAD_JIT_ADDON ? [process.env.NOMAD_JIT_ADDON] : builds.map((path) => join(root, path));
   const found = candidates.find((path) => existsSync(path));
   if (found === undefined) {
-    throw new Error(`nomad-jit: the native addon is not built (looked for ${candidates.join(', ')}). Run: npm run build`);
+    throw new Error(
+      `nomad-jit: the native addon is not built (looked for ${candidates.join(', ')}). Run in ${root}: npm run build`,
+    );
   }
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- a native addon can only be required
   return require(found) as Addon;

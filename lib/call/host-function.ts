@@ -82,7 +82,7 @@ export function factsOf(host: HostFunction): HostFacts {
 }
 
 /**
- * Makes a host function of `callback`. Integers arrive and leave as with callables; pointers arrive as bigints, and what is returned for one
+ * Makes a host function of `callback`. Integers arrive and leave as with callables; pointers arrive as bigints, and a pointer result
  * is a bigint, null or a Callable. What it throws leaves all code up to the JS caller, and is thrown there. Throws SignatureError for a type
  * that is none, or whose values can't cross, and TypeError.
  */
@@ -109,7 +109,7 @@ function requireShallow(type: string): void {
     else if (')]}>'.includes(each)) depth--;
     if (depth > deepestNesting || each === '\0')
       throw new SignatureError(
-        `${show(type)} is no type in IR syntax: ${each === '\0' ? 'it has a null character' : 'it is nested too deeply'}`,
+        `${show(type)} is not a type in IR syntax: ${each === '\0' ? 'it has a null character' : 'it is nested too deeply'}`,
       );
   }
 }

@@ -2,7 +2,7 @@
  * What a callable knows about itself.
  *
  * In: a function that enters code. Out: the same function, now a callable. Always true: the record lies in private fields of the
- * function, so nobody can forge one, and it costs no table entry.
+ * function, so it can't be forged, and costs no table entry.
  */
 import { Stamp } from '../base/stamp';
 import type { Code } from '../record/code-record';
@@ -74,7 +74,7 @@ export class CallableRecord extends Stamp implements PropertiesOf<Code> {
   }
 }
 
-// A callable leads nobody to this class.
+// A callable's `constructor` does not lead to this class.
 Object.defineProperty(CallableRecord.prototype, 'constructor', { value: Function, writable: true, configurable: true });
 
 Object.setPrototypeOf(CallableRecord.prototype, Function.prototype);

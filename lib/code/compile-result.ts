@@ -57,7 +57,7 @@ export function makeResult(owner: CodeOwner, parts: ResultParts): CompileResult 
 export class CompileResult implements Iterable<CodeObject> {
   /** As given to `compile`. */
   readonly name: string;
-  /** The rest of the module first, then its functions. Who keeps this keeps them all alive. */
+  /** The rest of the module first, then its functions. This keeps them all alive. */
   readonly objects: readonly CodeObject[];
   readonly #owner: CodeOwner;
   readonly #rest: CodeObject;

@@ -29,7 +29,7 @@ export function readable(owner: string, globals: ReadonlyMap<string, NativeGloba
   const global = globals.get(name);
   if (global === undefined) throw notExported(owner, 'global', name, globals.keys());
   if (!isReadable(global))
-    throw new SignatureError(`global '${name}' of type ${global.type} has not one value that JS could hold`);
+    throw new SignatureError(`global '${name}' of type ${global.type} does not have one value that JS could hold`);
   return global;
 }
 

@@ -10,7 +10,7 @@ import { integerBetween, nonEmptyString, optionsObject } from '../base/check';
 
 /** Where compiled code is kept for the next time, in this process or another. */
 export interface CacheOptions {
-  /** Is made if it does not exist. Whoever can write there can have any code run. */
+  /** Made if it does not exist. Anyone who can write to this directory can run code in your process. */
   directory: string;
   /** What is used least goes when there is more, now and then. From 1 MiB; default 256 MiB. */
   maxBytes?: number | undefined;

@@ -22,7 +22,7 @@ export class Endings {
     this.#tables = tables;
   }
 
-  /** Native code has given `handle` to something new: what had it before is gone, if nobody has noted that. */
+  /** Native code has given `handle` to something new: the object that had it before is gone, if that was not noted. */
   dropStale(handle: Handle): void {
     const { arena, objects } = this.#tables;
     if (!objects.has(handle)) return;
@@ -47,7 +47,7 @@ export class Endings {
     for (const forget of hooks.onDropped) forget(handle);
   }
 
-  /** Frees what is idle and what nobody else refers to; returns the rest. Destructors' exceptions are nobody's: they are dropped. */
+  /** Frees those that are idle and that nothing else refers to; returns the rest. Exceptions of destructors are dropped. */
   freeMany(handles: Int32Array): Handle[] {
     const { native, ledger, hooks } = this.#tables;
     const others = [...hooks.endingWith].flatMap((listOthers) => listOthers(handles));

@@ -9,7 +9,7 @@ import { UnsupportedError } from '../base/errors';
 /** Where code is generated. */
 export type Isolation = 'none' | 'process';
 
-/** How long a compile may take, and how much memory; what is not given is not limited. */
+/** How long a compile may take, and how much memory; without a value there is no limit. */
 export interface CompileLimits {
   /** From 1 to 2^31 - 1. */
   milliseconds?: number | undefined;

@@ -143,7 +143,7 @@ export class Jit {
   }
 
   /**
-   * Whoever calls `from` calls `to` from now on: code that was or will be linked to it, the callable itself, and whoever has its address. It
+   * Callers of `from` call `to` from now on: code that was or will be linked to it, the callable itself, and code that has its address. It
    * may be redirected again; `redirect(from, from)` takes it back. Calls inside the code object of `from`, and of `to`, stay what they are, so
    * that `to` may call `from`. Code to which nothing but redirected calls led can be freed. Throws SignatureError for different types,
    * StateError (freed, not placed, or `to` has been redirected itself), PlacementError (of another Jit), TypeError; then nothing has changed.

@@ -67,7 +67,7 @@ export class Names {
     if (source !== undefined && target !== undefined) this.#redirect(source, target);
   }
 
-  /** Leads those who have been linked to a declared name to what it is now. */
+  /** Leads code that was linked to a declared name to the function that it names now. */
   #settleDeclaration(name: string, value: Importable, entry: Entry | undefined): void {
     const declared = this.#declared.get(name);
     if (declared === undefined) return;

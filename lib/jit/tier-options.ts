@@ -8,8 +8,8 @@ import { integerBetween, oneOf, optionsObject, show } from '../base/check';
 /** Options of tiers. What is promoted is recompiled; so is what is hot, all functions of a code object counted together. */
 export interface TierOptions {
   /**
-   * Calls by JS that make it hot. Default 1000. Calls by other code are seen by nobody, which is what makes them cheap: who lives of those alone is
-   * recompiled when it is promoted.
+   * Calls by JS that make it hot. Default 1000. Calls between compiled functions are not counted: a function that
+   * is reached only that way is recompiled when it is promoted.
    */
   hotCalls?: number | undefined;
   /** Collections that find it on the stack, waiting for a host function, that make it hot. Default 2. */

@@ -91,13 +91,13 @@ export class ObjectTable {
     this.#dead = [];
   }
 
-  /** Whoever returns true for a dead handle frees it. Returns a function that ends that. */
+  /** A listener that returns true for a dead handle frees it. Returns a function that removes the listener. */
   onDead(claim: (handle: Handle) => boolean): () => void {
     this.#claims.add(claim);
     return () => void this.#claims.delete(claim);
   }
 
-  /** Frees what it can of dead handles that somebody has claimed, with those that nobody has: circles may lead through both. */
+  /** Frees dead handles where it can, claimed ones with unclaimed ones: circles may lead through both. */
   freeClaimed(claimed: Int32Array): void {
     const others = this.#takeDead();
     const left = this.#free(others.length === 0 ? claimed : new Int32Array([...claimed, ...others]));

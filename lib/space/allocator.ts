@@ -72,7 +72,7 @@ export function checkExtents(used: readonly Extent[], capacityBytes: number): Ex
   for (const { base, limit } of sorted) {
     const isRight =
       Number.isSafeInteger(base) && base % granuleBytes === 0 && base >= end && limit > base && limit <= capacityBytes;
-    if (!isRight) throw new RangeError(`${base} to ${limit} is no range from ${end} to ${capacityBytes}`);
+    if (!isRight) throw new RangeError(`${base} to ${limit} is not a range within ${end} to ${capacityBytes}`);
     end = limit;
   }
   return sorted;

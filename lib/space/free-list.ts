@@ -176,7 +176,7 @@ export class FreeListAllocator implements Allocator {
     return this.#bySize.ceiling({ base: 0, limit: bytes });
   }
 
-  /** As `#smallest`, but a block must suffice behind its first aligned offset. Finds one if there is one. */
+  /** As `#smallest`, but a block must suffice from its first aligned offset on. Finds one if there is one. */
   #smallestAligned(bytes: number, alignment: number): FreeBlock | undefined {
     const probe = { base: 0, limit: bytes };
     const suffices = ({ base, limit }: FreeBlock): boolean => alignUp(base, alignment) + bytes <= limit;

@@ -151,7 +151,7 @@ export class Reservations {
   }
 }
 
-/** A copy half as long again, or more, with zeros behind. */
+/** A copy half as long again, or more, filled up with zeros. */
 function grown(numbers: Int32Array<ArrayBuffer>, least: number): Int32Array<ArrayBuffer> {
   const copy = new Int32Array(Math.max(least, Math.ceil(numbers.length / 2 / recordLength) * recordLength + numbers.length));
   copy.set(numbers);

@@ -21,7 +21,7 @@ export function outdatedOf(core: JitCore): Outdated {
 /** Those of one Jit. */
 class Outdated {
   readonly #core: JitCore;
-  /** Kept for their constants, by who has replaced them. */
+  /** Kept for their constants, by their replacements. */
   readonly #kept = new Map<Handle, Handle>();
   /** To be freed as soon as that is possible. */
   readonly #ending = new Set<Handle>();

@@ -4,7 +4,7 @@
 import type { CodeObject } from '../code/code-object';
 import type { OptLevel } from '../jit/compile-options';
 
-/** A code object has been recompiled, and whoever calls it calls its new code. */
+/** A code object has been recompiled, and its callers call the new code. */
 export interface Tiered {
   readonly object: CodeObject;
   readonly from: OptLevel;

@@ -21,7 +21,7 @@ export function replaceObject(core: JitCore, object: CodeObject, faster: CodeObj
   const [from, to] = [CodeRecord.handleIn(core, object, 'tier'), CodeRecord.handleIn(core, faster, 'tier')];
   const outdated = referencesOf(core, from);
   const changed = native.replace(from, to);
-  // What its frames call must live until they are gone, of which nobody else may know now.
+  // Its callees must live until its frames are gone, and nothing else may keep them now.
   if (native.isRunning()) queueMicrotask(() => outdated);
   objects.delete(from);
   objects.add(to, object);

@@ -50,7 +50,7 @@ interface Candidate {
   source: PackedSource | undefined;
   isQueued: boolean;
   samples: number;
-  /** Who waits for the end. */
+  /** The promises that wait for the end. */
   readonly waiting: Array<(isDone: boolean) => void>;
 }
 
@@ -107,7 +107,7 @@ export class Tiers {
     return this.#compiler.compile(source, { ...given, optLevel: this.#upper });
   }
 
-  /** undefined: it refers to what nobody defines, perhaps where it is never run, which the upper level may find out. */
+  /** undefined: it refers to an undefined name, perhaps in code that never runs, as the upper level may find out. */
   #compileLow(source: string | Uint8Array, options: CompileOptions): CodeObject | undefined {
     try {
       return this.#compiler.compile(source, { ...options, optLevel: lower }) as CodeObject;
@@ -176,7 +176,7 @@ export class Tiers {
       if (found.has(candidate.handle) && ++candidate.samples === this.#policy.hotSamples) this.#enqueue(candidate);
   }
 
-  /** A job of its own: whoever has found it worth while, a call or a collection, is in a hurry. */
+  /** In a job of its own: the call or collection that found it hot should not wait. */
   #enqueue(candidate: Candidate): void {
     if (candidate.isQueued || this.#isStopped || candidate.source === undefined) return;
     candidate.isQueued = true;
@@ -223,7 +223,7 @@ export class Tiers {
     }
   }
 
-  /** False if nobody wants it any more. Throws SpaceFullError, StateError; then the code object goes on as it is. */
+  /** False if it is no longer wanted. Throws SpaceFullError, StateError; then the code object goes on as it is. */
   #takeOver(candidate: Candidate, faster: CodeObject, start: number): boolean {
     const isWanted = (): boolean => {
       const object = this.#objectOf(candidate);

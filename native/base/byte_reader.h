@@ -41,7 +41,7 @@ public:
   std::uint32_t offset() { return word() - 1; } // 0 is none
   unsigned byte(unsigned most) {
     llvm::ArrayRef<std::uint8_t> one = raw(1);
-    require(!one.empty() && one[0] <= most, "a value is none of those there are");
+    require(!one.empty() && one[0] <= most, "a value is not one of those allowed");
     return isOk() ? one[0] : 0;
   }
   bool flag() { return byte(1) == 1; }

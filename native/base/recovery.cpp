@@ -30,7 +30,7 @@ struct Recovery {
 thread_local Recovery *current __attribute__((tls_model("initial-exec"))) = nullptr; // a handler reads it
 
 void onFatalError(void *, const char *reason, bool) {
-  if (!current) { // not our work: what LLVM does when nobody listens
+  if (!current) { // not our work: what LLVM does without a handler
     std::fprintf(stderr, "LLVM ERROR: %s\n", reason);
     std::abort();
   }
@@ -74,7 +74,7 @@ const char *currentExceptionText() {
   } catch (const std::exception &exception) {
     return exception.what();
   } catch (...) {
-    return "an exception of a type that nobody knows";
+    return "an exception of an unknown type";
   }
 }
 

@@ -1,10 +1,10 @@
-// LLVM ends the process where we may not (I14): report_fatal_error, and faults on input that nobody foresaw. Work that runs
+// LLVM ends the process where we may not (I14): report_fatal_error, and faults on unforeseen input. Work that runs
 // recoverably ends with an error instead. What the work had allocated is lost: its stack is left, not unwound, so hand in
 // only work whose state can be abandoned. A C++ exception ends it in the same way (std::bad_alloc, mostly): LLVM's functions,
-// built without exceptions, have not cleaned up behind it.
+// built without exceptions, have not cleaned up after it.
 //
 // LLVM's CrashRecoveryContext does the same with process-wide handlers that break V8's handler for WebAssembly traps in other
-// threads; ours hand every fault that is not ours to whoever was installed before.
+// threads; ours hand every fault that is not ours to the earlier handler.
 #pragma once
 
 #include "base/error.h"

@@ -11,7 +11,7 @@
 
 namespace nomad {
 
-/// While a thread has it, no handler of a signal runs there, but for those of faults, which nobody can put off.
+/// While a thread has it, no handler of a signal runs there, but for those of faults, which can't be put off.
 class SignalSafeMutex {
 public:
   void lock() {

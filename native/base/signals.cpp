@@ -129,7 +129,7 @@ void watch(int signal) {
   std::lock_guard lock(watchMutex);
   struct sigaction ours = {};
   ours.sa_sigaction = onSignal;
-  // NODEFER: who leaves the handler by unwinding has no mask to restore. RESTART: system calls don't notice what is none of
+  // NODEFER: a handler that is left by unwinding restores no mask. RESTART: system calls don't notice what is none of
   // theirs.
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART;
   sigemptyset(&ours.sa_mask);

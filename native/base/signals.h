@@ -1,7 +1,7 @@
 // The process's signal handlers, of which there is one for all of ours, and the alternate stacks that it runs on.
 //
-// Installed once and never taken back: whoever has installed one over ours in the meantime must not lose it. A signal is shown to
-// those who claim signals; what nobody claims goes to the handler that was there before, as the kernel would have called it.
+// Installed once and never taken back: a handler installed over ours in the meantime must not be lost. A signal is shown to
+// those that claim signals; an unclaimed one goes to the earlier handler, as the kernel would have called it.
 // Where somebody has put a handler over ours, `watchSignals` puts ours in front again, and theirs is the one before.
 //
 // A claim runs in a signal handler: it may do what it has proved that the interrupted code was not in the middle of.
@@ -19,13 +19,13 @@ namespace nomad {
 /// returning.
 using SignalClaim = bool (*)(int signal, siginfo_t *info, ucontext_t *context);
 
-/// Those who claim signals, in the order in which they are asked.
+/// Those that claim signals, in the order in which they are asked.
 enum class SignalClaimant { Recovery, Code };
 void claimSignals(SignalClaimant claimant, SignalClaim claim);
 
 /// What a fault arrives as.
 std::span<const int> faultSignals();
-/// Sent to a thread that is to look whether its code should stop. Nobody hears of it who does not ask for it: ignored by default.
+/// Sent to a thread that is to look whether its code should stop. Ignored unless a thread asks for it.
 constexpr int interruptSignal = SIGURG;
 
 /// From now on ours is the first handler of these.

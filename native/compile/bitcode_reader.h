@@ -20,7 +20,7 @@ namespace nomad {
 /// helper process can't be started.
 llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>> readBitcode(llvm::StringRef bitcode, llvm::StringRef name);
 
-/// For the helper process itself: it reads in this way from now on, and asks nobody.
+/// For the helper process itself: it reads in this process from now on.
 using ReadBitcode = llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>> (*)(llvm::StringRef bitcode, llvm::StringRef name);
 void setBitcodeReader(ReadBitcode reader);
 

@@ -10,7 +10,7 @@ using namespace llvm;
 namespace {
 
 Error noMessage(const Twine &name, const ByteReader &reader) {
-  return fail(ErrorCode::Codegen, name + ": the helper process said what is no message: " + reader.what());
+  return fail(ErrorCode::Codegen, name + ": the helper process sent bytes that are not a message: " + reader.what());
 }
 
 // ---- of both directions ----

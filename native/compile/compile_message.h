@@ -1,5 +1,5 @@
 // What crosses to a helper process that compiles, and back: a request with its source; an object file with what it exports; an
-// error. Whoever decodes believes nothing: what is no message is an error.
+// error. The decoder trusts nothing: bytes that are not a message are an error.
 #pragma once
 
 #include "compile/object_file.h"
@@ -19,7 +19,7 @@ std::vector<std::uint8_t> encodeObjectFile(const ObjectFile &object);
 /// Errors: Codegen.
 llvm::Expected<ObjectFile> decodeObjectFile(llvm::ArrayRef<std::uint8_t> bytes, const std::string &name);
 
-/// `more` is put behind the message.
+/// `more` is appended to the message.
 std::vector<std::uint8_t> encodeError(llvm::Error error, llvm::StringRef more);
 llvm::Error decodeError(llvm::ArrayRef<std::uint8_t> bytes, const std::string &name);
 

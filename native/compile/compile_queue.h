@@ -1,5 +1,5 @@
 // Code generation on threads of its own: sources go in on one thread, and object files come out there in the same order,
-// whichever is ready first. What has failed holds nobody up.
+// whichever is ready first. A failed compile delays no other.
 #pragma once
 
 #include "compile/object_file.h"
@@ -61,7 +61,7 @@ private:
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::shared_ptr<Job>> jobs_;    // in the order in which they came
-  std::deque<std::shared_ptr<Job>> waiting_; // of them, those that nobody has begun
+  std::deque<std::shared_ptr<Job>> waiting_; // those of them that are not begun
   std::vector<std::thread> threads_;
   unsigned idle_ = 0;    // threads that wait
   unsigned running_ = 0; // threads at work

@@ -1,4 +1,4 @@
-// What a module tells of its names: its exported functions and globals with their types, and who calls setjmp.
+// A module's names: its exported functions and globals with their types, and the functions that call setjmp.
 #pragma once
 
 #include "compile/frames.h"
@@ -29,7 +29,7 @@ struct ExportedGlobal {
 /// A function that may find itself returned to again.
 struct ReturnsTwice {
   std::string name;
-  bool bySetjmpOnly; // of the process, if nobody defines another
+  bool bySetjmpOnly; // of the process, if no other is defined
 };
 
 /// A function of another module, and the type with which this one calls it.

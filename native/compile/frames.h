@@ -1,5 +1,5 @@
 // How the frames of functions are found while they wait for a call (I12, I16). Proved after all else in code generation, from
-// what the functions really do; whoever walks the stack believes nothing else.
+// what the functions really do; the walk of the stack trusts nothing else.
 #pragma once
 
 #include "llvm/ADT/StringMap.h"
@@ -12,10 +12,10 @@
 namespace nomad {
 
 enum class FrameKind : std::uint8_t {
-  Plain,    // rbp is pushed first and then leads to it: what rbp points to is the caller's rbp, and behind it is the return slot
+  Plain,    // rbp is pushed first and then leads to it: rbp points to the caller's rbp, and the return slot comes after that
   Copied,   // plain, but the function has read its return address: that may be elsewhere, too
   Recorded, // by its unwind records
-  Unknown,  // by neither: whoever has called it can't be found
+  Unknown,  // by neither: its caller can't be found
 };
 
 struct FunctionFrame {

@@ -18,7 +18,7 @@ using std::chrono::steady_clock;
 namespace {
 
 // What the helper process starts with: the socket as its standard input and nothing else, default signals, a process group of its
-// own (a terminal's interrupt is for whoever started us; and a reading that hangs is ended with it).
+// own (a terminal's interrupt is for our parent; and a reading that hangs is ended with it).
 class SpawnPlan {
 public:
   explicit SpawnPlan(int socket) {

@@ -23,7 +23,7 @@ enum class End {
   CannotStart, // Reply::error says why
   NoMemory,    // for the answer
   Late,
-  Interrupted, // nobody wants the answer any more
+  Interrupted, // the answer is no longer wanted
   Gone,        // the helper process ended, or what it said is no answer
 };
 
@@ -34,7 +34,7 @@ struct Reply {
   std::unique_ptr<llvm::MemoryBuffer> content;
 };
 
-/// Not safe from several threads. Allocates nothing but the answer: whoever holds a lock around it can't be thrown out of it.
+/// Not safe from several threads. Allocates nothing but the answer: a caller with a lock can't be thrown out of it.
 class HelperProcess {
 public:
   HelperProcess() = default;
@@ -44,7 +44,7 @@ public:
 
   struct Patience {
     std::optional<std::chrono::milliseconds> time; // none: for ever
-    int interruption = -1;                         // a file that is readable when nobody wants the answer any more
+    int interruption = -1;                         // a file that is readable when the answer is no longer wanted
   };
 
   /// Starts the process if there is none, or if it has ended since. Fills in the request's number and size. Unless there is an

@@ -82,7 +82,7 @@ private:
     found(LabelUse::Stored);
   }
 
-  // A local variable that nobody has the address of: the walk of the stack sees it.
+  // A local variable whose address is not taken: the walk of the stack sees it.
   static bool isPrivate(const AllocaInst &variable) {
     return all_of(variable.users(), [&](const User *user) {
       const auto *store = dyn_cast<StoreInst>(user);

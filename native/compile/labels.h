@@ -1,7 +1,7 @@
 // Where the addresses of labels go that a module takes (`blockaddress`, GNU C's `&&label`).
 //
 // They are addresses in code without an entry stub: a move must know all of them. Those in tables of the module are relocated,
-// those on the stack and in registers pin (I12). What a program stores elsewhere nobody finds.
+// those on the stack and in registers pin (I12). Those that a program stores elsewhere can't be found.
 #pragma once
 
 #include "llvm/IR/Module.h"

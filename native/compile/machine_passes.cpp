@@ -268,7 +268,7 @@ char ProveFrames::id = 0;
 
 } // namespace
 
-// LLVM calls whoever has registered for whatever machine, and has one list of them. We are on it once and for good: no lock is
+// LLVM calls everything that is registered, for every machine, and has one list of it. We are on it once and for good: no lock is
 // held while LLVM works, and work that is abandoned leaves nothing behind there.
 void nomad::withMachinePasses(TargetMachine &machine, OddFrames &odd, function_ref<void()> add) {
   thread_local const TargetMachine *ours = nullptr;

@@ -2,7 +2,7 @@
 //
 //   CleanFrames  Frames are padded with zeros. LLVM aligns a frame by pushing whatever is in rax; often that is the label that a
 //                jump table has just led to, and it would lie there for as long as the function waits.
-//   PartLabels   No label that a table may lead to lies right behind a call: then what lies behind a call is a return address.
+//   PartLabels   No label that a table may lead to comes right after a call: then the address after a call is a return address.
 //   ProveFrames  Last: looks at what each function does with rbp and rsp, and names those whose frames are not plain.
 #pragma once
 

@@ -16,7 +16,7 @@ using namespace llvm;
 
 namespace {
 
-// Emulated thread-local variables belong to their module; nobody else's can be asked for.
+// Emulated thread-local variables belong to their module; another module's can't be asked for.
 Error refuseForeignThreadLocals(const llvm::Module &ir) {
   for (const GlobalVariable &global : ir.globals())
     if (global.isThreadLocal() && global.isDeclarationForLinker() && !global.use_empty())
@@ -47,7 +47,7 @@ void bringNear(llvm::Module &ir) {
   }
 }
 
-// An alias into the middle of a variable would get the variable's size, and end behind it: linkers refuse that. If the variable
+// An alias into the middle of a variable would get the variable's size, and end past it: linkers refuse that. If the variable
 // has no symbol of its own, it gets that of its type; so the variable's name becomes an alias, too.
 void sizeAliases(llvm::Module &ir) {
   SmallSetVector<GlobalVariable *, 4> bases;
@@ -69,8 +69,8 @@ void sizeAliases(llvm::Module &ir) {
   }
 }
 
-// A module is a world of its own here: its definitions win over the process's, nobody replaces them, and nothing is merged with
-// another module's copy (DESIGN, traps 4 and 19). What it only declares may be anywhere, so it is reached through a slot (I6).
+// A module is a world of its own here: its definitions win over the process's, are not replaced, and nothing is merged with
+// another module's copy (pitfalls 4 and 19). What it only declares may be anywhere, so it is reached through a slot (I6).
 void closeLinkage(llvm::Module &ir) {
   for (GlobalValue &value : ir.global_values()) {
     if (value.isDeclarationForLinker()) {

@@ -57,7 +57,7 @@ private:
     if (size > mostBytes - bytes_.size()) {
       {
         ObjectBytes gone = take();
-      } // nobody else will free them after a fatal error
+      } // nothing else frees them after a fatal error
       report_fatal_error("the object file is larger than 2 GiB", /*gen_crash_diag=*/false);
     }
     bytes_.append(data, data + size);

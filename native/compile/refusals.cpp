@@ -73,7 +73,7 @@ Error refuseAlignments(const llvm::Module &ir) {
 
 // ---- sizes ----
 
-// LLVM counts bits in 64 bits, and what is larger silently gets some smaller size.
+// LLVM counts bits in 64 bits, and a larger size silently becomes a smaller one.
 std::uint64_t bytesOf(Type *type, const DataLayout &layout) {
   if (auto *array = dyn_cast<ArrayType>(type))
     return SaturatingMultiply<std::uint64_t>(bytesOf(array->getElementType(), layout), array->getNumElements());
@@ -198,7 +198,7 @@ bool hasScalable(const Instruction &instruction) {
          any_of(instruction.operands(), [](const Use &operand) { return operand->getType()->isScalableTy(); });
 }
 
-// Whoever gives us IR need not be one who may read this machine's files.
+// The author of the IR may not be allowed to read this machine's files.
 bool readsFiles(StringRef assembly) { return assembly.contains(".incbin") || assembly.contains(".include"); }
 
 // What an instruction has that can't be; empty if it has nothing.

@@ -7,7 +7,7 @@ using namespace llvm;
 
 namespace {
 
-// `base` itself, or with something behind a dot.
+// `base` itself, or with something after a dot.
 bool isOf(StringRef section, StringRef base) {
   return section.consume_front(base) && (section.empty() || section.starts_with("."));
 }

@@ -14,7 +14,7 @@ struct StructorList {
   unsigned priority; // as in llvm.global_ctors: lower ones are constructed earlier
 };
 
-/// `.init_array`, `.fini_array`, with a priority behind a dot or without.
+/// `.init_array`, `.fini_array`, with a priority after a dot or without.
 std::optional<StructorList> structorListOf(llvm::StringRef section);
 
 /// What linkers make or read themselves, and what only a dynamic linker of another kind would run.

@@ -159,10 +159,10 @@ namespace {
 
 Expected<Signature> parseIn(llvm::Module &ir, StringRef text) {
   SMDiagnostic diagnostic;
-  // The parser wants a null behind the text.
+  // The parser wants a null after the text.
   Type *type = parseType(text.str(), diagnostic, ir);
   if (!type)
-    return fail(ErrorCode::Signature, "'" + text + "' is no type in IR syntax: " + diagnostic.getMessage());
+    return fail(ErrorCode::Signature, "'" + text + "' is not a type in IR syntax: " + diagnostic.getMessage());
   auto *functionType = dyn_cast<FunctionType>(type);
   if (!functionType)
     return fail(ErrorCode::Signature, "'" + text + "' is not the type of a function, such as 'i32 (ptr, i32)'");

@@ -47,7 +47,7 @@ bool valueKindOf(const llvm::Type *type, ValueKind &kind);
 
 Signature signatureOf(const llvm::Function &function);
 
-/// A function type in IR syntax. Errors: Signature if it is none.
+/// A function type in IR syntax. Errors: Signature if it is not one.
 llvm::Expected<Signature> parseSignature(llvm::StringRef text);
 
 std::string typeText(const llvm::Type *type);

@@ -48,7 +48,7 @@ Expected<orc::JITTargetMachineBuilder> hostBuilder() {
 // Everything that moving code needs of code generation:
 //  - position-independent, small code model: all references are relative or through a slot (I6);
 //  - a section for each function and datum: what has no relocation stays inside one block;
-//  - emulated TLS: thread-local variables need no TLS relocations, which could not move (DESIGN, trap 11).
+//  - emulated TLS: thread-local variables need no TLS relocations, which could not move (pitfall 11).
 Expected<std::unique_ptr<TargetMachine>> nomad::makeMachine(OptLevel level) {
   auto builder = hostBuilder();
   if (!builder)

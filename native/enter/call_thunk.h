@@ -9,7 +9,7 @@
 //
 // Argument block: parameter i at byte 8 * i (integers up to 32 bits as an int32, float and double as a double, i64 and ptr as 8
 // bytes); the result at byte 0; the entry index as an int32 at `entryOffset`. All parameters are read before the call and the
-// result right after it, so calls may nest. The entry index stays, for the message if code does not catch an exception: who lets
+// result right after it, so calls may nest. The entry index stays, for the message about an uncaught exception: code that lets
 // calls nest puts it back, or noEntry.
 #pragma once
 

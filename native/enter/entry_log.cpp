@@ -125,13 +125,13 @@ EntryLog::Order EntryLog::note(Address returnSlot, std::uint64_t first, std::uin
   return *stale_ != 0 && *changing_ == 0 && !isInSignal ? Order::Prepare : Order::Enter;
 }
 
-// On another thread. Its record is there before it looks whether it is kept out, and whoever keeps it out looks for records after
+// On another thread. Its record is there before it looks whether it is kept out, and its keeper looks for records after
 // that: one of the two sees the other. While it is kept out its record may be taken for one that is over, and forgotten.
 EntryLog::Order EntryLog::noteOutside(std::uint64_t slot, std::uint64_t thread, std::uint64_t first, std::uint64_t second) {
   bool isNew = !hasOtherThreads_.load(std::memory_order_relaxed) || activationChain.stack.size() == 0;
   for (;;) {
     auto [entry, outer, outerSlot, isInSignal] = record(slot, thread);
-    // Who is in code already can't wait: he is waited for.
+    // A thread that is in code already can't wait: it is waited for.
     bool mayEnter = outer ? outer->slot.load() == outerSlot : !moves_.areOthersKeptOut();
     if (mayEnter && (!entry || entry->slot.load() == slot))
       return isNew && !isInSignal ? Order::Prepare : Order::Enter;
@@ -257,7 +257,7 @@ bool EntryLog::forgetEndedThreads() {
   return isAny;
 }
 
-// Of this thread's alternate stack: nobody is on it, or whoever asks is, below that.
+// Of this thread's alternate stack: no code is on it, or the caller is, below that.
 bool EntryLog::hasLeftAlternateStack(std::uint64_t slot) {
   stack_t now = {};
   if (sigaltstack(nullptr, &now) != 0 || (now.ss_flags & SS_DISABLE))

@@ -44,20 +44,20 @@ public:
     bool isConcurrent = false; // on another thread
     bool isInSignal = false;   // the thread runs a signal handler that is code, and that has not interrupted code
   };
-  /// `stackPointer`: whoever asks. Forgets entries that are over.
+  /// `stackPointer`: the caller's. Forgets entries that are over.
   Present present(Address stackPointer);
   /// Has another thread ever entered?
   bool hasOtherThreads() const { return hasOtherThreads_.load(std::memory_order_relaxed); }
 
   /// The thread of the Jit goes its own way: from now on it is as any other.
   void leaveThread() { thread_.store(0); }
-  /// The owner goes. While others are kept out: those who wait do without.
+  /// The owner goes. While others are kept out: those that wait do without.
   void leaveOwner() { owner_.store(nullptr); }
 
   /// Does a thread wait because others are kept out?
   bool hasWaiting();
 
-  /// Those during which nobody enters.
+  /// Those during which no thread enters.
   QuietMoves &moves() { return moves_; }
 
   /// What an entry has to do.

@@ -70,10 +70,10 @@ Error HostTable::checkIntegrity(ArrayRef<HostIndex> owned) const {
   }
   for (HostIndex index : owned) {
     if (index >= limit || isKnown[index])
-      return broken("host stubs", 3, "host stub " + Twine(index) + " of a host function belongs to another, or to nobody");
+      return broken("host stubs", 3, "host stub " + Twine(index) + " of a host function belongs to another, or to none");
     if (*slotOf(index).pointer<std::uint64_t>() == 0)
       return broken("host stubs", 5, "host stub " + Twine(index) + " leads nowhere");
     isKnown.set(index);
   }
-  return isKnown.all() ? Error::success() : broken("host stubs", 4, "a host stub belongs to nobody");
+  return isKnown.all() ? Error::success() : broken("host stubs", 4, "a host stub belongs to no host function");
 }

@@ -81,7 +81,7 @@ private:
   Clock::time_point nextSample_;
 };
 
-// All signals blocked: what is sent to the process is for the others.
+// All signals are blocked: those of the process are for the other threads.
 Error Watchdog::ensureRunning() {
   constexpr int signals[] = {interruptSignal};
   watchSignals(signals);

@@ -27,7 +27,7 @@ _Unwind_Reason_Code passOwnException(int version, _Unwind_Action actions, _Unwin
                                      _Unwind_Exception *exception, _Unwind_Context *context) {
   if (isInterrupted(exception, context))
     return _URC_CONTINUE_UNWIND;
-  // Who would catch it can't be entered for its destructors alone: the same landing pad leads to both.
+  // A frame that would catch it can't be entered for its destructors alone: the same landing pad leads to both.
   bool wouldCatch = __gxx_personality_v0(version, _UA_SEARCH_PHASE, type, exception, context) == _URC_HANDLER_FOUND;
   if (wouldCatch)
     return _URC_CONTINUE_UNWIND;

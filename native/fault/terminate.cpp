@@ -30,7 +30,7 @@ bool isOfRuntime(Address at) {
   return file && (file == files[0] || file == files[1] || file == files[2]);
 }
 
-// Only the runtime lies between here and code, or code's begin: whoever else may be in the middle of something.
+// Only the runtime lies between here and code, or code's begin: any other frame may be in the middle of something.
 bool isCalledForCode(const CodeThread &thread) {
   struct Search {
     const CodeThread &thread;

@@ -1,7 +1,7 @@
 // Faults in code become errors (I14, I18).
 //
 // A signal handler finds that the instruction that failed is code's, that a call thunk has entered it, and that unwind records
-// lead from there to that thunk, past nobody who may be in the middle of something. Then it raises a foreign exception of our
+// lead from there to that thunk, past no frame that may be in the middle of something. Then it raises a foreign exception of our
 // own, which unwinds to the thunk: destructors of the frames that wait run, `catch (...)` does not see it, and the thunk's caller
 // hears of it. Where any of that is not so, the fault stays what it was.
 //

@@ -66,7 +66,7 @@ void runHandler(void *exception) {
     std::terminate();
   header.handlerSwitchValue = before.handlerSwitchValue;
   header.catchTemp = before.catchTemp;
-  // As if nobody had begun to handle it: libstdc++ does that itself.
+  // As if handling had not begun: libstdc++ does that itself.
   header.handlerCount -= 1;
   exceptionState().onTheirWay += 1;
 }

@@ -6,10 +6,10 @@
 
 namespace nomad {
 
-/// `code` has `offset` readable bytes before the place in question. True for every place behind a call, and for some others.
+/// `code` has `offset` readable bytes before the place in question. True for every place after a call, and for some others.
 inline bool isBehindCall(const std::byte *code, std::size_t offset) {
   auto at = [&](std::size_t before) { return static_cast<std::uint8_t>(code[offset - before]); };
-  // ff /2: the middle three bits of the byte behind the opcode are 2; the rest says how long the operand is.
+  // ff /2: the middle three bits of the byte after the opcode are 2; the rest says how long the operand is.
   auto isIndirect = [&](std::size_t length, unsigned mode, bool hasIndex) {
     if (offset < length || at(length) != 0xff)
       return false;

@@ -1,5 +1,5 @@
 // What lives, moves and dies together: segments, the relocations that moving them needs, the names in them, and who refers to
-// whom. A record of 128 bytes in a table; a tiny function's costs must stay small (see the README's memory figure).
+// whom. A record of 128 bytes in a table; a tiny function's costs must stay small (docs/figures.md, memory).
 #pragma once
 
 #include "base/address.h"
@@ -92,7 +92,7 @@ struct FunctionReference {
 /// What a name that the object file does not define stands for in one code object.
 struct ImportedName {
   enum class Kind : std::uint8_t {
-    Nothing,       // weak, and nobody defines it: address 0
+    Nothing,       // weak, and undefined: address 0
     Fixed,         // what never moves
     Teardown,      // `__dso_handle`
     OwnEntry,      // an entry stub of this code object
@@ -106,7 +106,7 @@ struct ImportedName {
   Offset offset = 0;                         // Function: in that one's code
   Address code;                              // Function: where it is during a link
   EntryIndex entry = 0;                      // OwnEntry
-  bool isWeak = false;                       // nobody has to define it
+  bool isWeak = false;                       // it may be undefined
   std::optional<FunctionReference> linkedTo; // Function: what it was before redirections
 };
 
@@ -155,7 +155,7 @@ struct Image {
   std::unique_ptr<KeptObject> kept; // with Retain::Object
 };
 
-/// A function that has been redirected: who asks for it gets another, which has not been redirected itself.
+/// A redirected function: its name now stands for another one, which has not been redirected itself.
 struct Forward {
   Offset from; // in code
   Handle object;
@@ -177,7 +177,7 @@ struct Links {
   llvm::SmallBitVector held;
   /// Those that keep nothing alive, because redirections have led all calls elsewhere.
   llvm::SmallBitVector spent;
-  /// Who has this one among its references, and under which index.
+  /// The code objects that have this one among their references, and under which index.
   llvm::SmallDenseMap<Handle, std::uint32_t, 4> dependents;
 
   /// Does what reference `index` stands for live as long as this one?
@@ -226,7 +226,7 @@ struct alignas(64) CodeObject {
   bool isEnding = false;                // its exit handlers and destructors run
   bool keepsCodeAddresses : 1 = false;  // it may have addresses in code elsewhere than in return slots
   bool sharesData : 1 = false;          // others may refer to its constants and data
-  bool storesLabels : 1 = false;        // and in memory that nobody knows: its code can't move
+  bool storesLabels : 1 = false;        // and in unknown memory: its code can't move
   bool isIrreplaceable : 1 = false;     // another compile of its source can't take its place
   bool hasOuterSites : 1 = false;       // of relocations, outside of code
   bool hasOddFrames : 1 = false;        // some of its functions have no plain frames
@@ -234,7 +234,7 @@ struct alignas(64) CodeObject {
   Offset unwindRecords = noOffset;      // in code
   llvm::SmallVector<EntryUse, 1> entries;
   RelocationTable relocations;
-  std::unique_ptr<Links> links; // null: refers to nobody, and nobody to it
+  std::unique_ptr<Links> links; // null: refers to nothing, and nothing to it
   SymbolTable symbols;
   std::unique_ptr<Image> image;
   std::unique_ptr<Teardown> teardown;

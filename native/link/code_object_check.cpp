@@ -77,7 +77,7 @@ Error CodeObjectTable::checkIntegrity() const {
     if (object.state != State::Vacant)
       continue;
     if (!isVacant[handle])
-      return broken("code objects", 3, "handle " + Twine(handle) + " is vacant and nobody can have it");
+      return broken("code objects", 3, "handle " + Twine(handle) + " is vacant and not on the list of vacant handles");
     bool hasSegment = object.segments[0].exists() || object.segments[1].exists() || object.segments[2].exists();
     if (hasSegment || object.relocations.count() > 0 || object.links || object.image || object.teardown)
       return broken("code objects", 4, "the vacant record of handle " + Twine(handle) + " has something");

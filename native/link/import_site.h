@@ -11,7 +11,7 @@
 
 namespace nomad {
 
-/// Of each call: distances are taken from the place, and a call counts from behind it.
+/// Of each call: distances are taken from the place, and a call counts from its end.
 constexpr Delta callAddend = -4;
 
 struct SitePlace {

@@ -1,5 +1,5 @@
 // The names that an object file uses and does not define: what each stands for, once for a link. A later emission of the same
-// object file is given what the first one found, and asks nobody.
+// object file gets what the first one found, and looks up nothing.
 #pragma once
 
 #include "link/linker.h"
@@ -27,10 +27,10 @@ public:
   /// For a later one, which finds what `take` gave.
   explicit Imports(const std::vector<ImportedName> &names);
 
-  /// For a part of what is linked, which is told of the names that it uses.
+  /// For one part of a split link; names are added by `adopt`.
   static Imports forPartOf(const Imports &whole);
 
-  /// Index of a name. One that nobody defines is `Nothing`, and without `isWeak` it is missing. Errors: SpaceFull.
+  /// Index of a name. An undefined one is `Nothing`, and without `isWeak` it is missing. Errors: SpaceFull.
   llvm::Expected<std::uint32_t> find(llvm::StringRef name, bool isWeak, FindDefinition findOwn);
   /// Errors: UnresolvedSymbol, with all names that are missing.
   llvm::Error checkMissing(const std::string &objectName);

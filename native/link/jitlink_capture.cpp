@@ -81,7 +81,7 @@ void JITLinkCapture::addPasses(PassConfiguration &passes, const orc::Materializa
   // Before JITLink's own pass that builds GOT entries and stubs for what is far away.
   passes.PostPrunePasses.insert(passes.PostPrunePasses.begin(), [this](LinkGraph &graph) { return resolveExternals(graph); });
   passes.PostPrunePasses.push_back([this](LinkGraph &graph) { return classifySections(graph); });
-  // JITLink's relaxation of GOT loads and stubs rewrites opcodes for the first placement only (I6; DESIGN, trap 3).
+  // JITLink's relaxation of GOT loads and stubs rewrites opcodes for the first placement only (I6; pitfall 3).
   passes.PreFixupPasses.clear();
   passes.PreFixupPasses.push_back([this](LinkGraph &graph) -> Error {
     if (Error error = fixUp(graph))

@@ -1,7 +1,7 @@
 // A link graph split into parts that become code objects of their own: one for each function, with what only it uses, and one,
 // the first, for all the rest of the module.
 //
-//   assign   who has which block. Functions are apart unless something ties them to the rest
+//   assign   give each block to a part. Functions are apart unless something ties them to the rest
 //   copy     slots, stubs, unwind records' common parts and constant pools: each part has its own
 //
 // What ties a function to the rest: data with an address in its code that is no entry stub; a way of referring to it, or from it,
@@ -48,11 +48,11 @@ public:
     llvm::function_ref<bool(const Symbol &)> isTied;
   };
 
-  /// Changes the graph: afterwards every block belongs to one part, or to nobody.
+  /// Changes the graph: afterwards every block belongs to one part, or to none.
   JITLinkParts(Graph &graph, const Traits &traits);
 
   PartIndex count() const { return count_; }
-  /// None for what nobody uses any more: what has been copied.
+  /// None for unused blocks: those that were copied.
   std::optional<PartIndex> partOf(const Block &block) const;
   /// In the order in which they are laid out.
   const std::vector<Block *> &blocksOf(PartIndex part) const { return blocks_[part]; }

@@ -143,7 +143,7 @@ Error JITLinkSplitCapture::layOut(PartIndex part) {
   return Error::success();
 }
 
-// JITLink goes on to link blocks that nobody uses any more: the originals of copies.
+// JITLink goes on to link blocks that are no longer used: the originals of copies.
 void JITLinkSplitCapture::layOutNobody(LinkGraph &graph) {
   std::vector<Block *> blocks;
   Size size = 0;

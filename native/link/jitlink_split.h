@@ -13,7 +13,7 @@ public:
   JITLinkSplitCapture(Capture &module, const LinkEnvironment &environment) : JITLinkCapture(module), environment_(environment) {}
 
   llvm::Error allocate(llvm::jitlink::LinkGraph &graph) override;
-  /// The first one has what is no function's alone.
+  /// The first holds everything shared.
   std::vector<CodeObject> take();
   void abandon();
 

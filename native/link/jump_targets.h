@@ -1,7 +1,7 @@
-// Labels that tables lead to and that lie behind a call, so that they look like return addresses.
+// Labels that tables lead to and that come right after a call, so that they look like return addresses.
 //
 // Code may load such an address, keep it in its frame while it calls something, and jump to it afterwards. Any other word there
-// that is the address behind a call is the return address of a call that is over: nothing in code has it by another way, unless
+// that is the address after a call is the return address of a call that is over: nothing in code has it by another way, unless
 // the module takes labels' addresses itself.
 //
 // An entry of a jump table is its label's distance from the table's base. The bases are what code refers to outside of itself. An
@@ -18,7 +18,7 @@ namespace nomad {
 
 class JumpTargets {
 public:
-  /// Machine code refers to `target`, which is none.
+  /// Machine code refers to `target`, which is not a label.
   void addBase(Address target) { bases_.push_back(target); }
   /// At `site`, outside of machine code, is a distance: `value` is the label's, if the table begins there.
   void addEntry(Address site, Address value) { entries_.push_back({site, value}); }

@@ -66,7 +66,7 @@ public:
   /// The code object refers to others by handle in `links->references`; the caller enters it among their dependents.
   /// Errors: Link, UnresolvedSymbol (all names at once), Unsupported, SpaceFull; then nothing is kept.
   virtual llvm::Expected<CodeObject> link(ObjectFile object, const LinkRequest &request, SymbolResolver &resolver) = 0;
-  /// The same as several code objects, which refer to each other by `partHandle`: the first one has what is not a function's
+  /// The same as several code objects, which refer to each other by `partHandle`: the first holds what is not a function's
   /// alone. Errors: as `link`; Unsupported, if this linker can't.
   virtual llvm::Expected<std::vector<CodeObject>> linkParts(ObjectFile object, const LinkRequest &request,
                                                             SymbolResolver &resolver) = 0;

@@ -180,7 +180,7 @@ private:
     return Error::success();
   }
 
-  // Of another code object, or of the process, which may be behind a stub.
+  // Of another code object, or of the process, and so possibly reached through a stub.
   static bool leadsIntoTheMiddle(const Elf::Rela &relocation, const Elf::Sym &callee) {
     return relocation.getType(false) == R_X86_64_PLT32 && callee.st_shndx == SHN_UNDEF && relocation.r_addend != callAddend;
   }

@@ -6,7 +6,7 @@ using namespace nomad;
 
 namespace {
 
-// More than an addend of compilers, and less than what the entry stubs before all segments and the slots behind them take.
+// More than an addend of compilers, and less than the entry stubs before all segments and the slots after them take.
 constexpr Size slack = Size{64} << 10;
 
 // How far a segment can move.

@@ -7,7 +7,7 @@
 
 namespace nomad {
 
-/// RelocationTable::applyMove for who copies segments in parts. `table` and `moves` live longer.
+/// RelocationTable::applyMove for callers that copy segments in parts. `table` and `moves` live longer.
 class PartwiseMove {
 public:
   PartwiseMove(const RelocationTable &table, const SegmentMoves &moves);

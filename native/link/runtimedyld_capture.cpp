@@ -18,9 +18,9 @@ using object::SymbolRef;
 
 namespace {
 
-constexpr std::uint64_t slotSection = ~std::uint64_t{0}; // behind all others
+constexpr std::uint64_t slotSection = ~std::uint64_t{0}; // after all others
 constexpr Size stubBytes = 6;                            // ff 25, and the distance of the slot
-constexpr Size frameTerminatorBytes = 4;                 // zeros that RuntimeDyld puts behind unwind records
+constexpr Size frameTerminatorBytes = 4;                 // zeros that RuntimeDyld puts after unwind records
 
 bool isUndefined(const SymbolRef &symbol) { return (cantFail(symbol.getFlags()) & SymbolRef::SF_Undefined) != 0; }
 
@@ -145,7 +145,7 @@ Size RuntimeDyldCapture::usedBytes(const SectionRef &section, const Memory &memo
   return last == size ? size : last - 2 + stubBytes;
 }
 
-// As JITLink does it: in the order of the object file, zeros behind the rest.
+// As JITLink does it: in the order of the object file, zeros after the rest.
 Error RuntimeDyldCapture::layOutSegment(SegmentKind kind) {
   Size content = 0, limit = 0, alignment = 1;
   std::vector<std::pair<Section *, Size>> offsets;

@@ -53,7 +53,7 @@ struct SavedObject {
   std::uint64_t relinker; // of the object file
 };
 
-/// `object` is unplaced; `kept` is its object file, or null, and `relinker` says who can link that again.
+/// `object` is unplaced; `kept` is its object file, or null, and `relinker` says which linker can link that again.
 std::vector<std::uint8_t> encodeSaved(const CodeObject &object, const Redirections &redirections, const TypePool &types,
                                       const KeptObject *kept, std::uint64_t relinker);
 
@@ -62,10 +62,10 @@ std::vector<std::uint8_t> encodeSaved(const CodeObject &object, const Redirectio
 llvm::Expected<SavedObject> decodeSaved(llvm::ArrayRef<std::uint8_t> bytes, const std::string &name,
                                         const std::array<Size, 3> &limits);
 
-/// Is it what `encodeSaved` wrote? Looks at the checksum, at nothing behind it. Errors: as decodeSaved.
+/// Is it what `encodeSaved` wrote? Looks at the checksum, at nothing after it. Errors: as decodeSaved.
 llvm::Error checkSaved(llvm::ArrayRef<std::uint8_t> bytes, const std::string &name);
 
-/// Writes the header, for a body that is behind it already.
+/// Writes the header, for a body that follows it already.
 void sealSaved(llvm::MutableArrayRef<std::uint8_t> bytes);
 
 struct SavedHeader {

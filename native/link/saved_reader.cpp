@@ -1,4 +1,4 @@
-// Reads what saved_writer.cpp writes, in the same order, and believes nothing: whoever makes bytes with a good checksum on
+// Reads what saved_writer.cpp writes, in the same order, and trusts nothing: bytes with a checksum forged on
 // purpose can run code anyway, but no mistake ends the process.
 #include "link/saved_object.h"
 
@@ -71,7 +71,7 @@ private:
     unsigned flags = reader_.byte(0x7f);
     saved_.moves = static_cast<Moves>(flags & 1);
     saved_.retain = static_cast<Retain>(flags >> 1 & 3);
-    reader_.require(saved_.retain <= Retain::None, "a value is none of those there are");
+    reader_.require(saved_.retain <= Retain::None, "a value is not one of those allowed");
     saved_.keepsCodeAddresses = (flags >> 3 & 1) != 0;
     saved_.storesLabels = (flags >> 4 & 1) != 0;
     saved_.isIrreplaceable = (flags >> 6 & 1) != 0;
@@ -306,7 +306,7 @@ private:
       checkUnwindRecords(saved_.segments[indexOf(SegmentKind::Code)].bytes);
   }
 
-  // Whoever walks through them believes what they say.
+  // The code that walks through them trusts them.
   void checkUnwindRecords(ArrayRef<std::uint8_t> code) {
     Range all{Address::of(code.begin()), Address::of(code.end())};
     auto described = readFrameRecords({all.base + saved_.unwindRecords, all.limit});

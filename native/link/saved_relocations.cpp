@@ -67,7 +67,7 @@ std::vector<std::uint8_t> RelocationTable::takeOwn(std::uint64_t id) {
   return saved;
 }
 
-// Whoever makes bytes with a good checksum on purpose could write to code anyway, but not by mistake: sites are checked too.
+// Bytes with a forged checksum could write to code anyway, but must not by mistake: sites are checked too.
 Error RelocationTable::putBack(ArrayRef<std::uint8_t> saved, std::uint64_t id, const std::array<Size, 3> &sizes) {
   Header header;
   if (saved.size() < sizeof header)

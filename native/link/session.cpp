@@ -13,7 +13,7 @@ using namespace llvm::orc;
 
 namespace {
 
-// A weak definition that nobody has claimed becomes an external symbol.
+// An unclaimed weak definition becomes an external symbol.
 SymbolFlagsMap onlyWeakAnd(const SymbolStringPtr &name, const SymbolFlagsMap &all) {
   SymbolFlagsMap claimed;
   for (const auto &[each, flags] : all)

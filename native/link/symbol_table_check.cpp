@@ -97,7 +97,7 @@ Error SymbolTable::checkIntegrity(const std::array<Size, 3> &sizes, const TypePo
     if (symbol.segment >= sizes.size() || symbol.offset > room || symbol.size > room - symbol.offset)
       return broken("symbols", 2, "'" + symbol.name + "' is outside of its segment");
     if (!symbol.isTyped)
-      return broken("symbols", 3, "'" + symbol.name + "' is of a type that nobody knows");
+      return broken("symbols", 3, "'" + symbol.name + "' is of an unknown type");
   }
   if (!reader.isWhole())
     return notWhole();

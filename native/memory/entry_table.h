@@ -27,7 +27,7 @@ namespace nomad {
 
 using EntryIndex = std::uint32_t;
 
-/// Who hears of entries that no call thunk makes.
+/// Hears of entries that no call thunk makes.
 struct EntryWatch {
   /// From a thread's thread pointer, of a word: the address of the frame of the call thunk that code on the thread runs under, or
   /// 0.
@@ -54,7 +54,7 @@ public:
   void redirect(EntryIndex index, Address target) { slots()[index] = target.value(); }
   /// The slot that the bytes of a stub jump through; none if they are no such jump.
   std::optional<Address> slotOf(EntryIndex index) const;
-  /// Who has an entry stub, and where it has to lead.
+  /// The owner of an entry stub, and where the stub has to lead.
   struct Owned {
     EntryIndex index;
     Address target;
@@ -66,7 +66,7 @@ public:
   ///   3. a stub that was given back is one of them, was given back once, and leads to null;
   ///   4. what somebody has was taken, was not given back, and has no other owner;
   ///   5. it leads where its owner says;
-  ///   6. nobody else has one: those taken are those owned and those given back.
+  ///   6. there are no others: those taken are those owned and those given back.
   llvm::Error checkIntegrity(llvm::ArrayRef<Owned> owned) const;
 
   /// All stubs lead to `target` from now on, also when the arena is gone, for as long as the mappings live: a thread may be in

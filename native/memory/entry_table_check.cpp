@@ -38,6 +38,6 @@ Error EntryTable::checkIntegrity(ArrayRef<Owned> owned) const {
     isOwned.set(index);
   }
   if (isVacant.count() + isOwned.count() != taken_)
-    return broken("entry stubs", 6, Twine(taken_ - isVacant.count() - isOwned.count()) + " entry stubs belong to nobody");
+    return broken("entry stubs", 6, Twine(taken_ - isVacant.count() - isOwned.count()) + " entry stubs have no owner");
   return Error::success();
 }

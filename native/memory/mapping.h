@@ -33,8 +33,8 @@ public:
   Mapping &operator=(Mapping &&other) noexcept;
   ~Mapping();
 
-  /// Address space without access, for views and private memory to be put into. No multiple of `region` lies behind its base: a
-  /// power of two, at least `size`.
+  /// Address space without access, for views and private memory to be put into. `region`: a power
+  /// of two, at least `size`. The range never straddles a multiple of it, though it may start at one.
   static llvm::Expected<Mapping> reserve(Size size, Size alignment, Size region);
   /// Zero-filled private memory, resident where touched.
   static llvm::Expected<Mapping> anonymous(Size size);

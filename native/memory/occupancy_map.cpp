@@ -93,12 +93,12 @@ Error OccupancyMap::checkIntegrity(ArrayRef<Owned> owned) const {
                     "code object '" + owner + "' lies in memory that counts as vacant, at " + hex(part.base.value()));
     if (!isNobodys({vacantFrom, outwards(part).base}))
       return broken("occupancy", 4,
-                    "memory of nobody is claimed before code object '" + owner + "' at " + hex(part.base.value()));
+                    "memory without an owner is claimed before code object '" + owner + "' at " + hex(part.base.value()));
     vacantFrom = outwards(part).limit;
     before = owner;
   }
   if (!isNobodys({vacantFrom, range_.limit}))
-    return broken("occupancy", 4, "memory of nobody is claimed from " + hex(vacantFrom.value()) + " on");
+    return broken("occupancy", 4, "memory without an owner is claimed from " + hex(vacantFrom.value()) + " on");
   return Error::success();
 }
 

@@ -70,7 +70,7 @@ public:
     bool isEmpty() const { return range_.size() == 0; }
     Range range() const { return range_; }
     void begin(Range first) { range_ = first; }
-    /// False, and nothing has changed, if `next` does not begin in the granule behind.
+    /// False, and nothing has changed, if `next` does not begin in the granule after it.
     bool extend(Range next) {
       if (roundUp(range_.limit.value(), granule) != roundDown(next.base.value(), granule))
         return false;

@@ -8,7 +8,7 @@
 
 namespace nomad::helper {
 
-/// Lowers a limit of the process: whoever started it may have set a lower one.
+/// Lowers a limit of the process: its parent may have set a lower one.
 void limit(__rlimit_resource_t resource, rlim_t wanted);
 
 /// For a process that reads so many bytes of bitcode and then ends.

@@ -5,7 +5,7 @@
 // A child does the work, forked beforehand from a process that never does any. What bitcode does to LLVM and to the heap ends
 // with the child that reads it, and the next one finds everything as it was. A child that compiles goes on to the next request,
 // unless something went wrong in LLVM, or it has grown too large. Limits end a child that loops or takes too much, even when
-// nobody waits for it any more.
+// its answer is no longer wanted.
 #include "base/error.h"
 #include "base/recovery.h"
 #include "compile/bitcode_reader.h"
@@ -74,7 +74,7 @@ void send(const void *data, size_t size) {
   for (auto *next = static_cast<const char *>(data), *limit = next + size; next != limit;) {
     ssize_t sent = ::send(channel, next, static_cast<size_t>(limit - next), MSG_NOSIGNAL);
     if (sent < 0 && errno != EINTR)
-      _exit(1); // nobody listens
+      _exit(1); // the other end is closed
     next += sent > 0 ? sent : 0;
   }
 }
@@ -118,7 +118,7 @@ private:
   std::unique_ptr<Module> module_;
 };
 
-// Strips debug information: nobody reads it, and the less comes back the less can be wrong with it.
+// Strips debug information: it is not used, and the less comes back the less can be wrong with it.
 SmallVector<char, 0> rewritten(Module &module) {
   StripDebugInfo(module);
   SmallVector<char, 0> bytes;
@@ -138,7 +138,7 @@ Expected<SmallVector<char, 0>> clean(StringRef bitcode, StringRef name) {
   if (verifyModule(*first.module(), &stream, &brokenDebugInfo))
     return fail(ErrorCode::IRVerify, name + StringRef(text).rtrim());
   SmallVector<char, 0> bytes = rewritten(*first.module());
-  // What LLVM's reader makes of LLVM's own writing is tried here too: what it can't survive, nobody else should read.
+  // What LLVM's reader makes of LLVM's own writing is tried here too: bytes that crash it are not passed on.
   Reading second(StringRef(bytes.data(), bytes.size()));
   if (!second.module())
     return fail(ErrorCode::Codegen, name + "it does not read what it wrote: " + second.message());
@@ -291,7 +291,7 @@ void warmUpForCompiling() {
     consumeError(compileSource("define i32 @f(i32 %x) { ret i32 %x }", {"warm up", level}, machines()).takeError());
 }
 
-// Waits for the child, and ends it where nobody is at the other end of the socket any more. Its status.
+// Waits for the child, and ends it when the other end of the socket is closed. Its status.
 int awaitEnd(pid_t child) {
   sigset_t none;
   sigemptyset(&none);

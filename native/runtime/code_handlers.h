@@ -1,4 +1,4 @@
-// Does code handle signals? It installs its handlers through here. Who asks has more to do then: a handler may come at any time.
+// Does code handle signals? It installs its handlers through here. If so, more has to be done: a handler may run at any time.
 #pragma once
 
 #include "base/address.h"

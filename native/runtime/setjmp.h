@@ -1,6 +1,6 @@
 // setjmp for code that moves.
 //
-// glibc's setjmp keeps its return address, mangled, in memory that nobody but longjmp can read. So code calls it through here:
+// glibc's setjmp keeps its return address, mangled, in memory that only longjmp can read. So code calls it through here:
 // before glibc sees the return address, it is replaced by an entry stub (I10) that leads to where code is by then. setjmp
 // returns through the stub, and so does any longjmp; copies of the buffer are as good as the buffer. Where a longjmp leads, it
 // says itself: to a stack pointer that is in the buffer.
@@ -15,7 +15,7 @@
 
 namespace nomad {
 
-/// Who knows code, and a way into it that stays. One for each Jit of a thread.
+/// Knows code, and a way into it that stays. One for each Jit of a thread.
 class Landings {
 public:
   Landings();

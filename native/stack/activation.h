@@ -1,4 +1,4 @@
-// The chain of entries into code and exits from it. V8's frames can't be walked (DESIGN, trap 6), so each leaves a record (I16).
+// The chain of entries into code and exits from it. V8's frames can't be walked (pitfall 6), so each leaves a record (I16).
 //
 //   JS ... call thunk    code ... libc ... code    host thunk, exit    JS ... call thunk    code ...
 //          ^entryFrame                             ^Activation                 ^entryFrame
@@ -6,8 +6,8 @@
 // A call thunk writes the address of its frame to `entryFrame`, and 0 when it is left. An exit makes an Activation, so each is
 // one stretch of code frames that wait; meanwhile `entryFrame` is 0.
 //
-// Code can call JS past host functions: through another addon's function, say. Such code has left no Activation and `entryFrame`
-// is its thunk's, until it is entered again: the frames up to there become an Activation then, in which nothing is known.
+// Code can call JS past host functions: through another addon's function, say. No Activation records that exit; `entryFrame` is
+// the thunk's until code is entered again. Then the frames up to there become an Activation in which every address pins.
 //
 // Native code can enter code past call thunks, by its entry stub: entry_log.h hears of that. What such code calls is an
 // Activation of which nothing is known, too. It reaches up to where that function returns; or, if it was entered in no such way,
@@ -34,7 +34,7 @@ struct Activation {
   Address
       enteredAt; // the slot by which the function returns that native code has called; 0 if a thunk did, or if it is not known
 
-  /// A host function's exit's own frame: its caller's frame pointer is there, and behind it the return address.
+  /// A host function's exit's own frame: its caller's frame pointer is there, and after it the return address.
   Address frame() const { return Address::of(registers) + frameOffset; }
   static constexpr Size frameOffset = 48;
   /// Where its frames end on a stack that ends at `stackLimit`.

@@ -1,5 +1,5 @@
-// What finished calls leave on the stack: words that would pin code objects, because code's frames come to lie over them and need
-// not write all that they have.
+// What finished calls leave on the stack: words that would pin code objects, because later frames
+// overlay these words without writing all of them.
 #pragma once
 
 #include <alloca.h>

@@ -119,7 +119,7 @@ void CodeFrames::addForeign(const void *function) {
   asm volatile(""); // no tail call: the frame is looked for
 }
 
-// A walk takes as long as a search for who catches.
+// A walk takes as long as a search for a handler.
 void nomad::raiseFromHere(_Unwind_Exception *exception) {
   if (CodeThread *thread = codeThread())
     CodeFrames(*thread, Address(), CodeFrames::Handlers::Passed).raise(exception);

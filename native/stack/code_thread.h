@@ -45,7 +45,7 @@ struct CodeThread {
   enum Reason : std::uint32_t {
     Interrupt = 1, // somebody has called `interruptCode`
     Timeout = 2,   // the time that withTimeout gives is over
-    Ending = 4,    // nobody knows: the thread is to look whether its environment ends
+    Ending = 4,    // unknown: the thread is to look whether its environment ends
   };
   /// Can the environment still run JS? Called in a signal handler, while code runs.
   using IsAlive = bool (*)(void *environment);
@@ -58,12 +58,12 @@ struct CodeThread {
   std::atomic<CodeRange *> ranges{nullptr};
   jmp_buf *walkEnd = nullptr;      // where a fault in a walk of frames ends; null: none is under way
   TrapException *raised = nullptr; // those on their way to a call thunk, the newest first
-  IsAlive isAlive = nullptr;       // null: nobody watches
+  IsAlive isAlive = nullptr;       // null: not watched
   void *environment = nullptr;
   bool wasInCode = false; // the watchdog's: when it looked last
   ReasonToLook reasonToLook;
 
-  /// Whose code is at `address`; null if nobody's.
+  /// The owner of the code at `address`; null if there is none.
   const CodeRange *rangeAt(Address address) const;
   bool isThunk(Address address) const;
   bool isInCode() const { return look(activations.entryFrame) != Address(); }

@@ -47,7 +47,7 @@ constexpr std::uint64_t classOf(const char (&text)[9]) {
   return value;
 }
 
-// Whoever catches a panic of Rust and ends it, that is not Rust, is taken for lost: its cleanup aborts. So it is left where it
+// Code other than Rust that ends a caught panic of Rust aborts in the panic's cleanup. So it is left where it
 // is; and so is what ends a thread, whose class glibc leaves 0: a thread that cancels itself.
 bool canBeEnded(std::uint64_t exceptionClass) { return exceptionClass != classOf("MOZ\0RUST") && exceptionClass != 0; }
 

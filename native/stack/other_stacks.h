@@ -38,7 +38,7 @@ struct WaitingStack {
   Range filled;
 };
 /// Of all threads: any of them can go on there. `visit` says whether it could read the stack; what it could not is forgotten.
-/// False if code may wait where nobody knows.
+/// False if code may wait on an unknown stack.
 bool everyWaitingStack(llvm::function_ref<bool(const WaitingStack &)> visit);
 /// The coroutine's stack that the stack pointer is on, or up to `beyond` bytes below, if there is one.
 std::optional<Range> otherStackAt(Address stackPointer, Size beyond = 0);

@@ -114,7 +114,7 @@ bool StackWalk::takeFrame(const WaitingFrame &frame, const Activation &activatio
   return place != Place::Unknown && !isComplete;
 }
 
-// A return address may be just behind the segment: after a call that does not return.
+// A return address may be just past the segment: after a call that does not return.
 void StackWalk::addExact(Address slot, StackRoots &roots) {
   Address returnsTo = Address::of(wordAt(slot));
   CodeObject *object = code_.find(returnsTo.shifted(-1));
@@ -172,7 +172,7 @@ void StackWalk::addAmbiguous(StackRoot::Kind kind, Address slot, std::uint64_t v
 void StackWalk::addPin(StackRoot root, std::uint64_t value, StackRoots &roots) const {
   if (!root.object || thunks_.contains(root.object->segment(SegmentKind::Code).base))
     return;
-  // The rest of such a code object moves only where somebody promises that nobody has its address.
+  // The rest of such a code object moves only on the user's promise that its address is not stored.
   if (root.segment != SegmentKind::Code && root.object->moves == Moves::Code)
     return;
   root.offset = static_cast<Offset>(value - root.object->segment(root.segment).base.value());

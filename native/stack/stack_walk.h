@@ -4,7 +4,7 @@
 // In: activations. Out: roots. Always true: a slot is exact only if the frame that it returns from is known; when in doubt a word
 // is ambiguous, and its segment stays.
 //
-// A word that is the address behind a call, in an activation whose frames are all known, is left from a call that has returned:
+// A word that is the address after a call, in an activation whose frames are all known, is left from a call that has returned:
 // it refers to nothing, unless its code object may have such addresses by other ways. There are many: code's frames lie over old
 // ones.
 //
@@ -41,7 +41,7 @@ struct StackRoots {
 /// Of one Jit. Those of a thread know of each other: code of one Jit may call another's.
 class StackWalk {
 public:
-  /// Code whose frames are walked, what is there beside code objects, and who owns what.
+  /// Code whose frames are walked, what is there beside code objects, and the owners of addresses.
   StackWalk(Range arena, Range thunks, OwnerIndex &code, OwnerIndex &data, const CodeShapes &shapes);
   ~StackWalk();
   StackWalk(const StackWalk &) = delete;

@@ -31,7 +31,7 @@ public:
   void replace(Handle from, Handle to);
   /// What waits to be linked to functions of `handle`, which is freed and may be reused, fails.
   void forget(Handle handle);
-  /// Calls nobody any more.
+  /// Makes no more calls.
   void cancel();
   /// Whether it can be destroyed without waiting for a thread.
   bool isIdle();

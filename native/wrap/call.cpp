@@ -15,7 +15,7 @@ Call::Call(napi_env env, napi_callback_info info) : js{env} {
 
 namespace {
 
-// What is named in an error may be longer than a string of JS can be.
+// A name in an error may be longer than a JS string can be.
 napi_value errorText(const Js &js, llvm::StringRef text) {
   constexpr size_t longest = 1 << 20;
   return js.text(text.take_front(longest));

@@ -15,7 +15,7 @@ namespace nomad::wrap {
 
 struct Js {
   napi_env env;
-  /// Whether a call has failed: then what was read since may be 0, "" or null, and nobody may act on it.
+  /// Whether a call has failed: then what was read since may be 0, "" or null, and must not be used.
   mutable bool hasFailed = false;
 
   bool check(napi_status status) const {

@@ -24,7 +24,7 @@ Result addHost(Call &call) {
   return call.js.number(*handle);
 }
 
-// The exported function that a root leads into. What a call returns to may be behind its function's end.
+// The exported function that a root leads into. A return address may lie past its function's end.
 napi_value symbolOf(const Js &js, const StackRoot &root, std::map<const CodeObject *, FunctionFinder> &finders) {
   if (root.segment != SegmentKind::Code)
     return js.undefined();

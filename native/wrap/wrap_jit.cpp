@@ -197,7 +197,7 @@ void nomad::wrap::keepCodeToTheEnd(napi_env env, Environment &environment) {
     napi_add_env_cleanup_hook(env, note, &environment);
 }
 
-// Of an environment that ends (worker.terminate) nothing can be read, and nobody waits for a result: null, with whatever is
+// Of an environment that ends (worker.terminate) nothing can be read, and no result is waited for: null, with whatever is
 // pending.
 napi_value nomad::wrap::createJit(napi_env env, napi_callback_info info) {
   Js js{env};

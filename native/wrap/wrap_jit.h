@@ -37,7 +37,7 @@ struct Jit {
 /// All Jits of an environment.
 struct Environment {
   std::set<std::shared_ptr<Jit>> jits;
-  /// Of Jits that are gone, with threads that are still at work; nobody waits for those before the environment ends.
+  /// Of Jits that are gone, with threads that are still at work; these are waited for when the environment ends.
   std::vector<std::unique_ptr<AsyncCompiler>> retired;
   bool endsWithProcess = false;
 };
