@@ -86,13 +86,15 @@ function placementOf({ placement }: CodeObject): unknown {
   return placement && { code: placement.code, constants: placement.constants, data: placement.data };
 }
 
-/** All that can be seen of a Jit, its code objects and spaces. */
+/** All that can be seen of a Jit, of these code objects and spaces. What a test has dropped may be found dead between two of them. */
 export function snapshot(jit: Jit, objects: readonly CodeObject[], spaces: readonly CodeSpace[] = []): unknown {
+  const idsIn = (space: CodeSpace): number[] =>
+    [...space.objects()].filter((object) => objects.includes(object)).map(({ id }) => id);
   return {
     // Without the size of our own tables, of which a refused call may have touched another page.
     stats: { ...jit.stats(), bookkeepingBytes: 0 },
     objects: objects.map(snapshotObject),
-    spaces: spaces.map((space) => ({ occupancy: space.occupancy(), objects: [...space.objects()].map(({ id }) => id) })),
+    spaces: spaces.map((space) => ({ occupancy: space.occupancy(), objects: idsIn(space) })),
   };
 }
 
