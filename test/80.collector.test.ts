@@ -1,7 +1,7 @@
 /**
  * CopyingCollector: what lives, what moves, and what its reports say. Each collection is checked by support/collectors.ts.
  */
-import { CopyingCollector, hostFunction, Jit, StateError, type CodeObject, type Collection, type HostFunction } from 'nomad-jit';
+import { CopyingCollector, hostFunction, StateError, type CodeObject, type Collection, type HostFunction } from 'nomad-jit';
 import {
   collect,
   collectAll,
@@ -13,8 +13,8 @@ import {
   verify,
   waiting,
 } from './support/collectors';
-import { collectGarbage, errorOf, makeJit } from './support/jits';
-import { calling, counter, multiplying, returning, threeSegments } from './support/programs';
+import { collectGarbage, errorOf } from './support/jits';
+import { calling, multiplying, returning, threeSegments } from './support/programs';
 
 /** `count` code objects; number i has `f(i)` that returns i. */
 function compileMany(collector: CopyingCollector, count: number, first = 0): CodeObject[] {
@@ -384,20 +384,4 @@ test('circles through host functions die', async () => {
     expect(calls[0]!(3)).toBe(4);
   })();
   await collectAll(both, 'major', []);
-});
-
-test('a Jit that is disposed, and collectors of it', () => {
-  const jit = new Jit();
-  const collector = new CopyingCollector(jit);
-  const object = collector.compile(counter);
-  jit.dispose();
-  for (const run of [
-    () => collector.collect(),
-    () => collector.compile(counter),
-    () => collector.adopt(object),
-    () => new CopyingCollector(jit),
-  ])
-    expect(errorOf(run)).toBeInstanceOf(StateError);
-  collector.dispose();
-  expect(() => makeJit()).not.toThrow();
 });

@@ -260,6 +260,29 @@ describe('what the program does in between', () => {
     expect(collections).toEqual([]);
     expectResults(held);
   });
+
+  test('so is what a minor collection has taken that is refused in between', () => {
+    const slot = 80;
+    const both = makeCollector({
+      promoteAfter: 1,
+      nurseryBytes: 2 * pieceLength * slot,
+      oldBytes: 4 * pieceLength * slot,
+      zeal: false,
+    });
+    const { jit, collector } = both;
+    const held = compileMany(collector, 2 * pieceLength - 10);
+    collector.collect('minor');
+    while (collector.collect(step).moved === 0);
+    held.push(...compileMany(collector, pieceLength, held.length));
+    const moveBatch = jest.spyOn(nativeOf(jit), 'moveBatch').mockImplementation(() => {
+      throw new PlacementError('refused');
+    });
+    for (let i = 0; i < 5; i++) expect(errorOf(() => collector.collect('minor')).message).toBe('refused');
+    moveBatch.mockRestore();
+    expect(collector.collect('minor')).toMatchObject({ moved: pieceLength, promoted: pieceLength });
+    finish(collector, () => expectSound(jit, present(held)));
+    expectResults(held);
+  });
 });
 
 describe('by itself', () => {

@@ -4,6 +4,7 @@
 import {
   CopyingCollector,
   hostFunction,
+  Jit,
   PinnedError,
   PlacementError,
   SpaceFullError,
@@ -12,7 +13,7 @@ import {
 } from 'nomad-jit';
 import { collect, collectAll, compileHolding, expectSound, makeCollector, verify } from './support/collectors';
 import { at, collectGarbage, errorOf, makeJit } from './support/jits';
-import { returning, threeSegments } from './support/programs';
+import { counter, returning, threeSegments } from './support/programs';
 
 const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -275,4 +276,20 @@ describe('options and the end', () => {
     expect(calls.map((call) => call(5))).toEqual([7, 7]);
     expect(counts).toEqual([4, 8]);
   });
+});
+
+test('a Jit that is disposed, and collectors of it', () => {
+  const jit = new Jit();
+  const collector = new CopyingCollector(jit);
+  const object = collector.compile(counter);
+  jit.dispose();
+  for (const run of [
+    () => collector.collect(),
+    () => collector.compile(counter),
+    () => collector.adopt(object),
+    () => new CopyingCollector(jit),
+  ])
+    expect(errorOf(run)).toBeInstanceOf(StateError);
+  collector.dispose();
+  expect(() => makeJit()).not.toThrow();
 });

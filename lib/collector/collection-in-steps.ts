@@ -5,8 +5,10 @@
  *
  *   - between two steps everything is whole: a code object is in one half of the old generation or in the other, and both are used
  *   - new code objects go to the half that is filled, so that the end comes
- *   - a step does pieces of work of bounded size, one at least, and ends before its deadline if those are as long as they were. Not bounded are dead code objects that refer to each other in a
- *     circle: they are freed together, with all the dead that live ones keep
+ *   - a step does pieces of work of bounded size, one at least. It ends before its deadline if the next piece is no longer than the longest
+ *
+ * Not bounded is the end of dead code objects that refer to each other in a circle: they are freed together, with all the dead that live ones
+ * keep.
  *
  * Once it has begun, it is as incremental copying after Baker, H. G. (1978), "List processing in real time on a serial computer", CACM 21(4),
  * but without a read barrier: a move redirects all references to what has moved.

@@ -10,6 +10,7 @@
  */
 import type { Handle } from '../base/native';
 import type { Evacuated } from './evacuation';
+import type { GapMark } from './gap-allocator';
 import { HandleList } from './handle-list';
 import type { CodeHeap } from './heap';
 import { generationOf } from './managed';
@@ -30,8 +31,9 @@ export function collect(heap: CodeHeap, kind: CollectionKind, dead: 'all' | 'you
   const pins = askForPins(heap);
   const handles = inScope(heap, kind);
   flip(heap, kind, handles);
+  const before = heap.old.mark();
   choosePlaces(heap, kind, handles, pins);
-  return { ...moveOrFlipBack(heap, kind, handles), pinned: countPinned(heap, kind, pins) };
+  return { ...moveOrFlipBack(heap, kind, handles, before), pinned: countPinned(heap, kind, pins) };
 }
 
 /** Code objects that must not move now. */
@@ -79,13 +81,16 @@ function choosePlaces(heap: CodeHeap, kind: CollectionKind, { young, all }: InSc
   evacuation.plan(young, nursery, pins, (handle) => ((managed.age[handle] ?? 0) + 1 >= promoteAfter ? old : nursery));
 }
 
-function moveOrFlipBack({ nursery, old, evacuation, managed }: CodeHeap, kind: CollectionKind, handles: InScope): Evacuated {
+/** `before`: where the old generation was before places were chosen. */
+function moveOrFlipBack(heap: CodeHeap, kind: CollectionKind, handles: InScope, before: GapMark): Evacuated {
+  const { nursery, old, evacuation, managed } = heap;
   try {
     return evacuation.run();
   } catch (error) {
     // Where everything still is becomes active again.
     nursery.flip(managed, handles.young);
     if (kind === 'major') old.flipBack(managed, handles.all);
+    else old.rewind(before); // it may be evacuated in steps
     evacuation.giveBack(old);
     throw error;
   } finally {
