@@ -114,6 +114,15 @@ test('a helper that is killed while it compiles is an error, and the next compil
   for (let i = 0; i < 3; i++) expect(jit.load(add).get('add')(i, 3)).toBe(i + 3);
 });
 
+test('helpers that are killed between compiles are not noticed, however shortly before the next one', () => {
+  const jit = isolated();
+  for (let i = 0; i < 100; i++) {
+    jit.compile(add);
+    for (const helper of readersOf(process.pid)) process.kill(helper, 'SIGKILL'); // its own child ends a little later
+    expect(jit.load(add).get('add')(i, 3)).toBe(i + 3);
+  }
+});
+
 test('a worker that is terminated does not wait for a compile that hangs, and helpers end with the process', async () => {
   const { exited, helpers } = await childResult<{ exited: number; helpers: number[] }>(
     `const { Worker } = require('node:worker_threads');

@@ -107,6 +107,7 @@ Expected<std::unique_ptr<MemoryBuffer>> nomad::readBitcode(StringRef bitcode, St
     return fail(ErrorCode::Codegen, name + ": LLVM's bitcode reader crashed: " + text + blame);
   case Answer::TookTooLong:
     return tookTooLong(bitcode, name);
+  case Answer::Begun:
   case Answer::Compiled:
   case Answer::Failed:
     break;

@@ -54,23 +54,25 @@ HelperProcess::~HelperProcess() {
 }
 
 Reply HelperProcess::ask(const char *executable, RequestHeader request, StringRef content, const Patience &patience) {
-  if (process_ > 0 && hasEnded()) // somebody has killed it since
-    stop();
-  if (int error = start(executable))
-    return {End::CannotStart, {}, error, nullptr};
-  request.number = ++requests_;
+  Time deadline = patience.time ? steady_clock::now() + *patience.time : Time::max();
   request.bytes = content.size();
   interruption_ = patience.interruption;
-  Reply reply = exchange(request, content, patience.time ? steady_clock::now() + *patience.time : Time::max());
-  if (reply.end != End::Answered)
-    stop();
+  Reply reply = tryOnce(executable, request, content, deadline);
+  // Somebody has killed it since the last request. That can't be seen beforehand: its child ends later, and has the socket too.
+  if (reply.end == End::Gone && !hasBegun_)
+    reply = tryOnce(executable, request, content, deadline);
   return reply;
 }
 
-bool HelperProcess::hasEnded() const {
-  char byte;
-  ssize_t received = recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return received == 0 || (received < 0 && errno != EAGAIN && errno != EINTR);
+Reply HelperProcess::tryOnce(const char *executable, RequestHeader request, StringRef content, Time deadline) {
+  hasBegun_ = false;
+  if (int error = start(executable))
+    return {End::CannotStart, {}, error, nullptr};
+  request.number = ++requests_;
+  Reply reply = exchange(request, content, deadline);
+  if (reply.end != End::Answered)
+    stop();
+  return reply;
 }
 
 int HelperProcess::start(const char *executable) {
@@ -104,21 +106,31 @@ void HelperProcess::stop() {
 }
 
 Reply HelperProcess::exchange(const RequestHeader &request, StringRef content, Time deadline) {
-  AnswerHeader header = {};
   End end = send(&request, sizeof request, deadline);
   if (end == End::Answered)
     end = send(content.data(), content.size(), deadline);
-  if (end == End::Answered)
-    end = receive(&header, sizeof header, deadline);
+  return end == End::Answered ? answerTo(request, deadline) : Reply{end, {}, 0, nullptr};
+}
+
+Reply HelperProcess::answerTo(const RequestHeader &request, Time deadline) {
+  AnswerHeader header = {};
+  End end = receiveHeader(header, request, deadline);
+  hasBegun_ = end == End::Answered;
+  if (hasBegun_ && header.kind == Answer::Begun)
+    end = receiveHeader(header, request, deadline);
   if (end != End::Answered)
     return {end, {}, 0, nullptr};
-  if (header.number != request.number || header.kind > Answer::Failed || header.bytes > answerLimitFor(request))
-    return {End::Gone, {}, 0, nullptr};
   auto answer = llvm::WritableMemoryBuffer::getNewUninitMemBuffer(header.bytes);
   if (!answer)
     return {End::NoMemory, {}, 0, nullptr};
   end = receive(answer->getBufferStart(), header.bytes, deadline);
   return {end, header.kind, 0, std::move(answer)};
+}
+
+End HelperProcess::receiveHeader(AnswerHeader &header, const RequestHeader &request, Time deadline) {
+  End end = receive(&header, sizeof header, deadline);
+  bool isAnswer = header.number == request.number && header.kind <= Answer::Failed && header.bytes <= answerLimitFor(request);
+  return end == End::Answered && !isAnswer ? End::Gone : end;
 }
 
 End HelperProcess::send(const void *data, std::size_t size, Time deadline) {

@@ -47,22 +47,25 @@ public:
     int interruption = -1;                         // a file that is readable when the answer is no longer wanted
   };
 
-  /// Starts the process if there is none, or if it has ended since. Fills in the request's number and size. Unless there is an
-  /// answer, the process is ended.
+  /// Starts the process if there is none, or if it has ended before it had the request. Fills in the request's number and size.
+  /// Unless there is an answer, the process is ended.
   Reply ask(const char *executable, RequestHeader request, llvm::StringRef content, const Patience &patience);
 
 private:
   using Time = std::chrono::steady_clock::time_point;
 
   int start(const char *executable);
-  bool hasEnded() const;
   void stop();
+  Reply tryOnce(const char *executable, RequestHeader request, llvm::StringRef content, Time deadline);
   Reply exchange(const RequestHeader &request, llvm::StringRef content, Time deadline);
+  Reply answerTo(const RequestHeader &request, Time deadline);
+  End receiveHeader(AnswerHeader &header, const RequestHeader &request, Time deadline);
   End send(const void *data, std::size_t size, Time deadline);
   End receive(void *data, std::size_t size, Time deadline);
   End await(short event, Time deadline);
 
   std::uint64_t requests_ = 0;
+  bool hasBegun_ = false; // the present request
   pid_t process_ = -1;
   int socket_ = -1;
   int interruption_ = -1; // of the present request

@@ -1,8 +1,9 @@
 // What this process and a helper (native/reader) say to each other over a socket, one request after the other.
 //
-// Request: a RequestHeader, then that many bytes. Answer: an AnswerHeader with the same number, then that many bytes. Both run on
-// one machine and are built together: numbers cross as they lie in memory. Either side checks what it is told before it takes
-// memory for it.
+// Request: a RequestHeader, then that many bytes. Answer: an AnswerHeader of kind Begun as soon as the request is there, so that
+// a request to a helper that was about to end can be told from one that ended it; then an AnswerHeader with the same number, then
+// that many bytes. Both run on one machine and are built together: numbers cross as they lie in memory. Either side checks what
+// it is told before it takes memory for it.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@ enum class Task : std::uint32_t {
 };
 
 enum class Answer : std::uint32_t {
+  Begun,       // the request is there as a whole; another answer follows
   Clean,       // bitcode that LLVM's writer wrote, of a module that the verifier accepts
   ParseError,  // what LLVM's reader says
   VerifyError, // what LLVM's verifier says

@@ -243,6 +243,7 @@ void receiveRequest(RequestHeader &request, std::unique_ptr<char[]> &content) {
   (void)ftruncate(STDERR_FILENO, 0);
   received->task = request.task;
   received->number = request.number;
+  answer(Answer::Begun, "");
 }
 
 [[noreturn]] void serve(pid_t parent) {
