@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "link/relocation_apply.h"
+#include "move/batch_emit.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -41,10 +42,11 @@ SegmentMoves unplaced(const CodeObject &object) {
 } // namespace
 
 Expected<MoveReport> Mover::place(ArrayRef<MoveRequest> requests, const Ranges &allowed) {
-  ranges_ = allowed;
-  auto report = run(requests, Purpose::Place);
-  if (!report)
-    return report;
+  auto batch = Batch::reserve({arena_, objects_, emitter_}, requests, Batch::Purpose::Place, allowed, pieces_);
+  if (!batch)
+    return batch.takeError();
+  MoveReport report = commit(*batch);
+  report.moved = requests.size();
   for (const MoveRequest &request : requests) {
     CodeObject &object = objects_[request.object];
     object.state = State::Placed; // also if it has no segment at all
@@ -56,174 +58,41 @@ Expected<MoveReport> Mover::place(ArrayRef<MoveRequest> requests, const Ranges &
 }
 
 Expected<MoveReport> Mover::relocate(ArrayRef<MoveRequest> requests, const Ranges &allowed) {
-  ranges_ = allowed;
-  return run(requests, Purpose::Relocate);
+  auto batch = Batch::reserve({arena_, objects_, emitter_}, requests, Batch::Purpose::Relocate, allowed, pieces_);
+  if (!batch)
+    return batch.takeError();
+  MoveReport report = commit(*batch);
+  report.moved = requests.size();
+  return report;
 }
 
-Expected<MoveReport> Mover::run(ArrayRef<MoveRequest> requests, Purpose purpose) {
-  if (Error error = check(requests, purpose)) {
-    undo();
-    return error;
-  }
+// From here on nothing can fail.
+MoveReport Mover::commit(Batch &batch) {
+  batch.claims.keep();
+  movedCallees_.clear();
   UnwindRegistry::Change change(unwind_);
   MoveReport report;
-  report.moved = requests.size();
   // Else all old bytes stay as they are until everything new is there, and entry stubs lead to either.
   std::optional<QuietMoves::Scope> quiet;
-  if (purpose == Purpose::Relocate && (overlaps_ || isSeen_))
+  if (batch.purpose == Batch::Purpose::Relocate && (batch.claims.haveLeft() || batch.isSeen))
     quiet.emplace(quietMoves_);
   WriteScope scope(arena_);
-  if (overlaps_)
-    copyOverlapping(scope);
-  for (Pieces rest = pieces_; !rest.empty();) {
+  if (batch.claims.haveLeft())
+    copyOverlapping(scope, batch.claims.pieces());
+  for (Pieces rest = batch.claims.pieces(); !rest.empty();) {
     if (rest.size() > readAhead) [[likely]]
       rest[readAhead].object->fetch();
     size_t count = 0;
     for (const CodeObject *object = rest.front().object; count < rest.size() && rest[count].object == object; ++count)
       report.bytes += rest[count].size;
-    report.relocations += moveOne(scope, rest.take_front(count), purpose);
+    report.relocations += moveOne(scope, batch, rest.take_front(count));
     publish(rest.take_front(count));
     rest = rest.drop_front(count);
   }
   vacateRun();
   for (const Piece &piece : movedCallees_)
     report.relocations += redirectCallers(scope, piece);
-  emissions_.clear();
   return report;
-}
-
-// ---- check: everything that can fail, before the first byte changes (I7) ----
-
-Error Mover::check(ArrayRef<MoveRequest> requests, Purpose purpose) {
-  pieces_.clear();
-  pieces_.reserve(requests.size());
-  movedCallees_.clear();
-  emissions_.clear();
-  claimed_ = 0;
-  run_ = {};
-  isTaken_ = false;
-  overlaps_ = false;
-  isSeen_ = false;
-  emitsAgain_ = false;
-  for (size_t i = 0; i < requests.size(); ++i) {
-    const MoveRequest &request = requests[i];
-    if (i + readAhead < requests.size()) [[likely]]
-      if (Handle next = requests[i + readAhead].object; next < objects_.limit()) [[likely]]
-        __builtin_prefetch(&objects_[next], 1);
-    if (!objects_.isLive(request.object) || !isReady(objects_[request.object], purpose)) [[unlikely]]
-      return stateError(request, purpose);
-    CodeObject &object = objects_[request.object];
-    if (SegmentKind refused; !addPieces(object, request, purpose, refused)) [[unlikely]]
-      return fitError(object, refused, request.to[indexOf(refused)]);
-    if (object.retain == Retain::Object) [[unlikely]]
-      emitsAgain_ = purpose == Purpose::Relocate;
-  }
-  claimRun(pieces_.size());
-  for (const MoveRequest &request : purpose == Purpose::Place ? requests : ArrayRef<MoveRequest>())
-    if (Error error = checkReferences(objects_[request.object], requests))
-      return error;
-  if (claimed_ != pieces_.size())
-    if (Error error = exchange(purpose))
-      return error;
-  return emitsAgain_ ? emitAgain() : Error::success();
-}
-
-inline bool Mover::isReady(const CodeObject &object, Purpose purpose) {
-  if (purpose == Purpose::Place)
-    return object.state == State::Unplaced && !object.isMoving;
-  return object.state == State::Placed && keepsMovable(object.retain) && !object.isMoving;
-}
-
-// Its calls lead to where those are: they must be somewhere.
-Error Mover::checkReferences(const CodeObject &object, ArrayRef<MoveRequest> batch) const {
-  auto isOfBatch = [=](Handle handle) { return any_of(batch, [=](const MoveRequest &each) { return each.object == handle; }); };
-  if (object.links)
-    for (std::uint32_t i = 0; i < object.links->references.size(); ++i) {
-      if (!object.links->keepsAlive(i))
-        continue;
-      Handle reference = object.links->references[i];
-      if (objects_[reference].state != State::Placed && !objects_[reference].isMoving && !isOfBatch(reference))
-        return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " refers to " + quoted(objects_[reference]) +
-                                          ", which is not placed yet");
-    }
-  return Error::success();
-}
-
-// False if a segment can't go where it is to: `refused` is the one.
-[[gnu::always_inline]] inline bool Mover::addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose,
-                                                    SegmentKind &refused) {
-  refused = SegmentKind::Code;
-  if (object.segment(refused).exists() && !addPiece(object, refused, request.to[indexOf(refused)], purpose)) [[unlikely]]
-    return false;
-  if (!object.segment(SegmentKind::Constants).exists() && !object.segment(SegmentKind::Data).exists()) [[likely]]
-    return true;
-  // Data that move may be written meanwhile, and tables that stay lead into code that moves.
-  isSeen_ = isSeen_ || request.to[indexOf(SegmentKind::Data)] != MoveRequest::stays || object.hasOuterSites ||
-            object.retain == Retain::Object;
-  for (SegmentKind kind : {SegmentKind::Constants, SegmentKind::Data})
-    if (object.segment(kind).exists() && !addPiece(object, kind, request.to[indexOf(kind)], purpose)) [[unlikely]] {
-      refused = kind;
-      return false;
-    }
-  return true;
-}
-
-// Claims the new place while all old ones are still taken. If all such claims succeed, no new place meets any old one.
-inline bool Mover::addPiece(CodeObject &object, SegmentKind kind, std::int32_t offset, Purpose purpose) {
-  const Segment &segment = object.segment(kind);
-  if (offset == MoveRequest::stays)
-    return purpose == Purpose::Relocate;
-  Address to = ranges_[indexOf(kind)].base.shifted(offset);
-  if (to == segment.base && purpose == Purpose::Relocate)
-    return true;
-  Range place = Range::at(to, segment.size);
-  bool isPinned =
-      object.stackUse.isPinned(kind) || (object.storesLabels && kind == SegmentKind::Code && purpose == Purpose::Relocate);
-  if (!ranges_[indexOf(kind)].contains(place) || !to.isAligned(segment.alignment()) || isPinned) [[unlikely]]
-    return false;
-  if (kind != runKind_ || !run_.extend(place)) {
-    claimRun(pieces_.size());
-    run_.begin(place);
-    runKind_ = kind;
-  }
-  pieces_.push_back({&object, segment.base, to, segment.size, kind});
-  object.isMoving = true;
-  return true;
-}
-
-// The new places of the pieces from `claimed_` to `limit`. Where one of them is taken, `exchange` goes on one by one.
-void Mover::claimRun(size_t limit) {
-  if (!isTaken_ && !run_.isEmpty()) {
-    if (arena_.occupancy(runKind_).claim(run_.range()))
-      claimed_ = limit;
-    else
-      isTaken_ = true;
-  }
-  run_ = {};
-}
-
-// ---- claim: the new places, or none of them ----
-
-// Somebody has a new place. If it is one who moves too: all leave, then the rest is claimed.
-Error Mover::exchange(Purpose purpose) {
-  overlaps_ = purpose == Purpose::Relocate;
-  if (overlaps_)
-    for (const Piece &piece : pieces_)
-      arena_.occupancy(piece.kind).vacate(piece.oldRange());
-  for (; claimed_ < pieces_.size(); ++claimed_)
-    if (const Piece &piece = pieces_[claimed_]; !arena_.occupancy(piece.kind).claim(piece.newRange()))
-      return overlapError(piece);
-  return Error::success();
-}
-
-void Mover::undo() {
-  for (const Piece &piece : Pieces(pieces_).take_front(claimed_))
-    arena_.occupancy(piece.kind).vacate(piece.newRange());
-  for (const Piece &piece : pieces_) {
-    piece.object->isMoving = false;
-    if (overlaps_)
-      arena_.occupancy(piece.kind).claim(piece.oldRange());
-  }
 }
 
 // ---- copy, relocate, publish (I13) ----
@@ -235,19 +104,22 @@ SegmentMoves Mover::movesOf(const WriteScope &scope, Pieces pieces) {
   return moves;
 }
 
-[[gnu::always_inline]] inline std::uint32_t Mover::moveOne(const WriteScope &scope, Pieces pieces, Purpose purpose) {
-  if (pieces.front().size > blockBytes && purpose == Purpose::Relocate && !overlaps_ && emissions_.empty()) [[unlikely]]
+[[gnu::always_inline]] inline std::uint32_t Mover::moveOne(const WriteScope &scope, Batch &batch, Pieces pieces) {
+  CodeObject &object = *pieces.front().object;
+  bool isCopied = batch.claims.haveLeft(), isEmitted = !batch.emissions.empty() && object.retain == Retain::Object;
+  if (pieces.front().size > blockBytes && batch.purpose == Batch::Purpose::Relocate && !isCopied && batch.emissions.empty())
+      [[unlikely]]
     return moveByBlocks(scope, pieces);
   for (const Piece &piece : pieces)
-    if (!overlaps_)
-      copyPiece(scope, piece, purpose);
-  if (!emissions_.empty() && pieces.front().object->retain == Retain::Object) [[unlikely]]
-    return takeEmission(scope, pieces);
-  return pieces.front().object->relocations.bytes() > 0 ? relocateSites(scope, pieces) : 0;
+    if (!isCopied)
+      copyPiece(scope, piece, batch.purpose);
+  if (isEmitted) [[unlikely]]
+    return takeEmission(object, batch.emissions[&object], movesOf(scope, pieces));
+  return object.relocations.bytes() > 0 ? relocateSites(scope, pieces) : 0;
 }
 
-inline void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose) {
-  if (purpose == Purpose::Place)
+inline void Mover::copyPiece(const WriteScope &scope, const Piece &piece, Batch::Purpose purpose) {
+  if (purpose == Batch::Purpose::Place)
     return copyImage(scope, piece);
   leavePlace(piece);
   std::memcpy(scope.writable(piece.to), scope.writable(piece.from), piece.size);
@@ -279,11 +151,11 @@ void Mover::copyImage(const WriteScope &scope, const Piece &piece) {
 
 // Sliding: if all go down, lower ones first never overwrite what is still to be copied; if all go up, higher ones first. A batch
 // that does both (a swap) goes through a buffer.
-void Mover::copyOverlapping(const WriteScope &scope) {
-  for (const Piece &piece : pieces_)
+void Mover::copyOverlapping(const WriteScope &scope, Pieces pieces) {
+  for (const Piece &piece : pieces)
     if (piece.kind == SegmentKind::Code)
       unwind_.changes(*piece.object);
-  std::vector<Piece> order = pieces_;
+  std::vector<Piece> order = pieces.vec();
   auto isDown = [](const Piece &piece) { return piece.to < piece.from; };
   bool allDown = llvm::all_of(order, isDown);
   if (allDown || llvm::none_of(order, isDown)) {

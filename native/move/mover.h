@@ -1,11 +1,10 @@
-// Place and relocate, one code object or a batch: check everything, then copy, relocate, publish.
+// Place and relocate, one code object or a batch: reserve all places (move/batch.h), then copy, relocate, publish.
 //
-// Placing is relocating from the nominal base that the linker used, so there is one mover and it is always exercised. A batch
-// may put a code object where another of the same batch is, or its own old and new place may overlap (sliding compaction).
+// Placing is relocating from the nominal base that the linker used, so there is one mover and it is always exercised.
 #pragma once
 
-#include "link/linker.h"
 #include "memory/write_scope.h"
+#include "move/batch.h"
 #include "move/owner_index.h"
 #include "move/quiet.h"
 #include "move/unwind.h"
@@ -16,28 +15,10 @@
 
 namespace nomad {
 
-/// As lib/jit/move-batch.ts writes it: a batch comes from JS without being copied.
-struct MoveRequest {
-  static constexpr std::int32_t stays = -1; // also where there is no such segment
-
-  Handle object;
-  std::array<std::int32_t, 3> to; // by SegmentKind: offsets in the allowed ranges
-};
-static_assert(sizeof(MoveRequest) == 16);
-
 struct MoveReport {
   Size moved = 0;       // code objects
   Size bytes = 0;       // copied
   Size relocations = 0; // sites rewritten, dependents' included
-};
-
-/// Links a code object that has its object file (Retain::Object) for other addresses.
-class Emitter {
-public:
-  virtual llvm::Expected<Emission> emit(const CodeObject &object, const SegmentBases &bases) = 0;
-
-protected:
-  ~Emitter() = default;
 };
 
 class Mover {
@@ -48,13 +29,12 @@ public:
                 OwnerIndex(SegmentKind::Data, arena.segments(SegmentKind::Data))},
         unwind_(arena.segments(SegmentKind::Code), owners_[0]) {}
 
-  using Ranges = std::array<Range, 3>; // by SegmentKind
+  using Ranges = Batch::Ranges;
 
   /// First placement, somewhere in `allowed`; those of one batch may refer to each other. Errors: Placement, State; then nothing
   /// has changed.
   llvm::Expected<MoveReport> place(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
-  /// All or nothing (I7). Errors: Placement, State, and Pinned by the code object's `stackUse`; Link, where something is emitted
-  /// again.
+  /// Errors: as Batch::reserve; then nothing has changed (I7).
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
   /// A placed code object's memory is nobody's from now on. In an UnwindRegistry::Change.
   void vacate(CodeObject &object);
@@ -65,43 +45,14 @@ public:
   UnwindRegistry &unwind() { return unwind_; }
 
 private:
-  enum class Purpose { Place, Relocate };
-
-  /// One segment that moves. Those of one code object follow each other.
-  struct Piece {
-    CodeObject *object;
-    Address from; // nominal when it is placed
-    Address to;
-    std::uint32_t size;
-    SegmentKind kind;
-
-    Range oldRange() const { return Range::at(from, size); }
-    Range newRange() const { return Range::at(to, size); }
-  };
-  using Pieces = llvm::ArrayRef<Piece>;
-
-  llvm::Expected<MoveReport> run(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
-  llvm::Error check(llvm::ArrayRef<MoveRequest> requests, Purpose purpose);
-  static bool isReady(const CodeObject &object, Purpose purpose);
-  llvm::Error stateError(const MoveRequest &request, Purpose purpose) const;
-  llvm::Error checkReferences(const CodeObject &object, llvm::ArrayRef<MoveRequest> batch) const;
-  bool addPieces(CodeObject &object, const MoveRequest &request, Purpose purpose, SegmentKind &refused);
-  bool addPiece(CodeObject &object, SegmentKind kind, std::int32_t offset, Purpose purpose);
-  void claimRun(size_t limit);
-  llvm::Error fitError(const CodeObject &object, SegmentKind kind, std::int32_t offset) const;
-  llvm::Error exchange(Purpose purpose);
-  void undo();
-  llvm::Error pinError(const CodeObject &object, SegmentKind kind) const;
-  llvm::Error overlapError(const Piece &piece) const;
-  void copyOverlapping(const WriteScope &scope);
+  MoveReport commit(Batch &batch);
+  void copyOverlapping(const WriteScope &scope, Pieces pieces);
   static SegmentMoves movesOf(const WriteScope &scope, Pieces pieces);
-  std::uint32_t moveOne(const WriteScope &scope, Pieces pieces, Purpose purpose);
+  std::uint32_t moveOne(const WriteScope &scope, Batch &batch, Pieces pieces);
   void leavePlace(const Piece &piece);
   void vacateRun();
-  void copyPiece(const WriteScope &scope, const Piece &piece, Purpose purpose);
+  void copyPiece(const WriteScope &scope, const Piece &piece, Batch::Purpose purpose);
   static void copyImage(const WriteScope &scope, const Piece &piece);
-  llvm::Error emitAgain();
-  std::uint32_t takeEmission(const WriteScope &scope, Pieces pieces);
   std::uint32_t moveByBlocks(const WriteScope &scope, Pieces pieces);
   std::uint32_t relocateSites(const WriteScope &scope, Pieces pieces) const;
   void publish(Pieces pieces);
@@ -117,19 +68,12 @@ private:
   QuietMoves &quietMoves_;
   std::array<OwnerIndex, 2> owners_; // code, data
   UnwindRegistry unwind_;
-  Ranges ranges_; // where the batch that runs may go
 
-  // The batch that runs; kept for its memory.
+  // Of the batch that runs; kept for their memory.
   std::vector<Piece> pieces_;
-  size_t claimed_ = 0;    // pieces, from the first on, whose new places are claimed
-  OccupancyMap::Run run_; // of one kind: new places to be claimed, then old ones to be vacated
-  SegmentKind runKind_ = SegmentKind::Code;
-  bool isTaken_ = false;            // somebody has a new place
-  bool overlaps_ = false;           // a new place is where some segment of the batch was
-  bool isSeen_ = false;             // whoever runs meanwhile could see that some bytes have moved and others have not
-  bool emitsAgain_ = false;         // some of the batch have their object file
   std::vector<Piece> movedCallees_; // what others refer to
-  llvm::DenseMap<const CodeObject *, Emission> emissions_;
+  OccupancyMap::Run run_;           // of one kind: old places to be vacated
+  SegmentKind runKind_ = SegmentKind::Code;
 };
 
 } // namespace nomad

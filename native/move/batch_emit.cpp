@@ -1,5 +1,4 @@
-// The mover's way for code objects that keep their object file: a fresh link at the new place, and the data moved over it.
-#include "move/mover.h"
+#include "move/batch_emit.h"
 
 #include "base/error.h"
 
@@ -31,31 +30,26 @@ bool areIn(const CodeObject &object, llvm::ArrayRef<Relocation> sites) {
 
 } // namespace
 
-// The last thing that can fail.
-Error Mover::emitAgain() {
-  for (size_t i = 0; i < pieces_.size(); ++i) {
-    const CodeObject &object = *pieces_[i].object;
-    if (object.retain != Retain::Object || emissions_.contains(&object))
+Error nomad::emitAgain(Emitter &emitter, Batch &batch) {
+  for (const Piece &first : batch.claims.pieces()) {
+    const CodeObject &object = *first.object;
+    if (object.retain != Retain::Object || batch.emissions.contains(&object))
       continue;
     SegmentBases bases = basesOf(object);
-    for (const Piece &piece : pieces_)
+    for (const Piece &piece : batch.claims.pieces())
       if (piece.object == &object)
         bases[indexOf(piece.kind)] = piece.to;
-    auto emission = emitter_.emit(object, bases);
+    auto emission = emitter.emit(object, bases);
     if (!emission)
       return emission.takeError();
     if (!isOf(object, *emission->image) || !areIn(object, emission->relocations))
       return fail(ErrorCode::Link, "code object " + Twine(quoted(object)) + ": its object file gives segments of other sizes");
-    emissions_[&object] = std::move(*emission);
+    batch.emissions[&object] = std::move(*emission);
   }
   return Error::success();
 }
 
-// Code and constants are new; data are what the program made of them, and only its pointers follow (I4).
-std::uint32_t Mover::takeEmission(const WriteScope &scope, Pieces pieces) {
-  const CodeObject &object = *pieces.front().object;
-  Emission &emission = emissions_[&object];
-  SegmentMoves moves = movesOf(scope, pieces);
+std::uint32_t nomad::takeEmission(const CodeObject &object, Emission &emission, const SegmentMoves &moves) {
   for (SegmentKind kind : {SegmentKind::Code, SegmentKind::Constants})
     if (object.segment(kind).exists())
       std::memcpy(moves[indexOf(kind)].bytes, emission.image->bytes[indexOf(kind)].get(), object.segment(kind).size);

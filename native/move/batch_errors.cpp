@@ -1,5 +1,4 @@
-// What the mover says of a batch that it refuses.
-#include "move/mover.h"
+#include "move/batch_errors.h"
 
 #include "base/error.h"
 
@@ -16,16 +15,26 @@ std::string segmentOf(const CodeObject &object, SegmentKind kind) {
 
 std::string offsetIn(Range range, Address address) { return hex(static_cast<std::uint64_t>(address - range.base)); }
 
+Error pinError(const CodeObjectTable &objects, const CodeObject &object, SegmentKind kind) {
+  ErrorDetails details;
+  details.object = objects.handleOf(object);
+  if (object.storesLabels)
+    return fail(ErrorCode::Pinned, segmentOf(object, kind) + " can't move: the program may have stored addresses of its labels",
+                std::move(details));
+  return fail(ErrorCode::Pinned, segmentOf(object, kind) + " is pinned by what runs now: the stack may have its address",
+              std::move(details));
+}
+
 } // namespace
 
-Error Mover::stateError(const MoveRequest &request, Purpose purpose) const {
-  if (!objects_.isLive(request.object))
+Error nomad::stateError(const CodeObjectTable &objects, const MoveRequest &request, Batch::Purpose purpose) {
+  if (!objects.isLive(request.object))
     return fail(ErrorCode::State, "the code object is freed");
-  const CodeObject &object = objects_[request.object];
+  const CodeObject &object = objects[request.object];
   std::string who = "code object " + quoted(object);
   if (object.isMoving)
     return fail(ErrorCode::Placement, who + " is in the batch twice");
-  if (purpose == Purpose::Place)
+  if (purpose == Batch::Purpose::Place)
     return fail(ErrorCode::State, who + " is placed already; relocate moves it");
   if (object.state != State::Placed)
     return fail(ErrorCode::State, who + " is not placed");
@@ -34,41 +43,31 @@ Error Mover::stateError(const MoveRequest &request, Purpose purpose) const {
   return fail(ErrorCode::State, who + " was compiled with retain: 'none' and can't move again");
 }
 
-Error Mover::fitError(const CodeObject &object, SegmentKind kind, std::int32_t offset) const {
+Error nomad::fitError(const CodeObjectTable &objects, const CodeObject &object, SegmentKind kind, Range allowed,
+                      std::int32_t offset) {
   const Segment &segment = object.segment(kind);
   if (offset == MoveRequest::stays)
     return fail(ErrorCode::Placement, "no place for the " + Twine(segment.size) + " bytes of " + segmentOf(object, kind));
-  Range range = ranges_[indexOf(kind)];
-  Address to = range.base.shifted(offset);
-  std::string at = offsetIn(range, to);
+  Address to = allowed.base.shifted(offset);
+  std::string at = offsetIn(allowed, to);
   if (!to.isAligned(segment.alignment()))
     return fail(ErrorCode::Placement,
                 segmentOf(object, kind) + ": offset " + at + " is not a multiple of its alignment " + Twine(segment.alignment()));
-  if (range.contains(Range::at(to, segment.size)))
-    return pinError(object, kind);
+  if (allowed.contains(Range::at(to, segment.size)))
+    return pinError(objects, object, kind);
   return fail(ErrorCode::Placement, segmentOf(object, kind) + ": " + Twine(segment.size) + " bytes at offset " + at +
-                                        " do not lie in the arena's " + Twine(range.size()) + " bytes of " + segmentName(kind));
+                                        " do not lie in the arena's " + Twine(allowed.size()) + " bytes of " + segmentName(kind));
 }
 
-Error Mover::pinError(const CodeObject &object, SegmentKind kind) const {
-  ErrorDetails details;
-  details.object = objects_.handleOf(object);
-  if (object.storesLabels)
-    return fail(ErrorCode::Pinned, segmentOf(object, kind) + " can't move: the program may have stored addresses of its labels",
-                std::move(details));
-  return fail(ErrorCode::Pinned, segmentOf(object, kind) + " is pinned by what runs now: the stack may have its address",
-              std::move(details));
-}
-
-Error Mover::overlapError(const Piece &piece) const {
+Error nomad::overlapError(const CodeObjectTable &objects, Pieces pieces, const Piece &piece, Range allowed) {
   std::string who = "another code object of the batch";
-  for (Handle handle = 0; handle < objects_.limit(); ++handle) {
-    const CodeObject &other = objects_[handle];
-    bool moves = llvm::any_of(pieces_, [&](const Piece &each) { return each.object == &other && each.kind == piece.kind; });
+  for (Handle handle = 0; handle < objects.limit(); ++handle) {
+    const CodeObject &other = objects[handle];
+    bool moves = llvm::any_of(pieces, [&](const Piece &each) { return each.object == &other && each.kind == piece.kind; });
     const Segment &segment = other.segment(piece.kind);
     if (!moves && other.state == State::Placed && segment.exists() && segment.range().overlaps(piece.newRange()))
       who = "code object " + quoted(other);
   }
   return fail(ErrorCode::Placement, segmentOf(*piece.object, piece.kind) + ": " + Twine(piece.size) + " bytes at offset " +
-                                        offsetIn(ranges_[indexOf(piece.kind)], piece.to) + " overlap " + who);
+                                        offsetIn(allowed, piece.to) + " overlap " + who);
 }
