@@ -108,7 +108,7 @@ export function freeObject(code: Code): void {
       owner.native.free(handle);
     } finally {
       if (owner.native.isLive(handle)) unmarkEnding(code);
-      else owner.noteFreed(handle);
+      else owner.noteOneFreed(handle);
     }
   });
 }
@@ -121,10 +121,8 @@ export function freeAll(owner: CodeOwner, codes: readonly Code[]): void {
     try {
       owner.native.freeAll(handles, handles.length);
     } finally {
-      const isOver = handles.some((handle) => !owner.native.isLive(handle));
-      for (const code of codes)
-        if (isOver) owner.noteFreed(CodeRecord.handleOf(code));
-        else unmarkEnding(code);
+      if (handles.some((handle) => !owner.native.isLive(handle))) owner.noteFreed(handles);
+      else codes.forEach(unmarkEnding);
     }
   });
 }

@@ -43,7 +43,7 @@ export class CodeHeap {
   #isEnded = false;
   #freed = 0;
   #freedBytes = 0;
-  readonly #onFreed = (handle: Handle): void => this.#noteFreed(handle);
+  readonly #onFreed = (handles: Int32Array): void => this.#noteFreed(handles);
   readonly #onTorn = (): void => this.#mend();
 
   /** Takes its spaces out of the arena. Throws SpaceFullError. */
@@ -94,12 +94,14 @@ export class CodeHeap {
     return true;
   }
 
-  #noteFreed(handle: Handle): void {
-    this.#owner.forget(handle);
-    const bytes = this.admission.forget(handle);
-    if (bytes === undefined) return;
-    this.#freed++;
-    this.#freedBytes += bytes;
+  #noteFreed(handles: Int32Array): void {
+    for (const handle of handles) {
+      this.#owner.forget(handle);
+      const bytes = this.admission.forget(handle);
+      if (bytes === undefined) continue;
+      this.#freed++;
+      this.#freedBytes += bytes;
+    }
     if (this.#isEnded) this.#disposeSpaces();
   }
 

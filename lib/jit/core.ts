@@ -66,8 +66,12 @@ export class JitCore implements CodeOwner {
     this.objects.add(handle, entry);
   }
 
-  noteFreed(handle: Handle): void {
-    this.#endings.noteFreed(handle);
+  noteFreed(handles: Int32Array): void {
+    this.#endings.noteFreed(handles);
+  }
+
+  noteOneFreed(handle: Handle): void {
+    this.#endings.noteOneFreed(handle);
   }
 
   freeTogether(objects: readonly Code[]): void {

@@ -17,6 +17,8 @@ export type Tables = CodeOwner & { readonly hosts: HostTable; readonly hooks: Ho
 /** Those of one Jit. */
 export class Endings {
   readonly #tables: Tables;
+  /** Used again and again: native code gets at a new small array slowly. */
+  readonly #one = new Int32Array(1);
 
   constructor(tables: Tables) {
     this.#tables = tables;
@@ -27,24 +29,33 @@ export class Endings {
     const { arena, objects } = this.#tables;
     if (!objects.has(handle)) return;
     arena.reservations.forget(handle);
-    this.drop(handle);
+    this.drop(this.#listOf(handle));
   }
 
-  /** Forgets what native code has freed. */
-  noteFreed(handle: Handle): void {
-    this.#tables.arena.reservations.releaseAll(handle);
-    this.drop(handle);
-    for (const forget of this.#tables.hooks.onFreed) forget(handle);
+  /** Forgets what native code has freed, and changes the order of `handles`. One after the other: a collection frees thousands. */
+  noteFreed(handles: Int32Array): void {
+    const { arena, hooks } = this.#tables;
+    for (const handle of handles) arena.reservations.releaseAll(handle);
+    this.drop(handles);
+    for (const forget of hooks.onFreed) forget(handles);
   }
 
-  /** As `noteFreed`, without what it has reserved. */
-  drop(handle: Handle): void {
+  /** As `noteFreed`, of one. */
+  noteOneFreed(handle: Handle): void {
+    this.noteFreed(this.#listOf(handle));
+  }
+
+  /** As `noteFreed`, without what they have reserved. Interrupted, it may be done again: their entries go last. */
+  drop(handles: Int32Array): void {
     const { hosts, objects, hooks } = this.#tables;
-    const entry = objects.get(handle);
-    if (CodeRecord.is(entry)) CodeRecord.markFreed(entry);
-    hosts.delete(handle);
-    objects.delete(handle);
-    for (const forget of hooks.onDropped) forget(handle);
+    const dead = handles.length > 1 ? objects.deadFirst(handles) : 0; // most often all of them, or the one that is freed lives
+    for (let i = dead; i < handles.length; i++) {
+      const entry = objects.get(handles[i] ?? 0);
+      if (CodeRecord.is(entry)) CodeRecord.markFreed(entry);
+    }
+    for (const handle of handles) hosts.delete(handle);
+    for (const forget of hooks.onDropped) forget(handles);
+    objects.delete(handles);
   }
 
   /** Frees those that are idle and that nothing else refers to; returns the rest. Exceptions of destructors are dropped. */
@@ -96,14 +107,23 @@ export class Endings {
     return this.#tables.objects.known().filter((entry) => CodeRecord.is(entry));
   }
 
-  /** `left` is `all` with -1 for each that is gone; returns those of the first `count` that are not. By index: a collection frees thousands. */
+  /**
+   * `left` is `all` with -1 for each that is gone; returns those of the first `count` that are not. A loop, here and in the hooks' listeners: V8
+   * hardly optimizes closures that each collection makes anew.
+   */
   #forgetFreed(all: Int32Array, left: Int32Array, count: number): Handle[] {
+    const freed = new Int32Array(all.length);
     const kept: Handle[] = [];
-    for (let i = 0; i < all.length; i++) {
-      const handle = all[i] ?? 0;
-      if (left[i] === -1) this.noteFreed(handle);
-      else if (i < count) kept.push(handle);
-    }
+    let freedCount = 0;
+    for (let i = 0; i < all.length; i++)
+      if (left[i] === -1) freed[freedCount++] = all[i] ?? 0;
+      else if (i < count) kept.push(all[i] ?? 0);
+    if (freedCount > 0) this.noteFreed(freed.subarray(0, freedCount));
     return kept;
+  }
+
+  #listOf(handle: Handle): Int32Array {
+    this.#one[0] = handle;
+    return this.#one;
   }
 }

@@ -18,10 +18,10 @@ export class Hooks implements CallHooks {
   callCounters: WeakMap<Code, CallCounter> | undefined;
   /** Which handles are to be freed together with some. */
   readonly endingWith = new Set<(handles: Int32Array) => Handle[]>();
-  /** A handle has been freed. */
-  readonly onFreed = new Set<(handle: Handle) => void>();
-  /** As `onFreed`, and before that; where a change was left in the middle too. */
-  readonly onDropped = new Set<(handle: Handle) => void>();
+  /** Handles have been freed. */
+  readonly onFreed = new Set<(handles: Int32Array) => void>();
+  /** As `onFreed`, and before that; where a change was left in the middle too, and then perhaps again. */
+  readonly onDropped = new Set<(handles: Int32Array) => void>();
   /** A change was left in the middle: what native code says is right, and the Jit's own tables are. */
   readonly onTorn = new Set<() => void>();
   /** The native half is gone. */

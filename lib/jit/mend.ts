@@ -23,7 +23,7 @@ export function mendTables(tables: Tables, endings: Endings): void {
     if (CodeRecord.is(object)) settleObject(object);
   }
   refreshReferences(tables, live);
-  for (const handle of listed) if (!isLive(handle)) endings.drop(handle);
+  endings.drop(Int32Array.from(listed.filter((handle) => !isLive(handle))));
   for (const region of arena.unfinished.splice(0)) disposeRegion(tables, region);
   for (const mend of hooks.onTorn) mend();
 }

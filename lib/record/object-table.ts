@@ -31,7 +31,6 @@ export class ObjectTable {
   readonly #native: NativeJit;
   readonly #free: (handles: Int32Array) => Handle[];
   readonly #claims = new Set<(handle: Handle) => boolean>();
-  readonly #one = new Int32Array(1);
   #limit = 0;
   /** Those that nobody has claimed. */
   #dead: Handle[] = [];
@@ -63,10 +62,9 @@ export class ObjectTable {
     return this.#native.hasObject(handle);
   }
 
-  /** Forgets a freed handle. What refers to nothing else any more may now be freeable. */
-  delete(handle: Handle): void {
-    this.#one[0] = handle;
-    this.#native.loseTrack(this.#one, 1);
+  /** Forgets freed handles. What refers to nothing else any more may now be freeable. */
+  delete(handles: Int32Array): void {
+    this.#native.loseTrack(handles, handles.length);
     if (this.#dead.length > 0) this.#scheduleFreeing();
   }
 

@@ -21,8 +21,9 @@ export interface Owner {
   requireLive(what: string): void;
   /** Enters what has a fresh handle in the tables. */
   enter(handle: Handle, entry: Entry): void;
-  /** Forgets what native code has freed. */
-  noteFreed(handle: Handle): void;
+  /** Forgets what native code has freed, and changes the order of `handles`. */
+  noteFreed(handles: Int32Array): void;
+  noteOneFreed(handle: Handle): void;
   /** Runs `take`, and again when it has found no room and what JS has dropped is freed. Throws what it throws. */
   withRoom<T>(take: () => T): T;
 }

@@ -29,7 +29,7 @@ class Outdated {
   constructor(core: JitCore) {
     this.#core = core;
     core.hooks.endingWith.add((handles) => this.#endingWith(handles));
-    core.hooks.onDropped.add((handle) => this.#noteFreed(handle));
+    core.hooks.onDropped.add((handles) => this.#noteFreed(handles));
   }
 
   /** How many there are. */
@@ -51,9 +51,12 @@ class Outdated {
     return [...kept, ...this.#ending];
   }
 
-  /** `handle` is gone, and may be reused. */
-  #noteFreed(handle: Handle): void {
-    if (this.count === 0) return;
+  /** They are gone, and may be reused. */
+  #noteFreed(handles: Int32Array): void {
+    if (this.count > 0) for (const handle of handles) this.#noteOneFreed(handle);
+  }
+
+  #noteOneFreed(handle: Handle): void {
     this.#ending.delete(handle);
     const kept = this.#kept.get(handle);
     if (kept === undefined) return;

@@ -23,7 +23,7 @@ export function replaceObject(core: JitCore, object: CodeObject, faster: CodeObj
   const changed = native.replace(from, to);
   // Its callees must live until its frames are gone, and nothing else may keep them now.
   if (native.isRunning()) queueMicrotask(() => outdated);
-  objects.delete(from);
+  objects.delete(Int32Array.of(from));
   objects.add(to, object);
   CodeRecord.replaceHandle(object, to, referencesOf(core, to));
   CodeRecord.markFreed(faster);
