@@ -5,6 +5,7 @@
  * called afterwards, and gave what it should.
  */
 import { CopyingCollector, Jit, type CodeObject } from 'nomad-jit';
+import { findingTimes, type FindingTimes } from './finding';
 import { collectGarbage, requireEqual, residentBytes } from './measure';
 import { resultOf, sourceOf } from './tiny';
 
@@ -23,6 +24,8 @@ export interface MillionAnswer {
   /** Milliseconds of each step: all live, then every second one dead. */
   readonly steps: readonly number[];
   readonly stepsOfDead: readonly number[];
+  /** Among few, then among all. */
+  readonly finding: readonly [few: FindingTimes, all: FindingTimes];
 }
 
 const perModule = 1000;
@@ -84,16 +87,18 @@ function million(count: number): MillionAnswer {
   const collector = new CopyingCollector(jit, { promoteAfter: 0, oldBytes: 150 * count + 2 ** 20 });
   collectGarbage();
   const before = residentBytes().resident;
+  const few = findingTimes(jit);
   const { held, compile } = compileAll(collector, count);
   const { pauseMilliseconds, v8Milliseconds } = collector.collect();
   const bytes = (residentBytes().resident - before) / count;
+  const finding = [few, findingTimes(jit)] as const;
   steps(collector); // V8 optimises
   const all = steps(collector);
   for (let i = 0; i < count; i += 2) held[i] = undefined;
   collectGarbage();
   const ofDead = steps(collector);
   for (let i = 1; i < count; i += 9998) requireEqual(`f${i}`, held[i]!.get(`f${i}`)(3, 4), resultOf(i));
-  return { compile, bytes, atOnce: pauseMilliseconds - v8Milliseconds, steps: all, stepsOfDead: ofDead };
+  return { compile, bytes, atOnce: pauseMilliseconds - v8Milliseconds, steps: all, stepsOfDead: ofDead, finding };
 }
 
 const [what, number] = process.argv.slice(2);

@@ -4,6 +4,7 @@
  * In: nothing. Out: rows. Always true: a pause is all that the caller waits, V8's own collection included.
  */
 import { join } from 'node:path';
+import type { FindingTimes } from './finding';
 import { Sample } from './measure';
 import type { MillionAnswer, NurseryAnswer } from './pauses-child';
 import { root, run } from './peers';
@@ -26,7 +27,7 @@ function nursery(megabytes: number, most: number): Row {
 }
 
 function million(): Row[] {
-  const { compile, bytes, atOnce, steps, stepsOfDead } = ask('million', String(count)) as MillionAnswer;
+  const { compile, bytes, atOnce, steps, stepsOfDead, finding } = ask('million', String(count)) as MillionAnswer;
   const step = (figure: string, times: readonly number[]): Row[] => {
     const ours = new Sample(times);
     return [
@@ -47,6 +48,19 @@ function million(): Row[] {
     { figure: "  a major collection of them at once, without V8's", unit: 'ms', ours: Sample.exactly(atOnce) },
     ...step('  a step of a major collection of them, maxPause 5', steps),
     ...step('  the same, every second one dead', stepsOfDead),
+    ...found(finding),
+  ];
+}
+
+/** The same code, before the million is there and afterwards. */
+function found([few, all]: MillionAnswer['finding']): Row[] {
+  const row = (figure: string, what: keyof FindingTimes): Row => ({
+    figure,
+    ...{ unit: 'us', ours: new Sample(all[what]), peer: { name: 'among few', sample: new Sample(few[what]) } },
+  });
+  return [
+    row('  a look at a stack of 100 frames, among them', 'stack'),
+    row('  a C++ exception through ten frames, caught, among them', 'exception'),
   ];
 }
 

@@ -43,11 +43,11 @@ function dropForeignCache(folder) {
   if (!fs.readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${root}\n`)) fs.rmSync(folder, { recursive: true });
 }
 
-/** Each variant has its own folder, so that changing between them builds nothing again. */
+/** Changing between variants builds nothing again. The static one differs from the release in its last step, the link. */
 const variants = {
-  release: { folder: 'build-cmake', config: 'Release', args: [] },
-  debug: { folder: 'build-debug', config: 'Debug', args: ['-D'] },
-  static: { folder: 'build-static', config: 'Release', args: ['--CDNOMAD_STATIC_LLVM=ON'] },
+  release: { folder: 'build-cmake', output: 'Release', args: [] },
+  debug: { folder: 'build-debug', output: 'Debug', args: ['-D'] },
+  static: { folder: 'build-cmake', output: 'Release/static', args: ['--target', 'nomad_jit_static'] },
 };
 
 function newestTime(file) {
@@ -59,15 +59,15 @@ const readerBeside = (addon) => path.join(path.dirname(addon), 'nomad_bitcode_re
 
 /** Returns the built addon's path. */
 function buildNative(variant) {
-  const { folder, config, args } = variants[variant];
-  const addon = inRoot(folder, config, 'nomad_jit.node');
+  const { folder, output, args } = variants[variant];
+  const addon = inRoot(folder, output, 'nomad_jit.node');
   dropForeignCache(inRoot(folder));
   const before = newestTime(addon);
-  if (before === 0) say('native', `building ${folder}/${config}/nomad_jit.node (a minute or two)`);
+  if (before === 0) say('native', `building ${folder}/${output}/nomad_jit.node (a minute or two)`);
   const cmakeJs = require.resolve('cmake-js/bin/cmake-js', { paths: [root] });
   // `build`, not `compile`: on an error the latter wipes the folder and builds everything again.
   runOrFail(process.execPath, [cmakeJs, 'build', '-O', inRoot(folder), ...args], { what: 'the native build' });
-  if (before !== 0 && newestTime(addon) !== before) say('native', `built ${folder}/${config}/nomad_jit.node again`);
+  if (before !== 0 && newestTime(addon) !== before) say('native', `built ${folder}/${output}/nomad_jit.node again`);
   return addon;
 }
 
