@@ -45,7 +45,7 @@ async function main(jit: Jit): Promise<void> {
 
   for (let i = 1; i < 500; i++) assert.equal(compute(i), i * (i + 1)); // hot
   console.log('called 500 times');
-  await collector.tierUp(first); // waits for what has begun; nobody has to
+  await collector.tierUp(first); // waits for what has begun; a program need not
 
   const promoted = once(collector, 'tiered');
   for (let i = 0; i < 2; i++) collector.collect('minor'); // the caller has survived both, and is promoted

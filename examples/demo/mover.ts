@@ -75,7 +75,7 @@ class Lane {
   }
 }
 
-/** Places code objects in a space that nobody else uses, and moves them about. */
+/** Places code objects in a space of its own, and moves them about. */
 export class Mover {
   readonly #jit: Jit;
   readonly #space: CodeSpace;

@@ -1,7 +1,7 @@
 /**
  * Which changes have begun and not come to their end.
  *
- * In: two numbers in memory that native code shares. Out: whether somebody was interrupted. Always true: between public operations, and while
+ * In: two numbers in memory that native code shares. Out: whether a change was interrupted. Always true: between public operations, and while
  * native code calls user code, `open` equals `covered`.
  *
  *   open     changes of this Jit's tables that have begun. JS counts up and down, with no `finally`: where V8 ends execution (a RangeError

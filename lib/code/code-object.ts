@@ -109,7 +109,7 @@ export class CodeObject {
 
   /**
    * Where it is now, or undefined unless it is placed. Offsets count from the bases of the space that has its code; constants and data that
-   * stayed behind in another space are left out.
+   * are still in another space are left out.
    */
   get placement(): Placement | undefined {
     ownerOf(this).settle();
@@ -146,7 +146,7 @@ export class CodeObject {
 
   /**
    * Moves it. Segments without an offset stay where they are; with `moves: 'code'` new offsets for constants and data are the caller's
-   * promise that nobody has stored their addresses. Throws PlacementError, PinnedError, or StateError if it is not placed, freed or was
+   * promise that their addresses are stored nowhere else. Throws PlacementError, PinnedError, or StateError if it is not placed, freed or was
    * compiled with `retain: 'none'`; then nothing has changed.
    */
   relocate(to: Placement): this {

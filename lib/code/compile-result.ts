@@ -41,7 +41,7 @@ export function placeParts(owner: CodeOwner, result: CompileResult, region: Regi
   placeAll(owner, unplaced, region);
 }
 
-/** What a result is made of. `owners`: who has which exported function or global. */
+/** What a result is made of. `owners`: the code object of each exported function or global. */
 export interface ResultParts {
   readonly name: string;
   readonly objects: readonly [CodeObject, ...CodeObject[]];

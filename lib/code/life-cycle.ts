@@ -5,6 +5,7 @@
  * can't be, the change is in the ledger, and `settleObject` asks native code.
  */
 import { PlacementError, StateError } from '../base/errors';
+import type { Handle, NativeJit } from '../base/native';
 import { segmentNames, type OffsetRange, type PerSegment, type SegmentName } from '../base/segments';
 import { CodeRecord, type Code } from '../record/code-record';
 import { endingOf, statusOf } from '../record/status';
@@ -65,26 +66,33 @@ function moveWithin(code: Code, at: ReadOffsets, ranges: PerSegment<OffsetRange>
 export function moveTo(object: Code, code: number, constants: number, data: number): void {
   const { native, ledger } = ownerOf(object);
   const handle = CodeRecord.handleOf(object);
-  const before = CodeRecord.statusOf(object);
-  if (before.state === 'placed') {
+  if (CodeRecord.statusOf(object).state === 'placed')
     native.move(handle, code, constants, data); // JS has nothing to note
-    return;
-  }
-  const placed = statusOf(before, 'placed');
-  ledger.change(() => {
-    try {
-      native.move(handle, code, constants, data);
-      CodeRecord.setStatus(object, placed);
-    } catch (error) {
-      settleObject(object); // it stays where it is if a constructor has thrown
-      throw error;
-    }
-  });
+  else
+    ledger.change(() => {
+      markPlaced(object);
+      try {
+        native.move(handle, code, constants, data);
+      } catch (error) {
+        if (!isPlaced(native, handle)) markUnplaced(object);
+        throw error;
+      }
+    });
 }
 
-/** Notes that it is placed. */
+/** Notes that it is placed. That comes before native code places it: constructors run there, and may look at it, move it, or free others. */
 export function markPlaced(code: Code): void {
   CodeRecord.setStatus(code, statusOf(CodeRecord.statusOf(code), 'placed'));
+}
+
+/** Notes that it has not been placed after all. */
+export function markUnplaced(code: Code): void {
+  CodeRecord.setStatus(code, statusOf(CodeRecord.statusOf(code), 'unplaced'));
+}
+
+/** Where a constructor has thrown, its code object is. */
+export function isPlaced(native: NativeJit, handle: Handle): boolean {
+  return native.isLive(handle) && native.describe(handle).offsets.some((offset) => offset >= 0);
 }
 
 /** Notes that the native half may go from now on: callables ask before they enter code. */

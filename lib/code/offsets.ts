@@ -35,7 +35,7 @@ function relative({ base, limit }: OffsetRange, offset: number): number | undefi
   return offset >= base && offset < limit ? offset - base : undefined;
 }
 
-/** Where a code object is: a region, and offsets in its ranges. Constants and data that stayed behind in another one are left out. */
+/** Where a code object is: a region, and offsets in its ranges. Constants and data that are still in another one are left out. */
 export interface Place {
   readonly region: Region;
   readonly code: number | undefined;

@@ -6,7 +6,7 @@
 import { CodeRecord, type Code } from '../record/code-record';
 import type { Region } from '../space/arena';
 import { release, reserve, type Offsets } from '../space/reserve';
-import { markPlaced } from './life-cycle';
+import { isPlaced, markPlaced, markUnplaced } from './life-cycle';
 import { offsetOf } from './offsets';
 import type { CodeOwner } from './owner';
 
@@ -26,14 +26,16 @@ export function placeTogether(
   for (const [i, object] of objects.entries())
     moves.set([CodeRecord.handleIn(owner, object, 'place'), ...(offsets[i] ?? [-1, -1, -1])], i * moveLength);
   owner.ledger.change(() => {
+    objects.forEach(markPlaced);
     try {
       owner.native.placeBatch(moves, objects.length);
     } catch (error) {
-      if (!isAnyPlaced(owner, moves)) undo();
-      else objects.forEach(markPlaced);
+      if (!isAnyPlaced(owner, moves)) {
+        objects.forEach(markUnplaced);
+        undo();
+      }
       throw error;
     }
-    objects.forEach(markPlaced);
   });
 }
 
@@ -83,7 +85,6 @@ function inArena(object: Code, { code, constants, data }: Offsets, { ranges }: R
 }
 
 function isAnyPlaced(owner: CodeOwner, moves: Int32Array): boolean {
-  for (let i = 0; i < moves.length; i += moveLength)
-    if (owner.native.describe(moves[i] ?? 0).offsets.some((offset) => offset >= 0)) return true;
+  for (let i = 0; i < moves.length; i += moveLength) if (isPlaced(owner.native, moves[i] ?? 0)) return true;
   return false;
 }

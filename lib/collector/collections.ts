@@ -19,7 +19,7 @@ export interface CollectionListener {
   readonly reports: Reports;
   /** A collection is complete. */
   readonly completed: () => void;
-  /** One that nobody waits for has failed. */
+  /** A collection that no caller waits for has failed. */
   readonly failed: (error: unknown) => void;
 }
 

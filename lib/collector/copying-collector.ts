@@ -177,7 +177,7 @@ export class CopyingCollector extends EventEmitter<CollectorEvents> {
   }
 
   /**
-   * Recompiles it now at the upper level, whatever the policy says; false if that can't be done, has been, or if nobody keeps it alive. It
+   * Recompiles it now at the upper level, whatever the policy says; false if that can't be done, has been done, or if the object is dead. It
    * is a 'tiered' or a 'tier-error' event too. Throws TypeError, PlacementError (another Jit's), StateError (freed).
    */
   tierUp(object: CodeObject): Promise<boolean> {

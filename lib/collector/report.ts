@@ -50,7 +50,7 @@ export interface Collection {
 /** A collector's events. */
 export interface CollectorEvents {
   collection: [Collection];
-  /** A step that nobody had asked for has failed. What it would have moved stays where it is. */
+  /** A step that the collector took by itself has failed. What it would have moved stays where it is. */
   'collection-error': [unknown];
   tiered: [Tiered];
   'tier-error': [TierFailure];

@@ -1,7 +1,7 @@
 /**
  * From IR to code objects.
  *
- * In: source and options. Out: code objects, unplaced. Always true: after an error there is nothing new; what `compile` has made but nobody has got is
+ * In: source and options. Out: code objects, unplaced. Always true: after an error there is nothing new; what `compile` has made but not returned is
  * listed as `fresh` meanwhile.
  */
 import { ownBytes, optionsObject } from '../base/check';

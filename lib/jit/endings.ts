@@ -75,7 +75,7 @@ export class Endings {
     });
   }
 
-  /** Frees those that are not freed and that nobody else needs; they may refer to each other in circles. */
+  /** Frees those that are not freed and that nothing else refers to; they may refer to each other in circles. */
   freeTogether(objects: readonly Code[]): void {
     const live = objects.filter((object) => CodeRecord.statusOf(object).state !== 'freed');
     this.#tables.ledger.change(() => {

@@ -2,7 +2,7 @@
  * All tables of a Jit, made anew.
  *
  * In: tables that an interrupted change has left in the middle. Out: the same tables, whole. Always true: native code knows what lives and where; the
- * records of reservations, who has what in which region. All else follows from these.
+ * records of reservations, which code object has what in which region. All else follows from these.
  */
 import { settleObject } from '../code/life-cycle';
 import { refreshReferences } from '../code/references';

@@ -6,7 +6,7 @@
  *   - a handle has an entry from its `add` until `delete`; its code object is dead if V8 has collected it
  *   - a dead code object that can't be freed yet is tried again later
  *
- * Native code has the references (native/wrap/object_refs.h says why). Nobody is told of a death: the table is read through after each full
+ * Native code has the references (native/wrap/object_refs.h says why). There is no notice of a death: the table is read through after each full
  * collection of V8's, when there is no room, and by collectors, at ten nanoseconds an entry.
  */
 import { onJsCollection } from '../base/garbage';
@@ -32,7 +32,7 @@ export class ObjectTable {
   readonly #free: (handles: Int32Array) => Handle[];
   readonly #claims = new Set<(handle: Handle) => boolean>();
   #limit = 0;
-  /** Those that nobody has claimed. */
+  /** Those that no listener has claimed. */
   #dead: Handle[] = [];
   #isScheduled = false;
 
@@ -102,7 +102,7 @@ export class ObjectTable {
     this.#keepDead(left.length === 0 ? [] : others, claimed.length + others.length - left.length);
   }
 
-  /** Frees dead handles that somebody has claimed and does not want any more. */
+  /** Frees dead handles that a listener has claimed and gives up. */
   forgetDead(handles: readonly Handle[]): void {
     this.#addDead(handles);
     this.#scheduleFreeing();
@@ -131,7 +131,7 @@ export class ObjectTable {
     this.#dead = unclaimed;
   }
 
-  /** Frees what it can of the dead that nobody has claimed; returns whether that was anything. */
+  /** Frees what it can of the dead that no listener has claimed; returns whether that was anything. */
   freeDead(): boolean {
     const dead = this.#takeDead();
     const left = this.#free(Int32Array.from(dead));

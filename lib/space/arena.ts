@@ -45,7 +45,7 @@ export class Region {
 /** What of an arena's ranges belongs to regions, and what code objects have reserved in those. */
 export class Arena {
   readonly reservations = new Reservations();
-  /** Regions whose owner is being made: if that is interrupted, nobody has them. */
+  /** Regions whose owner is being made: if that is interrupted, they have no owner. */
   unfinished: Region[] = [];
   readonly #free: PerSegment<FreeListAllocator>;
   readonly #regions = new Set<Region>();
@@ -87,7 +87,7 @@ export class Arena {
     return undefined;
   }
 
-  /** A change was left in the middle: regions that somebody has got and that are not disposed stay, with what live code objects have there. */
+  /** A change was left in the middle: regions that have an owner and are not disposed stay, with what live code objects have there. */
   mend(isLive: (handle: Handle) => boolean): void {
     for (const region of this.#regions) if (region.isDisposed || region.space === undefined) this.#regions.delete(region);
     const regions = [...this.#regions];

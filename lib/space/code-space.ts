@@ -54,7 +54,7 @@ export function makeRegion(owner: SpaceOwner, sizes: PerSegment<number>, policy:
   return owner.ledger.change(() => withSpace(owner, owner.arena.carve(sizes, policy, false)));
 }
 
-/** As `makeRegion`, for somebody who alone places there, and is being made. */
+/** As `makeRegion`, for an owner that is being made, and that alone places there. */
 export function makeOwnedRegion(owner: SpaceOwner, sizes: PerSegment<number>): Region {
   return owner.ledger.change(() => {
     const region = withSpace(owner, owner.arena.carve(sizes, 'free-list', true));

@@ -99,7 +99,7 @@ export class Reservations {
 
   /**
    * After a change was left in the middle: what the lists of live code objects lead to is reserved, and nothing else. Only allocators with these
-   * `numbers` are still somebody's.
+   * `numbers` are still in use.
    */
   mend(numbers: readonly number[], isLive: (object: Handle) => boolean): void {
     const used = new Map(numbers.map((number) => [number, [] as Extent[]]));

@@ -3,12 +3,12 @@
  *
  * In: sources, and what a collector and callables see of their code objects. Out: the same code objects with faster code. Always true:
  *
- *   - a code object's JS half stays the same one, and so do its callables and entry stubs; native code exchanges what is behind them, when the
+ *   - a code object's JS half stays the same one, and so do its callables and entry stubs; native code exchanges the code that they lead to, when the
  *     event loop turns. Frames of the old code return into the old code, which is freed when none is left
  *   - what can't be exchanged without a difference (data of its own, constructors, addresses of its own functions or of constants that are not
  *     `unnamed_addr`, functions that the upper level may drop) is compiled at the upper level at once: it would stay slow for good otherwise, and
  *     one compile more is all that it costs
- *   - constants of the old code, which somebody may have the addresses of, live as long as the new code
+ *   - constants of the old code, whose addresses may be stored, live as long as the new code
  *   - nothing here keeps a code object, or what it was linked to, alive; a source is dropped when its second compile begins
  *
  * Hot is what JS calls often, counted by callables of such code objects alone, or what waits on the stack at collections. Calls of code by code

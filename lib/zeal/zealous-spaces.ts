@@ -2,7 +2,7 @@
  * Zeal for spaces: at every host function call, every code object that lives where its space has put it moves elsewhere in that space.
  *
  * In: a Jit's regions. Out: moves. Always true: a vacated place is filled with traps, and handed out again only after the next call; code
- * objects that somebody has placed by hand are left alone, for their owner counts on where they are.
+ * objects that were placed by hand are left alone: their owner counts on their places.
  */
 import { SpaceFullError } from '../base/errors';
 import type { Handle } from '../base/native';

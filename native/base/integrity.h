@@ -10,7 +10,7 @@ namespace nomad {
 /// Of the tests: breaks records on purpose.
 struct Damage;
 
-/// "damage: `what` [`structure` `invariant`]", an error with ErrorCode::State: a mistake of ours, or memory that somebody has
+/// "damage: `what` [`structure` `invariant`]", an error with ErrorCode::State: a mistake of ours, or memory that a program has
 /// written over.
 llvm::Error broken(const char *structure, int invariant, const llvm::Twine &what);
 

@@ -102,7 +102,7 @@ void handOn(int signal, siginfo_t *info, void *context, const void *frame) {
   handingOn = outer;
 }
 
-// Code can have set it; the kernel leaves it to handlers, and nobody's bear it.
+// Code can have set it; the kernel leaves it to handlers, and none bears it.
 void clearAlignmentCheck() {
   asm volatile("subq $128, %%rsp\n\tpushfq\n\tandq $~0x40000, (%%rsp)\n\tpopfq\n\taddq $128, %%rsp" ::: "memory", "cc");
 }
@@ -145,7 +145,7 @@ public:
   AlternateStack() {
     stack_t before = {};
     if (sigaltstack(nullptr, &before) != 0 || !(before.ss_flags & SS_DISABLE))
-      return; // somebody has given this thread one
+      return; // this thread has been given one
     void *memory = mmap(nullptr, guardBytes + bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
       return; // faults at the end of the stack stay fatal

@@ -2,7 +2,7 @@
 //
 // Installed once and never taken back: a handler installed over ours in the meantime must not be lost. A signal is shown to
 // those that claim signals; an unclaimed one goes to the earlier handler, as the kernel would have called it.
-// Where somebody has put a handler over ours, `watchSignals` puts ours in front again, and theirs is the one before.
+// Where another handler was set over ours, `watchSignals` puts ours in front again, and theirs is the one before.
 //
 // A claim runs in a signal handler: it may do what it has proved that the interrupted code was not in the middle of.
 #pragma once
@@ -15,7 +15,7 @@
 
 namespace nomad {
 
-/// Looks at a signal. False: it is somebody else's, and nothing has happened. May leave the handler another way than by
+/// Looks at a signal. False: it is not for this looker, and nothing has happened. May leave the handler another way than by
 /// returning.
 using SignalClaim = bool (*)(int signal, siginfo_t *info, ucontext_t *context);
 
@@ -34,7 +34,7 @@ void watchSignals(std::span<const int> signals);
 /// Does any signal lead into `code`, now or after ours has handed it on?
 bool isSignalHandlerIn(Range code);
 
-/// Gives this thread a stack for signal handlers, for as long as the thread lives, unless somebody else has given it one: false.
+/// Gives this thread a stack for signal handlers, for as long as the thread lives, unless it has one already: false.
 bool ensureAlternateStack();
 
 /// Is the signal a fault, or one that the thread has sent itself, as `abort` does? Else it comes from somewhere else.

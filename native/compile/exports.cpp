@@ -70,7 +70,7 @@ void addAlias(const GlobalAlias &alias, Exports &exports) {
     exports.globals.push_back(exportOf(*global, alias.getName(), alias.getValueType()));
 }
 
-// Constants of which a copy is another one to somebody.
+// Constants of which a copy can be told from the original.
 bool isToldApart(const GlobalVariable &global) {
   if (!global.isConstant() || global.isDeclaration() || global.hasGlobalUnnamedAddr() || global.getName().starts_with("llvm."))
     return false;

@@ -269,7 +269,7 @@ char ProveFrames::id = 0;
 } // namespace
 
 // LLVM calls everything that is registered, for every machine, and has one list of it. We are on it once and for good: no lock is
-// held while LLVM works, and work that is abandoned leaves nothing behind there.
+// held while LLVM works, and abandoned work leaves nothing there.
 void nomad::withMachinePasses(TargetMachine &machine, OddFrames &odd, function_ref<void()> add) {
   thread_local const TargetMachine *ours = nullptr;
   thread_local OddFrames *findings = nullptr;

@@ -1,4 +1,4 @@
-// What has to be looked after when code returns: one word, which call thunks read.
+// The word that call thunks read when code returns: is there anything to do before JS goes on?
 //
 // Always true: a refused host call is reported once, at the next return of code to JS; of several, the last one.
 #pragma once
@@ -26,7 +26,7 @@ public:
     refused_.store((host + 1) | static_cast<std::uint32_t>(why) << refusalShift);
     word_ |= HasRefused;
   }
-  /// Some code may change how the processor computes with floats: from now on that is put back at every return.
+  /// Some code may change the floating-point control registers: from now on every return restores them.
   void watchFloats() { word_ |= Floats; }
   std::optional<Refused> takeRefused();
 

@@ -1,5 +1,4 @@
-// What call thunks call where something rare has happened: before code is entered, when it has returned, and when something has
-// left it.
+// The slow paths of call thunks: before code is entered, after it has returned, and after something has left it.
 #pragma once
 
 #include "engine/attention.h"

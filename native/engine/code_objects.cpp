@@ -120,6 +120,6 @@ Error CodeObjects::checkIntegrity() const {
   for (Handle handle : stackSwitchers_)
     check("those that change stacks", handle);
   if (stale)
-    return broken("side tables", 1, Twine(stale->first) + " mention handle " + Twine(stale->second) + ", which is nobody's");
+    return broken("side tables", 1, Twine(stale->first) + " mention handle " + Twine(stale->second) + ", which is vacant");
   return Error::success();
 }

@@ -1,6 +1,6 @@
-// Code objects, with everything that is kept about each of them beside its record: few have any of it.
+// Code objects: their records, and side tables for what few of them have.
 //
-// Always true: what is kept by handle is kept of what lives. `add` takes in, `erase` drops all of it.
+// Always true: side tables have handles of live code objects only. `add` fills them, `erase` drops all of one code object.
 #pragma once
 
 #include "engine/options.h"
@@ -28,7 +28,7 @@ public:
   Handle limit() const { return records_.limit(); }
   Handle handleOf(const CodeObject &object) const { return records_.handleOf(object); }
 
-  /// What others need of it outlives its image, which goes with the first placement.
+  /// Side tables take from the image what is needed after the first placement, with which the image goes.
   Handle add(CodeObject linked);
   void erase(Handle handle);
 
@@ -42,12 +42,12 @@ public:
   /// Placed ones with a segment in these ranges, by address.
   std::vector<Handle> in(const std::array<Range, 3> &ranges) const;
 
-  // ---- what is kept of some ----
+  // ---- side tables ----
 
   /// Null: its object file is not kept.
   KeptObject *objectFile(Handle handle);
   Size objectFileBytes() const;
-  /// What its names stand for, for linking another compile of its source alike; null if that is not kept.
+  /// Its imported names, for linking another compile of its source alike; null if they are not kept.
   std::vector<ImportedName> *names(Handle handle);
   std::vector<ImportedName> &keepNames(Handle handle) { return names_[handle]; }
   void dropNames(Handle handle) { names_.erase(handle); }
@@ -64,19 +64,19 @@ public:
   void setHost(Handle handle, HostIndex index) { hosts_[handle] = index; }
   const llvm::DenseMap<Handle, HostIndex> &hosts() const { return hosts_; }
 
-  /// Those that can't move, whatever the stack has.
+  /// Those that can't move, even if the stack does not refer to them.
   const llvm::DenseSet<Handle> &immovable() const { return immovable_; }
   void setImmovable(Handle handle) { immovable_.insert(handle); }
   void setMovable(Handle handle) { immovable_.erase(handle); }
   /// Some code has assembly that changes to other stacks.
   bool haveStackSwitchers() const { return !stackSwitchers_.empty(); }
-  /// A function at `code` may return a second time: it has noted its return address where nobody can read it, for as long as the
+  /// A function at `code` may return a second time: it has noted its return address where it can't be read, for as long as the
   /// function that called it is active.
   bool mayReturnTwice(const CodeObject &object, Offset code) const;
   void setReturnsTwice(const CodeObject &object, std::vector<CodeExtent> extents);
   const CodeShapes &shapes() const { return shapes_; }
 
-  /// Errors: State that names the table in which a handle is nobody's.
+  /// Errors: State that names the table that has a vacant handle.
   llvm::Error checkIntegrity() const;
 
 private:

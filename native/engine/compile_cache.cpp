@@ -51,7 +51,7 @@ bool writeAll(int file, ArrayRef<std::uint8_t> bytes) {
   return true;
 }
 
-// What is no file (a FIFO, a device) is not waited for.
+// Does not wait for a FIFO or a device.
 std::unique_ptr<MemoryBuffer> readRegularFile(const std::string &path) {
   int file = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (file < 0)
@@ -108,7 +108,7 @@ std::string CompileCache::key(StringRef source, const CompileRequest &request, c
 
 std::string CompileCache::pathOf(StringRef key) const { return directory_ + "/" + (prefix + key).str(); }
 
-// Read, not mapped: a file that somebody cuts short would be a fault. Its times say when it was used last.
+// Read, not mapped: a file that is cut short meanwhile would be a fault. Its times say when it was used last.
 std::unique_ptr<MemoryBuffer> CompileCache::find(StringRef key) const {
   std::string path = pathOf(key);
   auto file = readRegularFile(path);

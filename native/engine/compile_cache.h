@@ -1,5 +1,5 @@
 // A directory of saved code objects, by what they were compiled from. Several processes may use it at once: files come by rename,
-// whole, and LLVM's pruneCache, which made for ThinLTO's caches looks after the size, removes those that nobody has used for
+// whole, and LLVM's pruneCache, which made for ThinLTO's caches looks after the size, removes those that have not been used for
 // longest.
 //
 // Nothing that is wrong with a file or the directory is an error: then there is nothing in the cache.
@@ -20,7 +20,7 @@ class CompileCache {
 public:
   explicit CompileCache(const EngineOptions &options);
 
-  /// Of everything on which the result of a compilation depends, but for where its imports are.
+  /// Of all that the result of a compilation depends on, except the places of its imports.
   std::string key(llvm::StringRef source, const CompileRequest &request, const CompileOptions &options) const;
   /// What was stored, if it is whole.
   std::unique_ptr<llvm::MemoryBuffer> find(llvm::StringRef key) const;
@@ -31,7 +31,7 @@ private:
   void prune(Size stored);
 
   std::string directory_;
-  std::string maker_; // who generates code, for which machine, in which way
+  std::string maker_; // what generates code, for which machine, in which way
   Size maxBytes_;
   Size storedBytes_ = 0; // since it was pruned
   bool hasPruned_ = false;

@@ -1,4 +1,4 @@
-// The end of code objects: destructors and exit handlers run, then everything that is kept of them goes.
+// The end of code objects: their destructors and exit handlers run, then each part drops what it has of them.
 #pragma once
 
 #include "engine/hosts.h"
@@ -21,7 +21,7 @@ public:
   /// Frees all of them, which may refer to each other. Errors: State, with nothing changed, while others refer to one or one is
   /// running.
   llvm::Error freeAll(llvm::ArrayRef<Handle> handles);
-  /// Frees those that nobody else refers to and that are idle, circles of references too; writes noHandle over them.
+  /// Frees those that nothing else refers to and that are idle, circles of references too; writes noHandle over them.
   void freeMany(llvm::MutableArrayRef<Handle> handles);
   /// Destructors and exit handlers of all code run, and nothing is freed: they may call into other code objects. Once.
   void tearDownAll();

@@ -1,5 +1,5 @@
-// One Jit without JS: compile -> link -> place -> call -> relocate -> free. A facade: each method asks the part that does it, and
-// what it does is said there.
+// One Jit without JS: compile -> link -> place -> call -> relocate -> free. A facade: each method calls the part that does
+// it, and is documented there.
 #pragma once
 
 #include "engine/freezer.h"
@@ -23,7 +23,7 @@ public:
   enum class Leftovers { Freed, Kept };
   /// Destructors and exit handlers of its code run, then its memory is given back. Not with Leftovers::Kept, nor where code runs
   /// on another thread or is the handler of a signal: then code and data stay where they are for good, host functions do nothing
-  /// and return 0. Else functions whose address somebody may still have do nothing and return 0. On the engine's own thread.
+  /// and return 0. Else functions whose addresses may still be stored do nothing and return 0. On the engine's own thread.
   static void end(std::unique_ptr<Engine> engine, Leftovers leftovers);
 
   /// `blockBytes` that stay where they are; before the first thunk.

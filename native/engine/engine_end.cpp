@@ -9,7 +9,7 @@
 using namespace nomad;
 using namespace llvm;
 
-// What a function is once there is nobody to run it: 0, whatever its type.
+// The result of a function whose engine is gone: 0 of its type.
 asm(R"(
   .text
   .p2align 4
@@ -82,7 +82,7 @@ Remains &remains() {
 
 } // namespace
 
-// Signal handlers of this thread find it to be the log's own for as long as others are kept out: nobody waits for himself.
+// Signal handlers of this thread find it to be the log's own for as long as others are kept out: no thread waits for itself.
 void Engine::end(std::unique_ptr<Engine> engine, Leftovers leftovers) {
   engine->endings_.tearDownAll();
   std::vector<Mapping> stubs;

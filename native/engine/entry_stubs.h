@@ -1,4 +1,4 @@
-// Entry stubs of code objects (I10): who has which, and where they lead.
+// Entry stubs of code objects (I10): which code object has which, and where they lead.
 //
 // A stub leads to its function, wherever that is; or, if the function has been redirected, to the stub of the other one.
 #pragma once

@@ -22,12 +22,13 @@ struct Header {
 };
 
 Error notMovable(const CodeObject &object) {
-  std::string who = quoted(object);
+  std::string name = quoted(object);
   if (object.state != State::Placed)
-    return fail(ErrorCode::State, "freeze: code object " + Twine(who) + " is not placed");
+    return fail(ErrorCode::State, "freeze: code object " + Twine(name) + " is not placed");
   if (object.retain == Retain::Frozen)
-    return fail(ErrorCode::State, "freeze: code object " + Twine(who) + " is frozen already");
-  return fail(ErrorCode::State, "freeze: code object " + Twine(who) + " was compiled with retain: 'none' and has no relocations");
+    return fail(ErrorCode::State, "freeze: code object " + Twine(name) + " is frozen already");
+  return fail(ErrorCode::State,
+              "freeze: code object " + Twine(name) + " was compiled with retain: 'none' and has no relocations");
 }
 
 } // namespace

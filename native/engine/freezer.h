@@ -1,4 +1,4 @@
-// A code object that will not move for now gives up what moving it needs: its relocations, or its object file.
+// Freezing: a code object that will not move for now gives up its relocations, or its object file.
 #pragma once
 
 #include "engine/code_objects.h"

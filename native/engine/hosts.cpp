@@ -26,7 +26,7 @@ Error Hosts::addBlock() {
   if (!code || !slots)
     return fail(ErrorCode::SpaceFull, "no room for more host functions");
   bool isClaimed = arena_.occupancy(SegmentKind::Code).claim(*code) && arena_.occupancy(SegmentKind::Data).claim(*slots);
-  NOMAD_ASSERT(isClaimed, "nobody but the engine places anything in the thunk space");
+  NOMAD_ASSERT(isClaimed, "only the engine places anything in the thunk space");
   table_.addBlock(arena_, code->base, slots->base);
   space_.take(ends);
   return Error::success();

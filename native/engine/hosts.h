@@ -17,7 +17,7 @@ public:
   /// Callers of this host function call the code at `target`. Errors: State.
   llvm::Error redirect(Handle handle, Address target);
   void redirectAll(Address target) { table_.redirectAll(target); }
-  /// Its stub stays where it is. False if that is no host function.
+  /// Its stub stays. False if the handle is not of a host function.
   bool giveBack(Handle handle);
   const HostTable &table() const { return table_; }
 

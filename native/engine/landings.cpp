@@ -8,7 +8,7 @@
 using namespace nomad;
 using namespace llvm;
 
-// A register that has an address in the same code goes into setjmp's buffer, where nobody can change it: then, or if there is no
+// A register that has an address in the same code goes into setjmp's buffer, where it can't be changed: then, or if there is no
 // entry stub left, code has to stay while any of it is active.
 std::optional<Address> CodeLandings::landing(Address returnsTo, ArrayRef<std::uint64_t> registers) {
   CodeObject *object = owners_.find(returnsTo.shifted(-1));

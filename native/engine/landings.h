@@ -1,4 +1,4 @@
-// What setjmp and longjmp ask of a Jit: where code returns to instead of an address that moves.
+// setjmp and longjmp in code: a landing, which does not move, stands for a return address in code that does.
 #pragma once
 
 #include "engine/code_entry.h"

@@ -25,14 +25,14 @@ public:
   /// Each function as a code object of its own, after the first, which has all else of the module. Errors: as compile;
   /// Unsupported with Retain::Object.
   llvm::Expected<std::vector<Handle>> compileParts(llvm::StringRef source, const CompileOptions &options);
-  /// Generates nothing, and LLVM links nothing. Of `options`, name and imports. Errors: Link (damaged), Unsupported (made by or
-  /// for something else), UnresolvedSymbol, Signature, SpaceFull.
+  /// Generates no code, and does not use LLVM's linker. Uses name and imports of `options`. Errors: Link (damaged), Unsupported
+  /// (made by or for something else), UnresolvedSymbol, Signature, SpaceFull.
   llvm::Expected<Handle> deserialize(llvm::ArrayRef<std::uint8_t> bytes, const CompileOptions &options);
   /// For linking another compile of its source alike, whatever is defined by then. Unplaced. Returns the names.
   std::vector<std::string> keepNames(Handle handle);
 
   const CacheStats &cacheStats() const { return cacheStats_; }
-  /// Some code has the address of a function, and may have registered it anywhere.
+  /// Some code has the address of a function, and may have stored it outside of the Jit.
   bool haveGivenAddresses() const { return haveGivenAddresses_; }
 
 private:

@@ -1,4 +1,4 @@
-// Is a move right? A code object that has moved has the bytes that a fresh link at its new place gives. In data, a byte that was
+// Verifies moves: a code object that has moved has the bytes that a fresh link at its new place gives. In data, a byte that was
 // the one of a fresh link at the old place is now the one of a fresh link at the new place; every other byte was written by the
 // program: it is the same as before, unless it is part of a pointer into the code object.
 #pragma once

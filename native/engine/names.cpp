@@ -153,6 +153,6 @@ Expected<Resolution> Names::resolveFunction(const CodePlace &place) {
 Error Names::checkIntegrity() const {
   for (const auto &[name, definition] : definitions_)
     if (definition.object != noHandle && !objects_.isLive(definition.object))
-      return broken("side tables", 1, "definitions mention handle " + Twine(definition.object) + ", which is nobody's");
+      return broken("side tables", 1, "definitions mention handle " + Twine(definition.object) + ", which is vacant");
   return Error::success();
 }

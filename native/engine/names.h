@@ -1,5 +1,5 @@
-// What names stand for when code is linked: definitions, for all later links; and what they stood for in one code object, kept
-// for linking another compile of its source alike, whatever has been defined, redirected or exchanged since.
+// The meaning of names when code is linked: definitions, for all later links; and the names of one code object, kept to link
+// another compile of its source alike, even if they have been defined anew, redirected or replaced since.
 #pragma once
 
 #include "engine/entry_stubs.h"
@@ -20,7 +20,7 @@ public:
 
   /// Until its code object is freed; replaces an earlier definition. Errors: State, UnresolvedSymbol.
   llvm::Error define(Import definition);
-  /// Null: nobody has defined it.
+  /// Null: it is not defined.
   const Import *definition(llvm::StringRef name) const;
   void dropDefinitionsOf(Handle handle);
   /// What stood for `from` stands for `to`.

@@ -1,4 +1,4 @@
-// What a client says: of a Jit, of a compilation, and of a function.
+// Options of a Jit and of a compilation, and how a client names a function.
 #pragma once
 
 #include "compile/object_file.h"

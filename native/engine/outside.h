@@ -1,4 +1,4 @@
-// The world outside of a Jit: the one that runs host functions and hears of errors, and the memory that numbers cross in.
+// The world outside of a Jit: a host that runs host functions and is told of errors, and the argument block.
 #pragma once
 
 #include "enter/host_table.h"
@@ -8,11 +8,11 @@
 
 namespace nomad {
 
-/// Runs host functions, and hears of what leaves code through a call thunk.
+/// Runs host functions, and is told of exceptions that leave code through a call thunk.
 class Host {
 public:
   virtual ~Host() = default;
-  /// What JS is thrown when code has been left, as if a host function had thrown it.
+  /// The exception for JS when code has been left, as if a host function had thrown it.
   virtual void willThrow(llvm::Error error) = 0;
   /// Parameters and result are in the argument block. False: it threw, and code has to be left.
   virtual bool call(HostIndex index) = 0;
@@ -24,7 +24,7 @@ public:
   /// Something went wrong in code that is about to return to JS: a C++ exception left it (Trap), it called a host function on
   /// another thread (State).
   virtual void uncaught(llvm::Error error) = 0;
-  /// The error that code has been left with is nobody's.
+  /// The exception by which code was left is dropped.
   virtual void drop() = 0;
 };
 

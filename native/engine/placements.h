@@ -1,4 +1,4 @@
-// Code objects are placed and moved: the mover's part, and what the stack, constructors and stress tests need besides.
+// Placing and moving code objects: the mover, and around it pins, constructors and the checks of stress tests.
 #pragma once
 
 #include "engine/move_verifier.h"
@@ -20,9 +20,9 @@ public:
   llvm::Expected<MoveReport> place(llvm::ArrayRef<MoveRequest> requests);
   /// Rewrites return addresses on the stack. Errors: Placement, State, Pinned.
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests);
-  /// In an UnwindRegistry::Change: a placed code object's memory is nobody's from now on.
+  /// In an UnwindRegistry::Change: a placed code object's memory is free from now on.
   void vacate(CodeObject &object);
-  /// Overwrites code that belongs to nobody with traps. `part` is in the placeable code range.
+  /// Overwrites vacant code memory with traps. `part` is in the placeable code range.
   void poison(Range part);
 
 private:

@@ -15,10 +15,10 @@ const char *obstacle(const CodeObject &object) {
   if (object.teardown || (object.image && object.image->initializer != noOffset))
     return "it has constructors, destructors or exit handlers";
   if (object.storesLabels)
-    return "addresses in its code are stored where nobody knows";
+    return "addresses in its code are stored in unknown places";
   if (object.isIrreplaceable)
     return "it may compare addresses of its constants, or has functions that need not be there";
-  // Before the first placement nobody else has asked for one. Two versions would have two addresses for one function.
+  // Before the first placement only its own code can have asked for one. Two versions would have two addresses for one function.
   if (object.image && !object.entries.empty())
     return "it takes the addresses of its own functions";
   return object.retain == Retain::Relocations ? nullptr : "it keeps no relocations";

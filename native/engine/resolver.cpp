@@ -46,7 +46,7 @@ const Import *Resolver::given(StringRef name) const {
 }
 
 // The buffer has registers, too, and with Moves::All one of them may be the address of something that moves. And a shadow stack
-// allows nobody to exchange return addresses.
+// does not allow return addresses to be exchanged.
 Resolution Resolver::resolveSetjmp(StringRef name, Address ofProcess) const {
   auto ours = moves_ == Moves::Code && !hasShadowStack() ? findSetjmp(name) : std::nullopt;
   Resolution resolution = Resolution::fixed(ours.value_or(ofProcess));

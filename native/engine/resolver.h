@@ -1,4 +1,4 @@
-// What names in one compilation stand for: its imports, then definitions, then the process.
+// The meaning of names in one compilation: its imports, then definitions, then the process's symbols.
 #pragma once
 
 #include "engine/attention.h"
@@ -15,8 +15,7 @@ public:
 
   llvm::Expected<Resolution> resolve(llvm::StringRef name) override;
 
-  /// Errors: Signature if a function that is given is of another type than the code that calls it says. Before anything is
-  /// linked.
+  /// Errors: Signature if an import has another type than the module declares. Comes before the link.
   llvm::Error checkTypes(llvm::ArrayRef<DeclaredFunction> declared, const std::string &objectName) const;
 
 private:

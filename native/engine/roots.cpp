@@ -57,7 +57,7 @@ void Roots::follow() {
 }
 
 // Coroutines. A context counts if its frame may still be there: on such a stack, or in an activation. False if code may wait
-// where nobody knows.
+// in unknown places.
 bool Roots::scanOtherStacks() {
   SmallVector<Range> stacks;
   for (const Activation *activation = chain_.innermost; activation; activation = activation->previous)

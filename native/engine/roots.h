@@ -1,5 +1,5 @@
-// What waiting frames have of code objects (I12): looked for anew each time, since what a host function calls in between may
-// write to frames that wait.
+// References to code objects in waiting frames (I12). Each look is a new one: a host function may have written to waiting
+// frames since.
 //
 // While a look is current, `stackUse` of each code object says what the stack has of it; `forget` ends that.
 #pragma once
@@ -24,10 +24,10 @@ public:
   void follow();
   /// Looks. Those of which some segment can't move now.
   llvm::DenseSet<Handle> pinned();
-  /// Looks a second time, by another way.
+  /// Looks a second time, by another algorithm.
   llvm::Error verify();
 
-  // As of the last look. What is suspended elsewhere does not run: only code could resume it.
+  // As of the last look. Code that is suspended elsewhere does not run: only code could resume it.
 
   /// Code has been entered on another thread or stack, or some of the thread's own stack refers to code.
   bool mayRun() const { return isOnStack_ || runsElsewhere_; }

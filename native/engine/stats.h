@@ -1,4 +1,4 @@
-// What an engine has: counts and bytes.
+// Counts and bytes of an engine.
 #pragma once
 
 #include "base/address.h"

@@ -1,4 +1,5 @@
-// When libgcc is told of unwind tables that have changed: at once, if code may run before it is entered; else when it is.
+// The time at which libgcc is told of changed unwind tables: at once, if code may run before it is entered; else at the next
+// entry.
 #pragma once
 
 #include "enter/entry_log.h"

@@ -1,4 +1,4 @@
-// Do all records of an engine agree, and the bytes with them? What stress tests ask at every safepoint.
+// Verifies that all records of an engine agree with each other and with the bytes of code. Stress tests run it at safepoints.
 //
 // In: an engine's records, between two public calls. Out: nothing, or an error that names the code object and the number of the
 // broken invariant. Each structure checks itself first (`checkIntegrity`); then what several of them say is compared. Nothing is
@@ -6,7 +6,7 @@
 // where code leads is read from its bytes.
 //
 //   accounting   1 segments and host stubs own their memory, each granule once, and nothing else is claimed
-//   owners       1 whoever can have an address on the stack is found by it, and nobody else (owner_index.h)
+//   owners       1 the index finds exactly the owners of addresses that can be on the stack (owner_index.h)
 //   references   1 what a code object refers to lives, and knows of it under the index; 2 dependents refer to it under the index;
 //                3 what is needed is kept alive
 //   calls        1 a direct call leads into the code object that its relocation names; 2 to the start of a function of it

@@ -33,7 +33,7 @@ std::string at(const Relocation &site) { return "at " + hex(site.site) + " of it
 
 } // namespace
 
-// As its formula has it; distances are taken from behind the site, as calls have them.
+// As its formula has it; distances are taken from the end of the site, as in calls.
 Address Verifier::leadsTo(const CodeObject &object, const Relocation &site) const {
   const std::byte *bytes = bytesOf(object, site);
   bool isWide = widthOf(site.formula) == sizeof(std::uint64_t);

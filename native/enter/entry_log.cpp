@@ -276,7 +276,7 @@ bool EntryLog::isActiveElsewhere(const Entry &entry, std::uint64_t slot) const {
 }
 
 // Forgets the record of an entry that is over. Its thread may have relied on it since that was found out: so it is asked once
-// more, while nobody can find the record, nor take its place.
+// more, while the record can't be found, nor take its place.
 bool EntryLog::forget(Entry &entry, std::uint64_t slot) {
   if (!entry.slot.compare_exchange_strong(slot, beingWritten))
     return false;

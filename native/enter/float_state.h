@@ -33,7 +33,7 @@ struct FloatState {
 
 constexpr FloatState standardFloats{0x1f80, 0x37f};
 
-/// And string instructions go upwards, as everybody expects of calls.
+/// And string instructions go upwards, as calling conventions have it.
 inline void resetFloatState() {
   asm volatile("cld");
   if (!FloatState::now().isStandard()) {

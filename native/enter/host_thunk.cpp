@@ -99,7 +99,7 @@ private:
   }
   Value *blockAt(Size offset) { return constant(environment_.argumentBlock + offset); }
 
-  // The index comes where C has a nested function's frame: the register is nobody else's.
+  // The index comes where C has a nested function's frame: nothing else uses the register.
   Function *declare() {
     SmallVector<Type *> types{pointer_};
     for (const Parameter &parameter : signature_.parameters)

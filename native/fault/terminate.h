@@ -1,5 +1,5 @@
 // std::terminate, where the runtime of C++ calls it for code: `throw;` with nothing to throw, an exception on a coroutine's stack
-// that nobody catches, a violated exception specification. It ends the process elsewhere, and here the call (fault/trap.h).
+// that is not caught, a violated exception specification. It ends the process elsewhere, and here the call (fault/trap.h).
 #pragma once
 
 #include "base/address.h"

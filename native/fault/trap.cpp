@@ -205,7 +205,7 @@ bool onSignal(int signal, siginfo_t *info, ucontext_t *context) {
       onInterrupt(*thread, *context);
     return isOurs;
   }
-  if (info->si_code <= 0) // sent by somebody
+  if (info->si_code <= 0) // sent by a process
     return false;
   if (thread)
     CodeFrames::endWalk(*thread);

@@ -36,7 +36,7 @@ void listenForTraps();
 /// Leaves code, which has called this or what has called this, with a trap. Returns if no call thunk can be reached.
 void raiseTrap(const char *kind, const std::string &message);
 
-/// In a host function's exit: raises if somebody wants code to stop, or if there is too little stack left for JS to say so
+/// In a host function's exit: raises if code is to stop, or if there is too little stack left for JS to say so
 /// itself.
 void leaveIfWanted();
 void leaveIfStackIsLow();

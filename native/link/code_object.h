@@ -118,7 +118,7 @@ struct KeptObject {
   std::vector<ImportedName> imports;
   std::vector<ReturnsTwice> returnsTwice; // names that the link must not drop
   ModuleFrames frames;                    // such names too
-  std::optional<std::uint64_t> frozen;    // checksum of `bytes`, which somebody else has
+  std::optional<std::uint64_t> frozen;    // checksum of `bytes`, which are kept elsewhere
 
   Size footprint() const;
 };

@@ -107,8 +107,8 @@ Error JITLinkCapture::fixUp(LinkGraph &graph) {
   return Error::success();
 }
 
-// ORC would find out next which block depends on which by them, in a time that grows faster than their number. Nobody asks it: a
-// code object is linked as a whole.
+// ORC would find out next which block depends on which by them, in a time that grows faster than their number. Nothing asks for
+// it: a code object is linked as a whole.
 void JITLinkCapture::forgetEdges(LinkGraph &graph) {
   for (Block *block : graph.blocks())
     while (!block->edges_empty())

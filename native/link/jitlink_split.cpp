@@ -215,7 +215,7 @@ void JITLinkSplitCapture::captureSymbols(LinkGraph &) {
   for (auto &[name, symbol] : defined_)
     if (auto part = parts_->partOf(symbol->getBlock()))
       names[*part].push_back(name);
-  // The stubs of all functions whose addresses somebody takes, also only by name.
+  // The stubs of all functions whose addresses are taken, even if only by name.
   for (std::uint32_t i = 0; i < whole_->names().size(); ++i)
     if ((*whole_)[i].kind == ImportedName::Kind::OwnEntry)
       importIn(partOf(StringRef((*whole_)[i].name).drop_front(entryPrefix.size())), i);

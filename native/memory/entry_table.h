@@ -64,7 +64,7 @@ public:
   ///   1. stubs that have been taken are written, and there is room for them;
   ///   2. each of them jumps through its own slot;
   ///   3. a stub that was given back is one of them, was given back once, and leads to null;
-  ///   4. what somebody has was taken, was not given back, and has no other owner;
+  ///   4. what a code object has was taken, was not given back, and has no other owner;
   ///   5. it leads where its owner says;
   ///   6. there are no others: those taken are those owned and those given back.
   llvm::Error checkIntegrity(llvm::ArrayRef<Owned> owned) const;

@@ -30,7 +30,7 @@ Error EntryTable::checkIntegrity(ArrayRef<Owned> owned) const {
   for (const auto &[index, leadsTo, owner] : owned) {
     if (index >= taken_ || isVacant[index] || isOwned[index])
       return broken("entry stubs", 4,
-                    "code object '" + owner + "' has entry stub " + Twine(index) + ", which somebody else has, or nobody");
+                    "code object '" + owner + "' has entry stub " + Twine(index) + ", which another one has, or none");
     if (target(index) != leadsTo)
       return broken("entry stubs", 5,
                     "entry stub " + Twine(index) + " of code object '" + owner + "' leads to " + hex(target(index).value()) +

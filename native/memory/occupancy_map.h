@@ -1,7 +1,7 @@
 // Which granules of a range belong to a live code object: one bit for 16 bytes.
 //
 // It makes a batch of moves all or nothing (I7): vacate every old place, claim every new one, and undo if a claim meets a
-// granule that somebody has. Costs a few word operations for a small segment, 1/1000 of the copying for a large one.
+// granule that is claimed. Costs a few word operations for a small segment, 1/1000 of the copying for a large one.
 #pragma once
 
 #include "base/assert.h"
@@ -26,7 +26,7 @@ public:
     Granules wanted = granules(part);
     return inOneWord(wanted) ? (words()[wanted.first / bitsPerWord] & maskOf(wanted)) == 0 : isVacantMany(wanted);
   }
-  /// Claims all of `part`, or nothing and false if somebody has some of it.
+  /// Claims all of `part`, or nothing and false if some of it is claimed.
   bool claim(Range part) {
     Granules wanted = granules(part);
     if (!inOneWord(wanted))
@@ -47,7 +47,7 @@ public:
 
   /// Bytes in claimed granules. Counts them all.
   Size claimedBytes() const;
-  /// A range that somebody has, and who.
+  /// A claimed range, and its owner.
   struct Owned {
     Range range;
     llvm::StringRef owner;

@@ -1,4 +1,4 @@
-// A batch of moves that can no longer fail: all that can has been checked, and the new places are the batch's.
+// A batch of moves that can no longer fail: everything is checked, and the new places are claimed.
 //
 //   requests -- Batch::reserve -->  Batch  -- Mover commits it --> moved
 //                  |                  |
@@ -68,7 +68,7 @@ public:
   /// old one.
   void add(const Piece &piece);
   /// After the last. Where a new place is taken, all of the batch leave their old ones if they `mayLeave`. Null, or a piece whose
-  /// new place is somebody else's.
+  /// new place is occupied.
   const Piece *claimAll(bool mayLeave);
   void keep() { arena_ = nullptr; }
 
@@ -81,7 +81,7 @@ private:
   std::vector<Piece> &pieces_;
   size_t claimed_ = 0; // pieces, from the first on, whose new places are claimed
   bool haveLeft_ = false;
-  bool isTaken_ = false;  // somebody has a new place
+  bool isTaken_ = false;  // a new place is occupied
   OccupancyMap::Run run_; // new places, of one kind, that follow each other and are not claimed yet
   SegmentKind runKind_ = SegmentKind::Code;
 };

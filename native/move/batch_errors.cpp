@@ -31,16 +31,16 @@ Error nomad::stateError(const CodeObjectTable &objects, const MoveRequest &reque
   if (!objects.isLive(request.object))
     return fail(ErrorCode::State, "the code object is freed");
   const CodeObject &object = objects[request.object];
-  std::string who = "code object " + quoted(object);
+  std::string name = "code object " + quoted(object);
   if (object.isMoving)
-    return fail(ErrorCode::Placement, who + " is in the batch twice");
+    return fail(ErrorCode::Placement, name + " is in the batch twice");
   if (purpose == Batch::Purpose::Place)
-    return fail(ErrorCode::State, who + " is placed already; relocate moves it");
+    return fail(ErrorCode::State, name + " is placed already; relocate moves it");
   if (object.state != State::Placed)
-    return fail(ErrorCode::State, who + " is not placed");
+    return fail(ErrorCode::State, name + " is not placed");
   if (object.retain == Retain::Frozen)
-    return fail(ErrorCode::State, who + " is frozen; thaw lets it move again");
-  return fail(ErrorCode::State, who + " was compiled with retain: 'none' and can't move again");
+    return fail(ErrorCode::State, name + " is frozen; thaw lets it move again");
+  return fail(ErrorCode::State, name + " was compiled with retain: 'none' and can't move again");
 }
 
 Error nomad::fitError(const CodeObjectTable &objects, const CodeObject &object, SegmentKind kind, Range allowed,
@@ -60,14 +60,14 @@ Error nomad::fitError(const CodeObjectTable &objects, const CodeObject &object, 
 }
 
 Error nomad::overlapError(const CodeObjectTable &objects, Pieces pieces, const Piece &piece, Range allowed) {
-  std::string who = "another code object of the batch";
+  std::string name = "another code object of the batch";
   for (Handle handle = 0; handle < objects.limit(); ++handle) {
     const CodeObject &other = objects[handle];
     bool moves = llvm::any_of(pieces, [&](const Piece &each) { return each.object == &other && each.kind == piece.kind; });
     const Segment &segment = other.segment(piece.kind);
     if (!moves && other.state == State::Placed && segment.exists() && segment.range().overlaps(piece.newRange()))
-      who = "code object " + quoted(other);
+      name = "code object " + quoted(other);
   }
   return fail(ErrorCode::Placement, segmentOf(*piece.object, piece.kind) + ": " + Twine(piece.size) + " bytes at offset " +
-                                        offsetIn(allowed, piece.to) + " overlap " + who);
+                                        offsetIn(allowed, piece.to) + " overlap " + name);
 }

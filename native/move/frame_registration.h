@@ -1,4 +1,4 @@
-// How libgcc is told of unwind records. It finds those of an address in one of three ways, by its version (docs/unwinding.md):
+// How libgcc is told of unwind records. It has three ways, by its version (docs/internals/unwinding.md):
 //
 //   Lists         to 12. A registration is an array of .eh_frame sections; each throw searches the list of all registrations, so
 //                 there are few: one a window of code. Two may name the same section, so a new one comes before the old one goes.
@@ -7,8 +7,8 @@
 //   BrokenRanges  13.1 to 13.3 and 14.1 to 14.2: a range that comes where others were is not always found again. A window of code
 //                 is one range for good, and what is in it a sorted vector, which we exchange.
 //
-// No registration needs memory of libgcc's but the tree's nodes. All that is registered has to stay readable until it is taken
-// back: then its addresses are read again.
+// No registration needs memory of libgcc's but the tree's nodes. Registered memory has to stay readable until it is taken
+// back: libgcc then reads its addresses again.
 #pragma once
 
 #include "base/address.h"

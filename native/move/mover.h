@@ -36,10 +36,10 @@ public:
   llvm::Expected<MoveReport> place(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
   /// Errors: as Batch::reserve; then nothing has changed (I7).
   llvm::Expected<MoveReport> relocate(llvm::ArrayRef<MoveRequest> requests, const Ranges &allowed);
-  /// A placed code object's memory is nobody's from now on. In an UnwindRegistry::Change.
+  /// A placed code object's memory is free from now on. In an UnwindRegistry::Change.
   void vacate(CodeObject &object);
 
-  /// Who has an address in code; and in data, of those that move as a whole.
+  /// The owner of an address in code; and in data, of those that move as a whole.
   OwnerIndex &codeOwners() { return owners_[0]; }
   OwnerIndex &dataOwners() { return owners_[1]; }
   UnwindRegistry &unwind() { return unwind_; }

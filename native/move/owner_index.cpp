@@ -14,7 +14,7 @@ bool OwnerIndex::isIn(Size index, size_t slot) const {
   return segment.ownerSlot == slot && indexOfWindow(segment.base) == index;
 }
 
-// A collection empties whole windows: then nobody is looked at.
+// A collection empties whole windows: then no owner is looked at.
 void OwnerIndex::dropLeft(Size index) {
   Window &window = windows_[index];
   size_t kept = 0;
@@ -99,9 +99,9 @@ Error OwnerIndex::checkIntegrity(ArrayRef<CodeObject *> owners) {
       if (find(at) != owner)
         return broken("owner index", 3, "code object " + Twine(quoted(*owner)) + " is not found at " + hex(at.value()));
     if (vacantFrom < part.base && !(isNobodys(vacantFrom) && isNobodys(part.base.shifted(-1))))
-      return broken("owner index", 4, "somebody is found before code object " + Twine(quoted(*owner)));
+      return broken("owner index", 4, "an owner is found before code object " + Twine(quoted(*owner)));
     vacantFrom = part.limit;
   }
   return isNobodys(vacantFrom) ? Error::success()
-                               : broken("owner index", 4, "somebody is found after all, at " + hex(vacantFrom.value()));
+                               : broken("owner index", 4, "an owner is found after all, at " + hex(vacantFrom.value()));
 }

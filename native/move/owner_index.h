@@ -2,7 +2,7 @@
 //
 // The range is cut into windows, and each has a list of the code objects that begin in it. A collection moves thousands of code
 // objects and asks for the owners of a few words on the stack. So an arrival is one entry at the end of its window's list,
-// leaving is a count, and a window's list is put in order when somebody asks for an address in it.
+// leaving is a count, and a window's list is put in order when an address in it is looked up.
 #pragma once
 
 #include "base/integrity.h"
@@ -57,16 +57,16 @@ public:
   std::mutex &mutex() { return mutex_; }
   /// `owners` are all whose segment is in the range, in address order, without overlap. Always true:
   ///   1. each is in the list of the window that it begins in, at its slot, and counts among the largest;
-  ///   2. in each list, those who have left are as many as `left` says;
+  ///   2. in each list, `left` counts those that have left;
   ///   3. each is found at its first byte, in its middle and at its last byte;
-  ///   4. and nobody in between.
+  ///   4. and nothing in between.
   llvm::Error checkIntegrity(llvm::ArrayRef<CodeObject *> owners);
 
 private:
   friend Damage;
 
   static constexpr Size fewLeft = 64;
-  // No two segments begin in one granule, and `arrived` drops those who have left when they are half of a list and a few more.
+  // No two segments begin in one granule, and `arrived` drops those that have left when they are half of a list and a few more.
   static_assert(2 * (windowBytes / OccupancyMap::granule + fewLeft) < Segment::noOwnerSlot, "a slot fits its 16 bits");
 
   struct Window {
@@ -74,7 +74,7 @@ private:
     // look at this list.
     std::vector<CodeObject *> objects;
     Size left = 0;
-    bool isOrdered = true; // in address order, those who have left apart
+    bool isOrdered = true; // in address order, except those that have left
   };
 
   Size indexOfWindow(Address address) const { return static_cast<Size>(address - range_.base) / windowBytes; }

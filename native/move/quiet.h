@@ -1,8 +1,8 @@
-// While bytes of a batch are on their way, nobody may see half a move (I13): a signal handler can be code.
+// While bytes of a batch are being copied, half a move must not be seen (I13): a signal handler can be code.
 //
 // A handler that comes meanwhile is put off at its entry stub, and its signal is sent anew afterwards, to the same thread.
-// Blocking signals would give those that are for the process to another thread; and a handler that waited could wait for whoever
-// moves while its thread holds a lock that the move needs. Other threads wait at their entry stubs, from before it is known what
+// Blocking signals would give those that are for the process to another thread; and a waiting handler could wait for the
+// mover while its thread holds a lock that the move needs. Other threads wait at their entry stubs, from before it is known what
 // they run until the batch is done.
 #pragma once
 
@@ -32,7 +32,7 @@ public:
       count_.fetch_add(1);
       break;
     }
-    if (!areUnderWay() && !areOthersKeptOut()) // whoever moved may have sent them all before this one was there
+    if (!areUnderWay() && !areOthersKeptOut()) // the mover may have sent them all before this one was there
       sendAnew();
   }
 

@@ -1,6 +1,6 @@
-// Memory that libgcc may be reading on another thread after what was registered with it has been taken back. libgcc to 12 looks
-// at a registration once more when it has let go of its mutex; 13 and newer search vectors without one. Nobody says when it is
-// done, so the last few thousand are kept: a search would have to stand still while that many are taken back.
+// Memory that libgcc may still read on another thread after its registration has been taken back. libgcc to 12 looks
+// at a registration once more when it has let go of its mutex; 13 and newer search vectors without one. There is no sign when it
+// is done, so the last few thousand are kept: a search would have to stand still while that many are taken back.
 #pragma once
 
 #include <memory>

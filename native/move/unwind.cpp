@@ -165,6 +165,6 @@ Error UnwindRegistry::checkIntegrity() const {
       stale != staleWindows_.size())
     return broken("unwind tables", 1, Twine(stale) + " windows are stale, and " + Twine(staleWindows_.size()) + " are listed");
   if (!staleWindows_.empty() && threadTables().isStale == 0)
-    return broken("unwind tables", 2, "windows are stale, and nobody will hear of it");
+    return broken("unwind tables", 2, "windows are stale, and not listed as such");
   return Error::success();
 }

@@ -25,7 +25,7 @@ namespace nomad {
 const std::uint32_t *staleUnwindTables();
 /// Not 0: this thread is changing code objects, or registering what is stale. The address is the same for the thread's life.
 const std::uint32_t *changingUnwindTables();
-/// Of this thread, for any thread: makes whoever enters code look first, as if something were stale. May be overlooked: say it
+/// Of this thread, for any thread: makes entries into code look first, as if something were stale. May be overlooked: say it
 /// again.
 class ReasonToLook {
 public:
@@ -53,7 +53,7 @@ public:
   UnwindRegistry(const UnwindRegistry &) = delete;
   UnwindRegistry &operator=(const UnwindRegistry &) = delete;
 
-  /// As long as it lives code objects change, and nobody else reads them.
+  /// As long as it lives code objects change, and nothing else reads them.
   class Change {
   public:
     explicit Change(UnwindRegistry &registry) : registry_(registry), lock_(registry.owners_.mutex()) {}

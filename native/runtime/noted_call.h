@@ -1,4 +1,4 @@
-// Functions of C's library that code calls through here, because somebody has to know of it first: a stub keeps all parameters,
+// Functions of C's library that code calls through here, because it has to be noted first: a stub keeps all parameters,
 // those of variadic calls too, says where its caller goes on, and lets the process's function go on as if code had called it.
 #pragma once
 

@@ -25,7 +25,7 @@ private:
   llvm::StringSet<> listed_;
 };
 
-/// A symbol of the main program and of what it was linked with; not of libraries loaded later for somebody's private use.
+/// A symbol of the main program and of what it was linked with; not of libraries loaded later with RTLD_LOCAL.
 std::optional<Address> findInProcess(const std::string &name);
 
 } // namespace nomad

@@ -30,7 +30,8 @@ DenseMap<Teardown *, std::thread::id> &liveTeardowns() {
 }
 
 // __cxa_atexit(function, argument, dso): dso is the address of the module's __dso_handle, which is its Teardown. A module that
-// passes another handle gets an error, as from a C library that is out of memory: nobody would know when to run the handler.
+// passes another handle gets an error, as from a C library that is out of memory: there would be no time at which to run the
+// handler.
 int registerExitHandler(void (*function)(void *), void *argument, void *dso) {
   std::lock_guard lock(teardownMutex);
   auto *teardown = static_cast<Teardown *>(dso);

@@ -2,8 +2,8 @@
 // variable for each thread that has used it, which doesn't.
 //
 // A copy lives until its thread ends or its code object is freed; right before that, the destructors run that the thread has
-// registered. Not so at the end of the code object's own thread: that is the process's end if nobody has freed it, and like its
-// exit handlers they do not run then, when there is no JS any more. Safe from several threads.
+// registered. Not so at the end of the code object's own thread: that is the process's end if it was not freed before, and like
+// its exit handlers they do not run then, when there is no JS any more. Safe from several threads.
 #pragma once
 
 #include "base/address.h"

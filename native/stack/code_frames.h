@@ -49,7 +49,7 @@ public:
   /// In a fault's handler. Does not return if the thread was walking frames: that walk has reached nothing.
   static void endWalk(CodeThread &thread);
 
-  /// Where `beginInSearch` is possible: found without unwind records, which nobody may ask for in the middle of `malloc`.
+  /// Where `beginInSearch` is possible: found without unwind records, which can't be asked for in the middle of `malloc`.
   static bool mayBeInSearch(Address pc);
 
 private:

@@ -43,7 +43,7 @@ private:
 struct CodeThread {
   /// Why code should stop.
   enum Reason : std::uint32_t {
-    Interrupt = 1, // somebody has called `interruptCode`
+    Interrupt = 1, // `interruptCode` was called
     Timeout = 2,   // the time that withTimeout gives is over
     Ending = 4,    // unknown: the thread is to look whether its environment ends
   };

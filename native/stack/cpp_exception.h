@@ -12,7 +12,7 @@ namespace nomad {
 std::string typeName(const std::type_info &type);
 /// Is that libstdc++'s class of exceptions?
 bool isOfCpp(std::uint64_t exceptionClass);
-/// Describes an exception that nobody has caught, C++'s or another language's; it ends here.
+/// Describes an uncaught exception, of C++ or another language; the exception ends here.
 std::string takeException(_Unwind_Exception *exception);
 
 } // namespace nomad

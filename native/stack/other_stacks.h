@@ -1,5 +1,5 @@
 // Stacks that are not their threads' own, and on which code may wait: <ucontext.h>'s coroutines, however they are switched. They
-// are nobody's but the program's; so code calls what makes and changes stacks through here (I16).
+// belong to the program alone; so code calls what makes and changes stacks through here (I16).
 //
 // How far a stack is filled is known while the word is still there by which the call will return that left it. Else all of it
 // counts. A coroutine is over when the word is gone by which its function returns.

@@ -26,7 +26,7 @@ static void makeLastingRegistry(napi_env env) {
       napi_run_script(env, script, &guard) == napi_ok)
     napi_create_reference(env, guard, 1, &held);
   else
-    napi_get_and_clear_last_exception(env, &error); // somebody has taken FinalizationRegistry away
+    napi_get_and_clear_last_exception(env, &error); // a script has taken FinalizationRegistry away
 }
 
 // One a thread, however often the addon is loaded there (by jest, once for each test file): V8 serves one registry in a turn of
