@@ -27,7 +27,7 @@ function nursery(megabytes: number, most: number): Row {
 }
 
 function million(): Row[] {
-  const { compile, bytes, atOnce, steps, stepsOfDead, finding } = ask('million', String(count)) as MillionAnswer;
+  const { compile, bytes, atOnce, v8, steps, stepsOfDead, finding } = ask('million', String(count)) as MillionAnswer;
   const step = (figure: string, times: readonly number[]): Row[] => {
     const ours = new Sample(times);
     return [
@@ -45,7 +45,7 @@ function million(): Row[] {
       },
     },
     { figure: '  resident bytes of each, after a major collection', unit: 'B', ours: Sample.exactly(bytes) },
-    { figure: "  a major collection of them at once, without V8's", unit: 'ms', ours: Sample.exactly(atOnce) },
+    { figure: "  a major collection of them at once, without V8's", unit: 'ms', ours: Sample.exactly(atOnce), note: `V8's share ${v8.toFixed(0)} ms` },
     ...step('  a step of a major collection of them, maxPause 5', steps),
     ...step('  the same, every second one dead', stepsOfDead),
     ...found(finding),

@@ -9,28 +9,28 @@ using namespace nomad::wrap;
 using namespace llvm;
 
 void ObjectRefs::add(Handle handle, napi_value object, Size bytes) {
-  if (handle >= slots_.size())
-    slots_.resize(std::max<size_t>(handle + 1, slots_.size() * 3 / 2));
+  while (handle >= limit())
+    chunks_.push_back(std::make_unique<Chunk>());
   remove(handle);
-  Slot &slot = slots_[handle];
-  if (napi_create_reference(env_, object, 0, &slot.reference) != napi_ok)
+  Chunk &chunk = chunkOf(handle);
+  if (napi_create_reference(env_, object, 0, &chunk.references[handle % chunkLength]) != napi_ok)
     return; // the environment ends
-  slot.bytes = bytes;
-  adjust(static_cast<std::int64_t>(bytes));
+  chunk.bytes[handle % chunkLength] = static_cast<std::uint32_t>(std::min<Size>(bytes, UINT32_MAX));
+  adjust(chunk.bytes[handle % chunkLength]);
 }
 
 void ObjectRefs::remove(Handle handle) {
   if (!has(handle))
     return;
-  Slot slot = std::exchange(slots_[handle], {});
-  napi_delete_reference(env_, slot.reference);
-  adjust(-static_cast<std::int64_t>(slot.bytes));
+  Chunk &chunk = chunkOf(handle);
+  napi_delete_reference(env_, std::exchange(chunk.references[handle % chunkLength], nullptr));
+  adjust(-std::int64_t{std::exchange(chunk.bytes[handle % chunkLength], 0)});
 }
 
 void ObjectRefs::clear() {
   for (Handle handle = 0; handle < limit(); ++handle)
     remove(handle);
-  slots_.clear();
+  chunks_.clear();
   std::int64_t total = 0;
   napi_adjust_external_memory(env_, std::exchange(untold_, 0), &total);
 }
@@ -38,7 +38,7 @@ void ObjectRefs::clear() {
 napi_value ObjectRefs::get(Handle handle) const {
   napi_value object = nullptr;
   if (has(handle))
-    napi_get_reference_value(env_, slots_[handle].reference, &object);
+    napi_get_reference_value(env_, chunkOf(handle).references[handle % chunkLength], &object);
   return object;
 }
 

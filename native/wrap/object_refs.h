@@ -12,6 +12,8 @@
 
 #include "llvm/ADT/ArrayRef.h"
 
+#include <array>
+#include <memory>
 #include <vector>
 
 namespace nomad::wrap {
@@ -27,26 +29,31 @@ public:
   void remove(Handle handle);
   void clear();
 
-  bool has(Handle handle) const { return handle < slots_.size() && slots_[handle].reference; }
+  bool has(Handle handle) const { return handle < limit() && chunkOf(handle).references[handle % chunkLength]; }
   /// null if V8 has collected it, or if there was none.
   napi_value get(Handle handle) const;
   /// Those of `handles` whose JS halves V8 has collected come first, in their order; returns how many.
   size_t deadFirst(llvm::MutableArrayRef<Handle> handles) const;
   /// All handles are below.
-  Handle limit() const { return static_cast<Handle>(slots_.size()); }
+  Handle limit() const { return static_cast<Handle>(chunks_.size() * chunkLength); }
 
 private:
-  struct Slot {
-    napi_ref reference = nullptr;
-    Size bytes = 0;
+  static constexpr Handle chunkLength = 1024;
+
+  // A million references are never copied because one more comes.
+  struct Chunk {
+    std::array<napi_ref, chunkLength> references{};
+    std::array<std::uint32_t, chunkLength> bytes{};
   };
 
+  Chunk &chunkOf(Handle handle) { return *chunks_[handle / chunkLength]; }
+  const Chunk &chunkOf(Handle handle) const { return *chunks_[handle / chunkLength]; }
   bool isDead(Handle handle) const { return has(handle) && !get(handle); }
   /// More bytes (or fewer); V8 hears of them by the page, and may collect then.
   void adjust(std::int64_t bytes);
 
   napi_env env_;
-  std::vector<Slot> slots_;
+  std::vector<std::unique_ptr<Chunk>> chunks_;
   std::int64_t untold_ = 0;
 };
 
