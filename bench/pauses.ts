@@ -45,7 +45,12 @@ function million(): Row[] {
       },
     },
     { figure: '  resident bytes of each, after a major collection', unit: 'B', ours: Sample.exactly(bytes) },
-    { figure: "  a major collection of them at once, without V8's", unit: 'ms', ours: Sample.exactly(atOnce), note: `V8's share ${v8.toFixed(0)} ms` },
+    {
+      figure: "  a major collection of them at once, without V8's",
+      unit: 'ms',
+      ours: Sample.exactly(atOnce),
+      note: `V8's share ${v8.toFixed(0)} ms`,
+    },
     ...step('  a step of a major collection of them, maxPause 5', steps),
     ...step('  the same, every second one dead', stepsOfDead),
     ...found(finding),
