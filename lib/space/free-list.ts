@@ -56,11 +56,7 @@ export class FreeListAllocator implements Allocator {
   /** An allocator in which all but `free` is handed out; the extents ascend, are whole granules, and don't touch. */
   static withFree(sizeBytes: number, free: ReadonlyArray<Readonly<FreeBlock>>): FreeListAllocator {
     const allocator = new FreeListAllocator(sizeBytes);
-    allocator.allocate(allocator.capacityBytes, granuleBytes);
-    for (const { base, limit } of free) {
-      allocator.#insert({ base, limit });
-      allocator.#freeBytes += limit - base;
-    }
+    allocator.#fill(free.map(({ base, limit }) => ({ base, limit })));
     return allocator;
   }
 
