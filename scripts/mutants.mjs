@@ -1,8 +1,8 @@
 /**
  * Breaks the decisions of lib/ one at a time, and tells which breaks no test notices.
- * node scripts/mutants.mjs [space] [call] [collector] [--files=GLOB]
+ * node scripts/mutants.mjs [space] [call] [collector] [--files=GLOB] [--quick]
  *
- * In: folders of lib/, each with the tests that are about it. Out: what survived, and the scores. Always true: a mutant meets the tests that run its
+ * In: folders of lib/, each with the tests that are about it; with --quick, only the quick ones. Out: what survived, and the scores. Always true: a mutant meets the tests that run its
  * line, and no others, and the slow ones only if it survives the quick ones; child processes use dist/, so tests that are only about those find no
  * mutant.
  */
@@ -35,7 +35,10 @@ const groups = {
 /** Texts, lists and patterns decide nothing. */
 const excludedMutations = ['StringLiteral', 'ObjectLiteral', 'ArrayDeclaration', 'Regex', 'OptionalChaining', 'ArrowFunction'];
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { files: { type: 'string' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { files: { type: 'string' }, quick: { type: 'boolean' } },
+});
 const unknown = positionals.filter((name) => !(name in groups));
 if (unknown.length > 0) fail(`${unknown.join(', ')}: one of ${Object.keys(groups).join(', ')}`);
 
@@ -90,7 +93,7 @@ function rangeOf({ fileName, location: { start, end } }) {
 async function runGroup({ folders, stages }) {
   const results = new Map();
   let mutate = values.files === undefined ? folders.map((folder) => `lib/${folder}/**/*.ts`) : [values.files];
-  for (const tests of stages) {
+  for (const tests of values.quick === true ? stages.slice(0, 1) : stages) {
     const found = mutate.length > 0 ? await new Stryker(optionsFor(mutate, tests)).runMutationTest() : [];
     for (const mutant of found.filter((each) => isKilled(each) || isAlive(each))) {
       const before = results.get(describe(mutant));
