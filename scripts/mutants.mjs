@@ -1,11 +1,12 @@
 /**
  * Breaks the decisions of lib/ one at a time, and tells which breaks no test notices.
- * node scripts/mutants.mjs [space] [call] [collector] [--files=GLOB] [--quick]
+ * node scripts/mutants.mjs [space] [call] [collector] [--files=GLOB] [--tests=NAME,...]
  *
- * In: folders of lib/, each with the tests that are about it; with --quick, only the quick ones. Out: what survived, and the scores. Always true: a mutant meets the tests that run its
- * line, and no others, and the slow ones only if it survives the quick ones; child processes use dist/, so tests that are only about those find no
- * mutant.
+ * In: folders of lib/, each with the tests that are about it, or those whose names begin as --tests says. Out: what survived, and the scores. Always
+ * true: a mutant meets the tests that run its line, and no others, and is gone with the first that fails; child processes use dist/, so tests that are
+ * only about those find no mutant.
  */
+import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { relative } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -16,19 +17,30 @@ const jestConfig = require('../jest.config.js');
 const { root, say, fail } = require('./step.js');
 const { inRoot } = require('./build.js');
 
-/** By folder, so that a file may come, go or be split; those of none of these folders are not mutated. */
+/**
+ * By folder, so that a file may come, go or be split; those of none of these folders are not mutated. The tests that find most soonest are the
+ * first: each file of tests has the mutants that those before it have left, since a run takes the longer the more files it loads.
+ */
 const groups = {
-  space: { folders: ['space'], stages: [['15'], ['21', '22', '55.misuse-spaces', '89'], ['81']] },
+  space: { folders: ['space'], tests: ['15.allocators.test', '15', '22', '21', '55.misuse-spaces', '89', '81'] },
   call: {
     folders: ['call'],
-    stages: [
-      ['40', '41', '42', '43', '44.host-functions', '44.import-types', '55.misuse-buffers', '55.misuse-reentrancy'],
-      ['44.host-function-life', '44.kept-alive'],
+    tests: [
+      '40',
+      '44.host-functions',
+      '42',
+      '41',
+      '55.misuse-buffers',
+      '55.misuse-reentrancy',
+      '44.import-types',
+      '43',
+      '44.kept',
+      '44.host-function-life',
     ],
   },
   collector: {
     folders: ['collector', 'tier', 'zeal'],
-    stages: [['15'], ['34', '39', '80', '81', '83', '84', '85.reentrancy'], ['82', '85.oracle']],
+    tests: ['15', '81', '80', '84', '83', '34', '39', '85.reentrancy', '82', '85.oracle'],
   },
 };
 
@@ -37,7 +49,7 @@ const excludedMutations = ['StringLiteral', 'ObjectLiteral', 'ArrayDeclaration',
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { files: { type: 'string' }, quick: { type: 'boolean' } },
+  options: { files: { type: 'string' }, tests: { type: 'string' } },
 });
 const unknown = positionals.filter((name) => !(name in groups));
 if (unknown.length > 0) fail(`${unknown.join(', ')}: one of ${Object.keys(groups).join(', ')}`);
@@ -49,7 +61,7 @@ process.env.SEED ??= String(Date.now() % 2 ** 31);
 process.env.OPERATIONS ??= '3000';
 process.chdir(root);
 
-function optionsFor(mutate, tests) {
+function optionsFor(mutate, test) {
   return {
     mutate,
     mutator: { excludedMutations },
@@ -59,7 +71,7 @@ function optionsFor(mutate, tests) {
     testRunnerNodeArgs: ['--expose-gc'],
     coverageAnalysis: 'perTest',
     jest: {
-      config: { ...jestConfig, maxWorkers: 1, testMatch: tests.map((name) => `<rootDir>/test/${name}*.test.ts`) },
+      config: { ...jestConfig, maxWorkers: 1, testMatch: [`<rootDir>/test/${test}`] },
       enableFindRelatedTests: false,
     },
     concurrency: 2,
@@ -89,17 +101,24 @@ function rangeOf({ fileName, location: { start, end } }) {
   return `${relative(root, fileName)}:${start.line}:${start.column - 1}-${end.line}:${end.column - 1}`;
 }
 
-/** By description, the mutants that the tests of the stages before have left. A range has mutants inside that were killed: they stay so. */
-async function runGroup({ folders, stages }) {
+/** The names of files, in the order of these beginnings. */
+function testFiles(beginnings) {
+  const names = readdirSync(inRoot('test')).filter((name) => name.endsWith('.test.ts'));
+  return [...new Set(beginnings.flatMap((beginning) => names.filter((name) => name.startsWith(beginning))))];
+}
+
+/** The mutants of a group by description. A range has mutants inside that were killed: they stay so. */
+async function runGroup({ folders, tests }) {
   const results = new Map();
   let mutate = values.files === undefined ? folders.map((folder) => `lib/${folder}/**/*.ts`) : [values.files];
-  for (const tests of values.quick === true ? stages.slice(0, 1) : stages) {
-    const found = mutate.length > 0 ? await new Stryker(optionsFor(mutate, tests)).runMutationTest() : [];
+  for (const test of testFiles(values.tests?.split(',') ?? tests)) {
+    const found = mutate.length > 0 ? await new Stryker(optionsFor(mutate, test)).runMutationTest() : [];
     for (const mutant of found.filter((each) => isKilled(each) || isAlive(each))) {
       const before = results.get(describe(mutant));
       if (before === undefined || before.status === 'NoCoverage' || isKilled(mutant)) results.set(describe(mutant), mutant);
     }
     mutate = [...results.values()].filter(isAlive).map(rangeOf);
+    report(test, [...results.values()]);
   }
   return [...results.values()];
 }

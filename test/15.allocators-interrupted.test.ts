@@ -1,7 +1,8 @@
 /**
  * A full stack anywhere in an allocator: the call that it ends has changed nothing, and can be made again.
  */
-import { BumpAllocator, FreeListAllocator } from 'nomad-jit';
+import { BumpAllocator } from '../lib/space/bump';
+import { FreeListAllocator } from '../lib/space/free-list';
 import { deepest, pads, overflows } from './support/full-stack';
 
 const granules = 64;

@@ -2,7 +2,10 @@
  * FreeListAllocator and BumpAllocator against hand-made cases and a model that is one flag per granule.
  */
 import fc from 'fast-check';
-import { type Allocator, BumpAllocator, FreeListAllocator, granuleBytes } from 'nomad-jit';
+import { granuleBytes } from '../lib/base/segments';
+import type { Allocator } from '../lib/space/allocator';
+import { BumpAllocator } from '../lib/space/bump';
+import { FreeListAllocator } from '../lib/space/free-list';
 import { randomIntegers, seed } from './support/random';
 
 const granules = 64;

@@ -1,7 +1,7 @@
 /**
  * Reservations against a model that is a list of what each code object has.
  */
-import { FreeListAllocator } from 'nomad-jit';
+import { FreeListAllocator } from '../lib/space/free-list';
 import { Reservations } from '../lib/space/reservations';
 import { randomIntegers, seed } from './support/random';
 
