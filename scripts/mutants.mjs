@@ -71,7 +71,12 @@ function optionsFor(mutate, test) {
     testRunnerNodeArgs: ['--expose-gc'],
     coverageAnalysis: 'perTest',
     jest: {
-      config: { ...jestConfig, maxWorkers: 1, testMatch: [`<rootDir>/test/${test}`] },
+      config: {
+        ...jestConfig,
+        maxWorkers: 1,
+        testMatch: [`<rootDir>/test/${test}`],
+        setupFilesAfterEnv: [...jestConfig.setupFilesAfterEnv, '<rootDir>/test/support/no-shrinking.ts'],
+      },
       enableFindRelatedTests: false,
     },
     concurrency: 2,

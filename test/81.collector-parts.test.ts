@@ -49,7 +49,7 @@ describe('options', () => {
     expect(errorOf(() => sizes('1', 1))).toBeInstanceOf(TypeError);
   });
 
-  test.each([2 ** 20, 2 ** 22, 2 ** 25, 2 ** 28])(
+  test.each([2 ** 20, 2 ** 22, 2 ** 25, 2 ** 30])(
     'in an arena of %i bytes, all halves take at most half of what is left',
     (arenaBytes) => {
       const core = coreOf(makeJit({ arenaBytes }))!;
@@ -57,7 +57,7 @@ describe('options', () => {
       const { nurseryBytes, oldBytes, fixed } = collectorSizes(core, undefined, undefined);
       expect(2 * nurseryBytes + 2 * oldBytes).toBeLessThanOrEqual(free / 2 + 4 * page);
       expect(2 * nurseryBytes + 2 * oldBytes).toBeGreaterThan(Math.min(free / 4, 2 ** 25));
-      if (arenaBytes === 2 ** 28) expect([nurseryBytes, oldBytes]).toEqual([2 ** 18, 2 ** 24]);
+      if (arenaBytes === 2 ** 30) expect([nurseryBytes, oldBytes]).toEqual([2 ** 18, 2 ** 24]);
       for (const name of ['constants', 'data'] as const) {
         expect(fixed[name] % page).toBe(0);
         expect(Math.abs(fixed[name] - core.arena.largestFreeBytes(name) / 4)).toBeLessThan(page);
