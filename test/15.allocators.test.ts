@@ -2,10 +2,13 @@
  * FreeListAllocator and BumpAllocator against hand-made cases and a model that is one flag per granule.
  */
 import fc from 'fast-check';
-import { type Allocator, BumpAllocator, FreeListAllocator, granuleBytes } from 'nomad-jit';
+import { granuleBytes } from '../lib/base/segments';
+import type { Allocator } from '../lib/space/allocator';
+import { BumpAllocator } from '../lib/space/bump';
+import { FreeListAllocator } from '../lib/space/free-list';
+import { randomIntegers, seed } from './support/random';
 
 const granules = 64;
-const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
 
 /** An allocator of `count` blocks of one granule each, all handed out. */
 function filled(count: number): FreeListAllocator {
@@ -17,6 +20,24 @@ function filled(count: number): FreeListAllocator {
 
 function figures({ usedBytes, freeBytes, largestFreeBytes }: Allocator): number[] {
   return [usedBytes, freeBytes, largestFreeBytes];
+}
+
+/** The typed array in which what `make` makes keeps its state. */
+function wordsOf<T>(make: () => T): [Int32Array, T] {
+  const arrays: Int32Array[] = [];
+  const RealArray = globalThis.Int32Array;
+  globalThis.Int32Array = class extends RealArray {
+    constructor(length: number) {
+      super(length);
+      arrays.push(this);
+    }
+  } as typeof RealArray;
+  try {
+    const made = make();
+    return [arrays[0]!, made];
+  } finally {
+    globalThis.Int32Array = RealArray;
+  }
 }
 
 /** Expects `release` to fail and to change nothing. */
@@ -130,6 +151,60 @@ describe('FreeListAllocator', () => {
     expect(figures(list)).toEqual([0, 0, 0]);
   });
 
+  test('of blocks that all suffice, it takes a certain one rather than search on', () => {
+    const list = filled(2000);
+    for (let i = 0; i < 100; i++) list.release((20 * i + 1) * 16, 48); // a multiple of 64 with 16 bytes after it, or none
+    list.release(1990 * 16, 16 * 8);
+    expect(list.allocate(48, 64)).toBe(1992 * 16);
+  });
+
+  test('fits tells what allocate would find', () => {
+    const list = filled(12);
+    list.release(16, 48);
+    const wanted = [16, 32, 33, 48, 49].flatMap((bytes) => [1, 16, 32, 64, 128].map((alignment) => [bytes, alignment] as const));
+    for (const [bytes, alignment] of wanted) {
+      const copy = FreeListAllocator.withFree(12 * 16, [{ base: 16, limit: 64 }]);
+      expect(list.fits(bytes, alignment)).toBe(copy.allocate(bytes, alignment) !== undefined);
+    }
+    expect([list.fits(48, 16), list.fits(49, 16), list.fits(32, 32), list.fits(33, 32)]).toEqual([true, false, true, false]);
+  });
+
+  test('withFree has nothing free but what it is told', () => {
+    const list = FreeListAllocator.withFree(1024, [
+      { base: 16, limit: 48 },
+      { base: 512, limit: 1024 },
+    ]);
+    list.checkIntegrity();
+    expect(figures(list)).toEqual([480, 544, 512]);
+    expect([list.allocate(512, 1), list.allocate(32, 1), list.allocate(1, 1)]).toEqual([512, 16, undefined]);
+    expect(figures(FreeListAllocator.withFree(0, []))).toEqual([0, 0, 0]);
+  });
+
+  test.each([
+    ['F1', [{ base: 64, limit: 32 }]],
+    ['F1', [{ base: -16, limit: 32 }]],
+    ['F1', [{ base: 32, limit: 32 }]],
+    ['F1', [{ base: 8, limit: 32 }]],
+    ['F1', [{ base: 16, limit: 40 }]],
+    ['F1', [{ base: 512, limit: 1040 }]],
+    [
+      'F2',
+      [
+        { base: 0, limit: 64 },
+        { base: 32, limit: 96 },
+      ],
+    ],
+    [
+      'F2',
+      [
+        { base: 0, limit: 64 },
+        { base: 64, limit: 96 },
+      ],
+    ],
+  ])('an integrity check names %s: %j', (name, free) => {
+    expect(() => FreeListAllocator.withFree(1024, free).checkIntegrity()).toThrow(name);
+  });
+
   test('stays whole with 100,000 allocations and thousands of holes', () => {
     const list = filled(100_000);
     for (let i = 0; i < 100_000; i += 2) list.release(i * 16, 16);
@@ -182,6 +257,28 @@ describe('BumpAllocator', () => {
     bump.release(0, 16);
     expectRefused(bump, 0, 16);
   });
+
+  test('hands out the last byte, and no byte more', () => {
+    const bump = new BumpAllocator(16 * 33);
+    expect(bump.allocate(16 * 34, 1)).toBeUndefined();
+    expect(bump.allocate(16 * 33, 1)).toBe(0);
+    expect(bump.allocate(1, 1)).toBeUndefined();
+    expectRefused(bump, 0, 16 * 34);
+    bump.release(16 * 31, 32);
+    expect(figures(bump)).toEqual([16 * 31, 32, 0]);
+  });
+
+  test('an integrity check sees a bit too many, or too few', () => {
+    const [words, bump] = wordsOf(() => new BumpAllocator(16 * 100));
+    bump.allocate(16 * 40, 1);
+    bump.checkIntegrity();
+    words[1]! ^= 1;
+    expect(() => bump.checkIntegrity()).toThrow('B2');
+    words[1]! ^= 1 | (1 << 9);
+    expect(() => bump.checkIntegrity()).toThrow('B1');
+    words[1]! ^= 1 << 9;
+    bump.checkIntegrity();
+  });
 });
 
 test.each([FreeListAllocator, BumpAllocator])('%p refuses nonsense', (AllocatorClass) => {
@@ -189,8 +286,85 @@ test.each([FreeListAllocator, BumpAllocator])('%p refuses nonsense', (AllocatorC
   for (const sizeBytes of [0, -1, 1.5, NaN, Infinity]) expect(() => allocator.allocate(sizeBytes, 16)).toThrow(RangeError);
   for (const alignment of [0, -16, 3, 1.5, NaN]) expect(() => allocator.allocate(16, alignment)).toThrow(RangeError);
   for (const sizeBytes of [-1, 1.5, 2 ** 31 + 1]) expect(() => new AllocatorClass(sizeBytes)).toThrow(RangeError);
+  for (const sizeBytes of [0, 1.5]) expectRefused(allocator, 0, sizeBytes);
   expect(figures(allocator)).toEqual([0, 1024, 1024]);
 });
+
+test.each([FreeListAllocator, BumpAllocator])('%p takes the coarsest alignment and the largest size', (AllocatorClass) => {
+  expect(new AllocatorClass(2 ** 31).freeBytes).toBe(2 ** 31);
+  expect(new AllocatorClass(0).freeBytes).toBe(0);
+  expect(new AllocatorClass(1024).allocate(16, 2 ** 31)).toBe(0);
+  expect(() => new AllocatorClass(1024).allocate(16, 2 ** 32)).toThrow(RangeError);
+});
+
+test.each([FreeListAllocator, BumpAllocator])('%p takes no text for an offset', (AllocatorClass) => {
+  const allocator = new AllocatorClass(1024);
+  allocator.allocate(512, 1);
+  for (const offset of ['0', '16', '', 0.5, -16, 2 ** 60, Infinity, NaN]) expectRefused(allocator, offset as number, 16);
+});
+
+describe.each([FreeListAllocator, BumpAllocator])('mend of %p', (AllocatorClass) => {
+  test.each([
+    ['a part of a granule at the beginning', [{ base: 8, limit: 32 }]],
+    ['nothing', [{ base: 16, limit: 16 }]],
+    ['less than nothing', [{ base: 32, limit: 16 }]],
+    ['what begins before the range', [{ base: -16, limit: 16 }]],
+    ['what ends after the range', [{ base: 1008, limit: 1025 }]],
+    [
+      'what overlaps',
+      [
+        { base: 64, limit: 128 },
+        { base: 16, limit: 65 },
+      ],
+    ],
+    ['no number', [{ base: NaN, limit: 16 }]],
+    ['text', [{ base: '0' as unknown as number, limit: 16 }]],
+  ])('refuses %s, and changes nothing', (_, used) => {
+    const allocator = new AllocatorClass(1024);
+    allocator.allocate(100, 1);
+    const before = figures(allocator);
+    expect(() => allocator.mend(used)).toThrow(RangeError);
+    expect(figures(allocator)).toEqual(before);
+    allocator.release(0, 100);
+  });
+
+  test(`hands out exactly what it is told (SEED=${seed})`, () => {
+    const random = randomIntegers();
+    for (let run = 0; run < 200; run++) {
+      const allocator = new AllocatorClass(granules * granuleBytes);
+      allocator.allocate(granuleBytes * (1 + random(granules)), 16);
+      const model: Model = Array.from({ length: granules }, () => false);
+      const used = randomExtents(random);
+      for (const { base, limit } of used) mark(model, base, limit - base, true);
+      allocator.mend([...used].sort((a, b) => ((a.base * 37) % 101) - ((b.base * 37) % 101)));
+      allocator.checkIntegrity();
+      const usedBytes = model.filter(Boolean).length * granuleBytes;
+      const runs = freeRuns(model);
+      const largest = AllocatorClass === FreeListAllocator ? Math.max(0, ...runs.map(([, bytes]) => bytes)) : tailOf(model);
+      expect(figures(allocator)).toEqual([usedBytes, granules * granuleBytes - usedBytes, largest]);
+      for (const [i, isUsed] of model.entries())
+        if (isUsed) allocator.release(i * granuleBytes, granuleBytes);
+        else expectRefused(allocator, i * granuleBytes, granuleBytes);
+      expect(figures(allocator)).toEqual([0, granules * granuleBytes, granules * granuleBytes]);
+    }
+  });
+});
+
+/** Ranges that ascend; some touch, and their ends may be inside a granule. */
+function randomExtents(random: (limit: number) => number): Array<{ base: number; limit: number }> {
+  const extents = [];
+  for (let base = random(3); base < granules;) {
+    const limit = Math.min(granules, base + 1 + random(8));
+    extents.push({ base: base * granuleBytes, limit: limit * granuleBytes - random(16) });
+    base = limit + random(4);
+  }
+  return extents;
+}
+
+/** Free bytes at the end. */
+function tailOf(model: Model): number {
+  return (granules - 1 - model.lastIndexOf(true)) * granuleBytes;
+}
 
 /** One flag per granule: true is handed out. */
 type Model = boolean[];

@@ -2,48 +2,10 @@
  * I17: a full JS stack (RangeError) and execution that is ended from outside (`vm` timeouts), at any depth inside any call, leave state whole.
  */
 import { createContext, runInContext } from 'node:vm';
-import { BumpAllocator, FreeListAllocator } from 'nomad-jit';
+import { deepest, manyPads, overflows, pads } from './support/full-stack';
 import { collectGarbage, errorOf } from './support/jits';
 import { expectWhole, makeWorld, operations, placed, strayBytes, type Operation, type World } from './support/interrupted';
 import { returning } from './support/programs';
-import { randomIntegers, seed } from './support/random';
-
-/** Functions whose frames have different sizes, so that the stack ends at every few bytes inside of what they call. */
-const manyPads = Array.from({ length: 16 }, (_, n) => {
-  const names = Array.from({ length: n }, (__, i) => `v${i}`);
-  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- frames can't be had otherwise
-  return new Function('run', `${names.map((name) => `let ${name} = run;`).join('')} run(); return [${names.join()}];`) as (
-    run: () => void,
-  ) => void;
-});
-
-const pads = manyPads.filter((_, n) => n % 4 === 0);
-
-const deep = (depth: number, run: () => void): void => (depth === 0 ? run() : deep(depth - 1, run));
-
-function deepest(): number {
-  let depth = 0;
-  for (let step = 2 ** 16; step >= 1; step /= 2) {
-    try {
-      deep(depth + step, () => undefined);
-      depth += step;
-    } catch {
-      // too deep
-    }
-  }
-  return depth;
-}
-
-/** Runs the operation at the end of the stack; whether that was too short. */
-function overflows(depth: number, pad: (run: () => void) => void, run: () => void): boolean {
-  try {
-    deep(depth, () => pad(run));
-    return false;
-  } catch (error) {
-    if ((error as Error).name !== 'RangeError') throw error; // Node's own code has another realm's
-    return true;
-  }
-}
 
 function once(world: World, { run, discard }: Operation, prepared: never): void {
   const result = run(world, prepared) as never;
@@ -86,38 +48,6 @@ test.each(Object.entries(operations))('a full stack anywhere in: %s', async (_, 
   }
   expect(strayBytes(world)).toBe(0);
   world.jit.dispose();
-});
-
-test.each([
-  ['FreeListAllocator', FreeListAllocator],
-  ['BumpAllocator', BumpAllocator],
-])(`a full stack anywhere in: %s (SEED=${seed})`, (_, AllocatorClass) => {
-  const allocator = new AllocatorClass(2 ** 16);
-  const random = randomIntegers();
-  const model = new Map<number, number>(); // what is handed out: offset and bytes
-  const used = (): number => [...model.values()].reduce((sum, bytes) => sum + bytes, 0);
-  let count = 0;
-  for (const pad of pads) {
-    const limit = deepest();
-    for (let depth = limit - 14; depth <= limit; depth++) {
-      for (let i = 0; i < 10; i++) {
-        const bytes = 16 * (1 + random(20));
-        const [offset = -1] = [...model.keys()].slice(random(Math.max(1, model.size)));
-        let got: number | undefined;
-        if (offset >= 0 && random(2) === 0) {
-          if (overflows(depth, pad, () => allocator.release(offset, model.get(offset) ?? 0))) count++;
-          else model.delete(offset);
-        } else if (overflows(depth, pad, () => void (got = allocator.allocate(bytes, 16)))) count++;
-        else if (got !== undefined) model.set(got, bytes);
-        expect([allocator.usedBytes, allocator.usedBytes + allocator.freeBytes]).toEqual([used(), 2 ** 16]);
-      }
-      allocator.checkIntegrity();
-      for (const [offset, bytes] of model) allocator.release(offset, bytes);
-      model.clear();
-      expect(allocator.largestFreeBytes).toBe(2 ** 16);
-    }
-  }
-  expect(count).toBeGreaterThan(0);
 });
 
 test('a full stack anywhere in: dispose', () => {

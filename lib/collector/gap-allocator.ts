@@ -62,46 +62,40 @@ export class GapAllocator {
     this.#limit = this.#gaps[gap]?.limit ?? 0;
   }
 
-  /** An offset, or undefined if no gap ahead is large enough. */
+  /** An offset, or undefined if no gap ahead is large enough: then it stays where it is. */
   allocate(bytes: number, alignment: number): number | undefined {
-    const offset = this.#next;
-    const limit = offset + bytes;
-    if (alignment > granuleBytes || limit > this.#limit) return this.#search(bytes, alignment);
-    this.#next = (limit + granuleBytes - 1) & -granuleBytes;
+    if (!this.fits(bytes, alignment)) return undefined;
+    while (!this.#fitsHere(bytes, alignment)) {
+      this.#skipTo(this.#limit);
+      this.#enter(this.#gap + 1);
+    }
+    const offset = alignUp(this.#next, Math.max(alignment, granuleBytes));
+    this.#skipTo(offset);
+    this.#next = (offset + bytes + granuleBytes - 1) & -granuleBytes;
     return offset;
   }
 
   /** Whether `allocate` would find one. */
   fits(bytes: number, alignment: number): boolean {
-    return alignUp(this.#next, Math.max(alignment, granuleBytes)) + bytes <= this.#limit || this.#hasGapFor(bytes, alignment);
-  }
-
-  #search(bytes: number, alignment: number): number | undefined {
-    while (this.#gap < this.#gaps.length) {
-      const offset = alignment <= granuleBytes ? this.#next : alignUp(this.#next, alignment);
-      const limit = this.#limit;
-      if (offset + bytes <= limit) {
-        if (offset > this.#next) this.#skipped.push({ base: this.#next, limit: offset });
-        this.#next = (offset + bytes + granuleBytes - 1) & -granuleBytes;
-        return offset;
-      }
-      if (!this.#hasGapFor(bytes, alignment)) return undefined;
-      this.#skipped.push({ base: this.#next, limit });
-      this.#enter(this.#gap + 1);
-    }
-    return undefined;
+    return this.#fitsHere(bytes, alignment) || this.#fitsAhead(bytes, alignment);
   }
 
   /** What can still be handed out, and what was skipped, in address order. */
   freeExtents(): Extent[] {
-    const [current, ...ahead] = this.#gaps.slice(this.#gap);
-    const rest = current === undefined ? [] : [{ base: this.#next, limit: current.limit }, ...ahead];
-    return [...this.#skipped, ...rest].filter(({ base, limit }) => base < limit);
+    const current = this.#next < this.#limit ? [{ base: this.#next, limit: this.#limit }] : [];
+    return [...this.#skipped, ...current, ...this.#gaps.slice(this.#gap + 1)];
   }
 
-  /** A request that nothing ahead can hold leaves the allocator where it is. */
-  #hasGapFor(bytes: number, alignment: number): boolean {
+  #fitsHere(bytes: number, alignment: number): boolean {
+    return alignUp(this.#next, Math.max(alignment, granuleBytes)) + bytes <= this.#limit;
+  }
+
+  #fitsAhead(bytes: number, alignment: number): boolean {
     return this.#gaps.slice(this.#gap + 1).some(({ base, limit }) => alignUp(base, alignment) + bytes <= limit);
+  }
+
+  #skipTo(limit: number): void {
+    if (this.#next < limit) this.#skipped.push({ base: this.#next, limit });
   }
 }
 

@@ -27,8 +27,8 @@ export class BumpAllocator implements Allocator {
   readonly #granules: BitMap;
   #top = 0;
   #usedBytes = 0;
-  /** While a call changes the bit map: which granules, and whether they were handed out before. */
-  #pending: { readonly first: number; readonly limit: number; readonly isUsed: boolean } | undefined;
+  /** While a call changes the bit map: where, and to what. */
+  #pending: (Extent & { readonly isUsed: boolean }) | undefined;
 
   /** `sizeBytes`: an integer up to 2 GiB; what does not fill a granule is left out. Throws RangeError. */
   constructor(sizeBytes: number) {
@@ -57,10 +57,11 @@ export class BumpAllocator implements Allocator {
     const bytes = wholeGranules(sizeBytes);
     checkAlignment(alignment);
     const offset = alignUp(this.#top, Math.max(alignment, granuleBytes));
-    if (offset + bytes > this.capacityBytes) return undefined;
-    this.#pending = { first: offset / granuleBytes, limit: (offset + bytes) / granuleBytes, isUsed: false };
-    this.#granules.set(offset / granuleBytes, (offset + bytes) / granuleBytes);
-    this.#top = offset + bytes;
+    const limit = offset + bytes;
+    if (limit > this.capacityBytes) return undefined;
+    this.#pending = { base: offset, limit, isUsed: true };
+    this.#mark(offset, limit, true);
+    this.#top = limit;
     this.#usedBytes += bytes;
     this.#pending = undefined;
     return offset;
@@ -70,11 +71,11 @@ export class BumpAllocator implements Allocator {
   release(offset: number, sizeBytes: number): void {
     this.#settle();
     const bytes = wholeGranules(sizeBytes);
-    const isInside = Number.isSafeInteger(offset) && offset >= 0 && offset % granuleBytes === 0 && offset + bytes <= this.#top;
-    if (!isInside || !this.#granules.has(offset / granuleBytes, (offset + bytes) / granuleBytes))
-      throw notAllocated(offset, sizeBytes);
-    this.#pending = { first: offset / granuleBytes, limit: (offset + bytes) / granuleBytes, isUsed: true };
-    this.#granules.clear(offset / granuleBytes, (offset + bytes) / granuleBytes);
+    const limit = offset + bytes;
+    const isGranule = Number.isSafeInteger(offset) && offset % granuleBytes === 0;
+    if (!isGranule || !this.#granules.has(offset / granuleBytes, limit / granuleBytes)) throw notAllocated(offset, sizeBytes);
+    this.#pending = { base: offset, limit, isUsed: false };
+    this.#mark(offset, limit, false);
     this.#usedBytes -= bytes;
     if (this.#usedBytes === 0) this.#top = 0;
     this.#pending = undefined;
@@ -84,41 +85,39 @@ export class BumpAllocator implements Allocator {
   mend(used: readonly Extent[]): void {
     const extents = checkExtents(used, this.capacityBytes);
     this.#pending = undefined;
-    this.#granules.clear(0, this.capacityBytes / granuleBytes);
+    this.#granules.clear();
     this.#top = 0;
     this.#usedBytes = 0;
     for (const { base, limit } of extents) {
-      this.#granules.set(base / granuleBytes, limit / granuleBytes);
+      this.#mark(base, limit, true);
       this.#top = limit;
       this.#usedBytes += limit - base;
     }
   }
 
+  /** Releases everything at once. */
+  reset(): void {
+    this.mend([]);
+  }
+
   /** A full stack, or V8's end of execution, has left a call in the middle: it has changed nothing then (A4). */
   #settle(): void {
     if (this.#pending === undefined) return;
-    const { first, limit, isUsed } = this.#pending;
-    if (isUsed) this.#granules.set(first, limit);
-    else this.#granules.clear(first, limit);
+    const { base, limit, isUsed } = this.#pending;
+    this.#mark(base, limit, !isUsed);
     this.#pending = undefined;
   }
 
-  /** Releases everything at once. */
-  reset(): void {
-    this.#settle();
-    this.#granules.clear(0, this.#top / granuleBytes);
-    this.#top = 0;
-    this.#usedBytes = 0;
+  #mark(base: number, limit: number, isUsed: boolean): void {
+    this.#granules.set(base / granuleBytes, limit / granuleBytes, isUsed);
   }
 
   /** Checks B1 to B3. */
   checkIntegrity(): void {
     this.#settle();
-    assertInvariant(
-      'B1',
-      this.#top <= this.capacityBytes && this.#granules.count(this.#top / granuleBytes, this.capacityBytes / granuleBytes) === 0,
-    );
-    assertInvariant('B2', this.#granules.count(0, this.#top / granuleBytes) * granuleBytes === this.#usedBytes);
+    const belowTop = this.#granules.count(this.#top / granuleBytes);
+    assertInvariant('B1', this.#granules.count(this.capacityBytes / granuleBytes) === belowTop);
+    assertInvariant('B2', belowTop * granuleBytes === this.#usedBytes);
     assertInvariant('B3', this.#usedBytes > 0 || this.#top === 0);
   }
 }
@@ -146,32 +145,34 @@ class BitMap {
     this.#words = new Int32Array(Math.ceil(bits / wordBits));
   }
 
-  set(first: number, limit: number): void {
-    for (let word = Math.floor(first / wordBits); word * wordBits < limit; word++) {
-      this.#words[word] = (this.#words[word] ?? 0) | maskOf(word, first, limit);
+  /** Sets all bits of the run, or clears them. */
+  set(first: number, limit: number, isSet: boolean): void {
+    for (let word = Math.floor(first / wordBits); word < Math.ceil(limit / wordBits); word++) {
+      const before = this.#words[word] ?? 0;
+      const mask = maskOf(word, first, limit);
+      this.#words[word] = isSet ? before | mask : before & ~mask;
     }
   }
 
-  clear(first: number, limit: number): void {
-    for (let word = Math.floor(first / wordBits); word * wordBits < limit; word++) {
-      this.#words[word] = (this.#words[word] ?? 0) & ~maskOf(word, first, limit);
-    }
+  /** Clears all bits. */
+  clear(): void {
+    this.#words.fill(0);
   }
 
   /** Whether all bits of the run are set. */
   has(first: number, limit: number): boolean {
-    for (let word = Math.floor(first / wordBits); word * wordBits < limit; word++) {
+    for (let word = Math.floor(first / wordBits); word < Math.ceil(limit / wordBits); word++) {
       const mask = maskOf(word, first, limit);
       if (((this.#words[word] ?? 0) & mask) !== mask) return false;
     }
     return true;
   }
 
-  /** How many bits of the run are set. */
-  count(first: number, limit: number): number {
+  /** How many of the first bits, below `limit`, are set. */
+  count(limit: number): number {
     let sum = 0;
-    for (let word = Math.floor(first / wordBits); word * wordBits < limit; word++) {
-      sum += countBits((this.#words[word] ?? 0) & maskOf(word, first, limit));
+    for (let word = 0; word < Math.ceil(limit / wordBits); word++) {
+      sum += countBits((this.#words[word] ?? 0) & maskOf(word, 0, limit));
     }
     return sum;
   }

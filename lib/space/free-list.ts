@@ -56,11 +56,7 @@ export class FreeListAllocator implements Allocator {
   /** An allocator in which all but `free` is handed out; the extents ascend, are whole granules, and don't touch. */
   static withFree(sizeBytes: number, free: ReadonlyArray<Readonly<FreeBlock>>): FreeListAllocator {
     const allocator = new FreeListAllocator(sizeBytes);
-    allocator.allocate(allocator.capacityBytes, granuleBytes);
-    for (const { base, limit } of free) {
-      allocator.#insert({ base, limit });
-      allocator.#freeBytes += limit - base;
-    }
+    allocator.#fill(free.map(({ base, limit }) => ({ base, limit })));
     return allocator;
   }
 
@@ -113,9 +109,10 @@ export class FreeListAllocator implements Allocator {
     this.#settle();
     const bytes = wholeGranules(sizeBytes);
     checkAlignment(alignment);
-    const block = alignment <= granuleBytes ? this.#smallest(bytes) : this.#smallestAligned(bytes, alignment);
+    const step = Math.max(alignment, granuleBytes);
+    const block = this.#smallest(bytes, step);
     if (block === undefined) return undefined;
-    const offset = alignUp(block.base, alignment);
+    const offset = alignUp(block.base, step);
     this.#pending = { base: block.base, limit: block.limit, isFree: true, beside: [] };
     this.#carve(block, offset, offset + bytes);
     this.#freeBytes -= bytes;
@@ -126,8 +123,7 @@ export class FreeListAllocator implements Allocator {
   /** Whether `allocate` would find a block. */
   fits(sizeBytes: number, alignment: number): boolean {
     this.#settle();
-    const bytes = wholeGranules(sizeBytes);
-    return (alignment <= granuleBytes ? this.#smallest(bytes) : this.#smallestAligned(bytes, alignment)) !== undefined;
+    return this.#smallest(wholeGranules(sizeBytes), Math.max(alignment, granuleBytes)) !== undefined;
   }
 
   /** See Allocator; a part of what was handed out may be released alone. */
@@ -172,17 +168,13 @@ export class FreeListAllocator implements Allocator {
     assertInvariant('F4', sum === this.#freeBytes);
   }
 
-  #smallest(bytes: number): FreeBlock | undefined {
-    return this.#bySize.ceiling({ base: 0, limit: bytes });
-  }
-
-  /** As `#smallest`, but a block must suffice from its first aligned offset on. Finds one if there is one. */
-  #smallestAligned(bytes: number, alignment: number): FreeBlock | undefined {
+  /** The smallest block that suffices from its first aligned offset on. With many that don't, a larger one that certainly does; finds one if there is one. */
+  #smallest(bytes: number, alignment: number): FreeBlock | undefined {
     const probe = { base: 0, limit: bytes };
     const suffices = ({ base, limit }: FreeBlock): boolean => alignUp(base, alignment) + bytes <= limit;
     return (
       this.#bySize.find(probe, suffices, alignmentTries) ??
-      this.#smallest(bytes + alignment - granuleBytes) ??
+      this.#bySize.ceiling({ base: 0, limit: bytes + alignment - granuleBytes }) ??
       this.#bySize.find(probe, suffices, Infinity)
     );
   }
