@@ -9,7 +9,7 @@ function world(count: number, references: ReadonlyArray<readonly [from: number, 
   const known = new Set<number>();
   const native = {
     keepTrack: (handle: number) => known.add(handle),
-    loseTrack: ([handle]: Int32Array) => known.delete(handle!),
+    loseTrack: (handles: Int32Array) => handles.forEach((handle) => known.delete(handle)),
     hasObject: (handle: number) => known.has(handle),
     objectOf: () => undefined,
     deadFirst(handles: Int32Array, length: number): number {
@@ -23,7 +23,7 @@ function world(count: number, references: ReadonlyArray<readonly [from: number, 
     const isFree = (handle: number): boolean => !references.some(([from, to]) => to === handle && known.has(from));
     const freed = [...handles].filter(isFree);
     if (handles.length > 0) passes.push(freed);
-    for (const handle of freed) table.delete(handle);
+    table.delete(Int32Array.from(freed));
     return [...handles].filter((handle) => !freed.includes(handle));
   });
   for (let handle = 1; handle <= count; handle++) table.add(handle, { id: handle });
@@ -51,12 +51,12 @@ test('what can not be freed is not tried again until something else has been', a
   expect(passes).toEqual([[3], []]);
   table.add(5, { id: 5 });
   known.delete(1);
-  table.delete(5);
+  table.delete(Int32Array.of(5));
   await turn();
   expect([passes.length, passes.at(-1)]).toEqual([3, [2]]);
 });
 
-test('what somebody has claimed is freed with the others, and is left to him where that fails', async () => {
+test('what somebody has claimed is freed with the others, and is left to its claimant where that fails', async () => {
   const { table, passes, known } = world(4, [
     [9, 2],
     [1, 3],
