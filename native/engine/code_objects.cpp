@@ -31,7 +31,7 @@ Handle CodeObjects::add(CodeObject linked) {
 void CodeObjects::erase(Handle handle) {
   objectFiles_.erase(handle);
   names_.erase(handle);
-  redirections_.erase(handle);
+  forwardedStubs_.erase(handle);
   hosts_.erase(handle);
   returnsTwice_.erase(handle);
   immovable_.erase(handle);
@@ -59,28 +59,23 @@ std::vector<ImportedName> *CodeObjects::names(Handle handle) {
   return found == names_.end() ? nullptr : &found->second;
 }
 
-void CodeObjects::everyNameOf(Handle handle, function_ref<void(ImportedName &)> use) {
-  if (KeptObject *file = objectFile(handle))
-    llvm::for_each(file->imports, use);
-  if (auto *kept = names(handle))
-    llvm::for_each(*kept, use);
+std::optional<CodePlace> CodeObjects::forwardOf(const CodePlace &function) const {
+  const auto &links = records_[function.object].links;
+  return links ? links->forwardOf(function) : std::nullopt;
 }
 
-const Redirections &CodeObjects::redirectionsOf(Handle handle) const {
-  static const Redirections none;
-  auto found = redirections_.find(handle);
-  return found == redirections_.end() ? none : found->second;
+std::vector<std::pair<CodePlace, CodePlace>> CodeObjects::forwardsOf(Handle handle) const {
+  std::vector<std::pair<CodePlace, CodePlace>> forwards;
+  if (const auto &links = records_[handle].links)
+    for (std::uint32_t i = 0; i < links->references.size(); ++i)
+      if (links->isRedirected(i) && links->linkedPlace(i).object == handle)
+        forwards.push_back({links->linkedPlace(i), links->references[i]});
+  return forwards;
 }
 
-Redirections *CodeObjects::findRedirections(Handle handle) {
-  auto found = redirections_.find(handle);
-  return found == redirections_.end() ? nullptr : &found->second;
-}
-
-const Forward *CodeObjects::forwardOf(Handle handle, Offset function) const {
-  const std::vector<Forward> &forwards = redirectionsOf(handle).forwards;
-  auto found = find_if(forwards, [=](const Forward &forward) { return forward.from == function; });
-  return found == forwards.end() ? nullptr : &*found;
+ArrayRef<EntryUse> CodeObjects::forwardedStubs(Handle handle) const {
+  auto found = forwardedStubs_.find(handle);
+  return found == forwardedStubs_.end() ? ArrayRef<EntryUse>() : ArrayRef(found->second);
 }
 
 std::optional<HostIndex> CodeObjects::hostIndex(Handle handle) const {
@@ -114,7 +109,7 @@ Error CodeObjects::checkIntegrity() const {
   checkKeys("kept names", names_);
   checkKeys("functions that return twice", returnsTwice_);
   checkKeys("host functions", hosts_);
-  checkKeys("redirections", redirections_);
+  checkKeys("redirected stubs", forwardedStubs_);
   for (Handle handle : immovable_)
     check("those that can't move", handle);
   for (Handle handle : stackSwitchers_)

@@ -9,7 +9,6 @@
 
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
-#include "llvm/ADT/STLFunctionalExtras.h"
 
 #include <map>
 #include <optional>
@@ -39,6 +38,10 @@ public:
   llvm::Expected<GlobalSymbol> global(Handle handle, llvm::StringRef name);
   llvm::Expected<Address> addressOf(Handle handle, const SymbolPlace &place);
   llvm::Expected<Address> addressOf(Handle handle, llvm::StringRef symbol);
+  /// Of a function; where it is linked for, if its code object is not placed.
+  Address codeOf(const CodePlace &function) const {
+    return records_[function.object].segment(SegmentKind::Code).base + function.offset;
+  }
   /// Placed ones with a segment in these ranges, by address.
   std::vector<Handle> in(const std::array<Range, 3> &ranges) const;
 
@@ -51,14 +54,14 @@ public:
   std::vector<ImportedName> *names(Handle handle);
   std::vector<ImportedName> &keepNames(Handle handle) { return names_[handle]; }
   void dropNames(Handle handle) { names_.erase(handle); }
-  /// Those, and the names in its object file.
-  void everyNameOf(Handle handle, llvm::function_ref<void(ImportedName &)> use);
 
-  const Redirections &redirectionsOf(Handle handle) const;
-  Redirections &ensureRedirections(Handle handle) { return redirections_[handle]; }
-  Redirections *findRedirections(Handle handle);
-  /// Null: the function there has not been redirected.
-  const Forward *forwardOf(Handle handle, Offset function) const;
+  /// What a function has been redirected to.
+  std::optional<CodePlace> forwardOf(const CodePlace &function) const;
+  /// Functions of it that have been redirected, with what to.
+  std::vector<std::pair<CodePlace, CodePlace>> forwardsOf(Handle handle) const;
+  /// Entry stubs of those: they don't follow its moves.
+  llvm::ArrayRef<EntryUse> forwardedStubs(Handle handle) const;
+  std::vector<EntryUse> &ensureForwardedStubs(Handle handle) { return forwardedStubs_[handle]; }
 
   std::optional<HostIndex> hostIndex(Handle handle) const;
   void setHost(Handle handle, HostIndex index) { hosts_[handle] = index; }
@@ -85,7 +88,7 @@ private:
   CodeObjectTable records_;
   llvm::DenseMap<Handle, std::unique_ptr<KeptObject>> objectFiles_;
   std::map<Handle, std::vector<ImportedName>> names_;
-  std::map<Handle, Redirections> redirections_;
+  std::map<Handle, std::vector<EntryUse>> forwardedStubs_;
   llvm::DenseMap<Handle, HostIndex> hosts_;
   llvm::DenseMap<Handle, std::vector<CodeExtent>> returnsTwice_;
   llvm::DenseSet<Handle> immovable_;

@@ -10,8 +10,8 @@ Expected<EntryIndex> EntryStubs::of(Handle handle, Offset function) {
   for (const EntryUse &entry : llvm::reverse(object.entries)) // setjmp asks again and again for what came late
     if (entry.offset == function)
       return entry.index;
-  if (const Forward *forward = objects_.forwardOf(handle, function))
-    return forwarded(handle, function, *forward);
+  if (auto to = objects_.forwardOf({handle, function}))
+    return forwarded(handle, function, *to);
   auto index = table_.take();
   if (!index)
     return index;
@@ -21,12 +21,12 @@ Expected<EntryIndex> EntryStubs::of(Handle handle, Offset function) {
   return index;
 }
 
-Expected<EntryIndex> EntryStubs::forwarded(Handle handle, Offset function, const Forward &forward) {
-  std::vector<EntryUse> &forwarded = objects_.ensureRedirections(handle).entries;
+Expected<EntryIndex> EntryStubs::forwarded(Handle handle, Offset function, const CodePlace &to) {
+  std::vector<EntryUse> &forwarded = objects_.ensureForwardedStubs(handle);
   for (const EntryUse &entry : forwarded)
     if (entry.offset == function)
       return entry.index;
-  auto target = of(forward.object, forward.to);
+  auto target = of(to.object, to.offset);
   if (!target)
     return target;
   auto index = table_.take();
@@ -37,8 +37,15 @@ Expected<EntryIndex> EntryStubs::forwarded(Handle handle, Offset function, const
   return index;
 }
 
+void EntryStubs::lead(const CodePlace &function, const CodePlace &to) {
+  if (function == to)
+    takeBack(function);
+  else
+    forward(function, cantFail(of(to.object, to.offset)));
+}
+
 void EntryStubs::forward(const CodePlace &from, EntryIndex stub) {
-  std::vector<EntryUse> &forwarded = objects_.ensureRedirections(from.object).entries;
+  std::vector<EntryUse> &forwarded = objects_.ensureForwardedStubs(from.object);
   erase_if(objects_[from.object].entries, [&](const EntryUse &entry) {
     if (entry.offset == from.offset)
       forwarded.push_back(entry);
@@ -51,7 +58,7 @@ void EntryStubs::forward(const CodePlace &from, EntryIndex stub) {
 
 void EntryStubs::takeBack(const CodePlace &from) {
   CodeObject &object = objects_[from.object];
-  erase_if(objects_.ensureRedirections(from.object).entries, [&](const EntryUse &entry) {
+  erase_if(objects_.ensureForwardedStubs(from.object), [&](const EntryUse &entry) {
     if (entry.offset != from.offset)
       return false;
     object.entries.push_back(entry);
@@ -76,6 +83,6 @@ void EntryStubs::pass(CodeObject &from, CodeObject &to, const FunctionMatches &m
 void EntryStubs::giveBack(Handle handle) {
   for (const EntryUse &entry : objects_[handle].entries)
     table_.giveBack(entry.index);
-  for (const EntryUse &entry : objects_.redirectionsOf(handle).entries)
+  for (const EntryUse &entry : objects_.forwardedStubs(handle))
     table_.giveBack(entry.index);
 }

@@ -21,17 +21,17 @@ public:
   llvm::Expected<EntryIndex> of(Handle handle, Offset function);
   Address address(EntryIndex index) const { return table_.stub(index); }
 
-  /// The function's stubs lead to `stub`.
-  void forward(const CodePlace &from, EntryIndex stub);
-  /// To the function itself, again.
-  void takeBack(const CodePlace &from);
+  /// The function's stubs lead to a stub of `to`, which has one; to the function itself again, if that is `to`.
+  void lead(const CodePlace &function, const CodePlace &to);
   /// `to` gets the stubs of these functions.
   void pass(CodeObject &from, CodeObject &to, const FunctionMatches &matches);
   /// All that a code object has.
   void giveBack(Handle handle);
 
 private:
-  llvm::Expected<EntryIndex> forwarded(Handle handle, Offset function, const Forward &forward);
+  void forward(const CodePlace &from, EntryIndex stub);
+  void takeBack(const CodePlace &from);
+  llvm::Expected<EntryIndex> forwarded(Handle handle, Offset function, const CodePlace &to);
 
   CodeObjects &objects_;
   EntryTable &table_;

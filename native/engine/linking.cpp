@@ -63,9 +63,9 @@ Expected<std::vector<Handle>> Linking::compileParts(StringRef source, const Comp
     handles.push_back(add(std::move(part)));
   for (Handle handle : handles)
     if (const auto &links = objects_[handle].links)
-      for (Handle &reference : links->references)
-        if (isPartHandle(reference))
-          reference = handles[partOfHandle(reference)];
+      for (CodePlace &reference : links->references)
+        if (isPartHandle(reference.object))
+          reference.object = handles[partOfHandle(reference.object)];
   for (Handle handle : handles)
     connect(handle, noHandle);
   return handles;
@@ -142,6 +142,5 @@ void Linking::connect(Handle linked, Handle alike) {
 
 std::vector<std::string> Linking::keepNames(Handle handle) {
   names_.keep(handle);
-  redirector_.followNames(handle, noHandle);
   return names_.keptNames(handle);
 }

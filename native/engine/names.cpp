@@ -87,7 +87,7 @@ const ImportedName *Names::kept(Handle handle, StringRef name) const {
 
 bool Names::isBound(Handle alike, StringRef name) const {
   const ImportedName *known = kept(alike, name);
-  return known && known->kind == ImportedName::Kind::Function && !known->linkedTo;
+  return known && known->kind == ImportedName::Kind::Function && !objects_[alike].links->isRedirected(known->reference);
 }
 
 // ---- links ----
@@ -135,19 +135,17 @@ Expected<Resolution> Names::resolve(const Import &import) {
 Expected<Resolution> Names::resolveAlike(Handle alike, const ImportedName &name) {
   if (!refersToFunction(name))
     return name.kind == ImportedName::Kind::Fixed ? Resolution::fixed(name.address) : Resolution();
-  FunctionReference linkedTo = name.linkedTo.value_or(FunctionReference{name.reference, name.offset});
-  Handle object = objects_[alike].links->references[linkedTo.reference];
-  if (objects_[object].isEnding)
-    return isBeingFreed(objects_[object]);
-  return resolveFunction({object, linkedTo.function});
+  CodePlace place = objects_[alike].links->linkedPlace(name.reference);
+  if (objects_[place.object].isEnding)
+    return isBeingFreed(objects_[place.object]);
+  return resolveFunction(place);
 }
 
 Expected<Resolution> Names::resolveFunction(const CodePlace &place) {
   auto stub = stubs_.of(place.object, place.offset);
   if (!stub)
     return stub.takeError();
-  Address code = objects_[place.object].segment(SegmentKind::Code).base + place.offset;
-  return Resolution{Resolution::Kind::Function, code, stubs_.address(*stub), place.object, place.offset};
+  return Resolution{Resolution::Kind::Function, objects_.codeOf(place), stubs_.address(*stub), place.object, place.offset};
 }
 
 Error Names::checkIntegrity() const {

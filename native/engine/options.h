@@ -39,14 +39,6 @@ struct FunctionPlace {
   std::string symbol;
 };
 
-/// Where that begins.
-struct CodePlace {
-  Handle object;
-  Offset offset; // in its code
-
-  bool operator==(const CodePlace &) const = default;
-};
-
 struct CompileOptions {
   std::string name;
   OptLevel level = OptLevel::O2;

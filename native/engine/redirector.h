@@ -1,15 +1,11 @@
 // Redefinition: callers of one function call another from now on.
 //
-// Direct calls are relocations. A redirection writes new distances, makes them references to the new function's code object, and
-// notes what they were linked to: a later redirection of that takes them along. Entry stubs of the old function lead to the new
-// one's stub, so code that has stored the address follows too. Forwards have no chains: when a function is redirected, those that
-// have been redirected to it are, too. The old function's own code object is left alone: what calls itself goes on doing so. The
-// new one's is left alone too, so a wrapper can call what it wraps.
-//
-// A caller that has no other use for the old code object than calls keeps a spent reference: recorded, but not owning.
+// A redirection changes references (Links): all that were linked to the function, or lead there by now. Among these is a
+// reference of the function's own code object to it, which says what later links find; so there are no chains. Entry stubs of the
+// old function lead to the new one's stub, so code that has stored the address follows too. The old function's own code object is
+// left alone: what calls itself goes on doing so. The new one's is left alone too, so a wrapper can call what it wraps.
 #pragma once
 
-#include "engine/direct_calls.h"
 #include "engine/names.h"
 #include "engine/references.h"
 #include "enter/entry_log.h"
@@ -32,20 +28,13 @@ public:
   /// A code object that has just been linked calls what its imports have been redirected to; where it is linked like `alike`,
   /// only if that one does.
   void follow(Handle linked, Handle alike);
-  /// The same for its kept names.
-  void followNames(Handle handle, Handle alike);
 
 private:
   llvm::Error check(llvm::Expected<FunctionSymbol> &from, llvm::Expected<FunctionSymbol> &to, const FunctionPlace &fromPlace,
                     const FunctionPlace &toPlace) const;
-  llvm::Error forwardAll(const CodePlace &from, const CodePlace &to, llvm::ArrayRef<Handle> dependents);
-  void forward(const CodePlace &from, const CodePlace &to, EntryIndex stub);
-  void takeBack(const CodePlace &from);
-  void redirectCalls(const WriteScope &scope, Handle caller, const CodePlace &from, const CodePlace &to);
-  void redirectNames(Handle caller, const FunctionReference &from, const FunctionReference &to);
-  void bindCalls(Handle caller, const CodePlace &from);
-  FunctionReference asSeenBy(Handle caller, const CodePlace &function) const;
-  Address addressOf(const CodePlace &function) const;
+  llvm::Error prepare(const CodePlace &from, const CodePlace &to);
+  void lead(const WriteScope &scope, Handle caller, const CodePlace &from, const CodePlace &to);
+  bool isBound(Handle linked, std::uint32_t index, Handle alike) const;
 
   Arena &arena_;
   const TypePool &types_;

@@ -1,96 +1,92 @@
 #include "engine/references.h"
 
+#include "move/segments.h"
+
 #include "llvm/ADT/STLExtras.h"
 
 using namespace nomad;
 using namespace llvm;
 
-std::uint32_t References::add(Handle from, Handle to) {
-  std::uint32_t index = objects_[from].ensureLinks().referTo(to);
-  objects_[to].ensureLinks().dependents[from] = index;
-  return index;
+std::uint32_t References::add(Handle from, const CodePlace &place) {
+  noteDependent(from, place.object);
+  return objects_[from].ensureLinks().add(place);
+}
+
+void References::hold(Handle from, Handle to) {
+  if (!is_contained(objects_[from].ensureLinks().references, CodePlace{to}))
+    add(from, {to});
 }
 
 void References::enter(Handle linked) {
   const auto &links = objects_[linked].links;
   if (!links)
     return;
-  for (std::uint32_t i = 0; i < links->references.size(); ++i)
-    objects_[links->references[i]].ensureLinks().dependents[linked] = i;
+  for (const CodePlace &reference : links->references)
+    noteDependent(linked, reference.object);
+  SmallDenseSet<Handle, 4> held;
+  for (const CodePlace &reference : links->references)
+    if (!reference.isFunction())
+      held.insert(reference.object);
   const Image &image = *objects_[linked].image;
   for (const ImportSite &site : image.importSites)
     if (const ImportedName &import = image.imports[site.import]; !site.isCall && refersToFunction(import))
-      links->hold(import.reference);
-  if (image.isPart) // data of the others, whose sites are not among those
-    links->held = SmallBitVector(static_cast<unsigned>(links->references.size()), true);
+      if (Handle object = links->references[import.reference].object; held.insert(object).second)
+        add(linked, {object});
+}
+
+void References::lead(const WriteScope &scope, Handle from, std::uint32_t index, const CodePlace &now,
+                      const CodePlace &linkedPlace) {
+  CodeObject &object = objects_[from];
+  CodePlace before = object.links->references[index], linkedBefore = object.links->linkedPlace(index);
+  object.links->set(index, now, linkedPlace);
+  noteDependent(from, now.object);
+  for (Handle other : {before.object, linkedBefore.object})
+    if (!object.links->mentions(other))
+      dropDependent(from, other);
+  if (now != before && now.isFunction())
+    object.relocations.applyReferences(segmentsOf(object, scope), objects_.codeOf(now) - objects_.codeOf(before),
+                                       [=](SegmentReference reference) { return indexOfReference(reference) == index; });
 }
 
 void References::leave(Handle handle) {
-  if (!objects_[handle].links)
+  const auto &links = objects_[handle].links;
+  if (!links)
     return;
-  endReferencesTo(handle);
-  for (Handle reference : objects_[handle].links->references)
-    if (objects_.isLive(reference)) // else it has ended
-      objects_[reference].links->dependents.erase(handle);
+  for (Handle dependent : links->dependents)
+    if (!objects_[dependent].isEnding)
+      objects_[dependent].links->forget(handle);
+  for (const std::vector<CodePlace> *places : {&links->references, &links->linkedTo})
+    for (const CodePlace &place : *places)
+      dropDependent(handle, place.object);
 }
 
-// Those that are left among its dependents have a spent reference, or are freed together with it.
-void References::endReferencesTo(Handle handle) {
-  for (auto &[dependent, index] : objects_[handle].links->dependents) {
-    objects_[dependent].links->forget(index);
-    if (Redirections *redirections = objects_.findRedirections(dependent))
-      std::erase_if(redirections->calls, [&](const auto &call) { return call.second.reference == index; });
-    objects_.everyNameOf(dependent, [index = index](ImportedName &import) {
-      if (import.linkedTo && import.linkedTo->reference == index)
-        import.linkedTo.reset();
-    });
-  }
+void References::noteDependent(Handle dependent, Handle object) {
+  if (object != dependent)
+    objects_[object].ensureLinks().dependents.insert(dependent);
 }
 
-void References::settle(Handle handle) {
-  CodeObject &object = objects_[handle];
-  if (!object.links)
-    return;
-  Links &links = *object.links;
-  SmallBitVector used(static_cast<unsigned>(links.references.size()));
-  for (const Relocation &relocation : object.relocations.decode())
-    if (relocation.target == TargetKind::Reference)
-      used.set(indexOfReference(relocation.reference));
-  objects_.everyNameOf(handle, [&](const ImportedName &import) {
-    if (refersToFunction(import))
-      used.set(import.reference);
-  });
-  for (const Forward &forward : objects_.redirectionsOf(handle).forwards)
-    if (forward.object != handle)
-      used.set(objects_[forward.object].links->dependents[handle]);
-  for (std::uint32_t i = 0; i < links.references.size(); ++i)
-    links.setSpent(i, !used[i]);
+void References::dropDependent(Handle dependent, Handle object) {
+  if (object != dependent && objects_.isLive(object)) // else both end, and it has gone first
+    objects_[object].links->dependents.erase(dependent);
 }
 
-// ---- who keeps whom alive ----
+// ---- what keeps what alive ----
 
 SmallVector<Handle> References::dependentsOf(Handle handle) const {
-  SmallVector<Handle> dependents;
-  if (const auto &links = objects_[handle].links)
-    for (auto &[dependent, index] : links->dependents)
-      dependents.push_back(dependent);
-  return dependents;
+  const auto &links = objects_[handle].links;
+  return links ? SmallVector<Handle>(links->dependents.begin(), links->dependents.end()) : SmallVector<Handle>();
 }
 
 SmallVector<Handle> References::holdersOf(Handle handle) const {
-  SmallVector<Handle> holders;
-  if (const auto &links = objects_[handle].links)
-    for (auto &[dependent, index] : links->dependents)
-      if (objects_[dependent].links->keepsAlive(index))
-        holders.push_back(dependent);
+  SmallVector<Handle> holders = dependentsOf(handle);
+  erase_if(holders, [&](Handle dependent) { return !objects_[dependent].links->keepsAlive(handle); });
   return holders;
 }
 
 bool References::isHeldFromOutside(Handle handle) const {
   const auto &links = objects_[handle].links;
-  return links && any_of(links->dependents, [&](auto &dependent) {
-           const CodeObject &holder = objects_[dependent.first];
-           return !holder.isEnding && holder.links->keepsAlive(dependent.second);
+  return links && any_of(links->dependents, [&](Handle dependent) {
+           return !objects_[dependent].isEnding && objects_[dependent].links->keepsAlive(handle);
          });
 }
 
@@ -105,10 +101,10 @@ void References::spareHeld(SmallVectorImpl<Handle> &ending) {
       spare(handle);
   while (!spared.empty()) {
     Handle handle = spared.pop_back_val();
-    const Links &links = *objects_[handle].links;
-    for (std::uint32_t i = 0; i < links.references.size(); ++i)
-      if (links.keepsAlive(i) && objects_[links.references[i]].isEnding)
-        spare(links.references[i]);
+    if (const auto &links = objects_[handle].links)
+      for (const CodePlace &reference : links->references)
+        if (objects_[reference.object].isEnding)
+          spare(reference.object);
   }
   erase_if(ending, [&](Handle handle) { return !objects_[handle].isEnding; });
 }

@@ -7,7 +7,7 @@ Expected<Emission> Relinker::emit(const CodeObject &object, const SegmentBases &
   KeptObject &kept = *objects_.objectFile(objects_.handleOf(object));
   for (ImportedName &import : kept.imports)
     if (import.kind == ImportedName::Kind::Function)
-      import.code = objects_[object.links->references[import.reference]].segment(SegmentKind::Code).base + import.offset;
+      import.code = objects_.codeOf(object.links->references[import.reference]);
   LinkRequest request{object.symbols.objectName().str(), object.moves};
   return linker_.emit(kept, request, bases);
 }

@@ -35,7 +35,7 @@ Error Replacer::checkReplaceable(Handle handle) {
     why = "it is being freed";
   else if (objects_.hostIndex(handle))
     why = "it is a host function";
-  else if (!objects_.redirectionsOf(handle).forwards.empty())
+  else if (!objects_.forwardsOf(handle).empty())
     why = "its functions have been redirected";
   return why ? fail(ErrorCode::State, "code object " + Twine(quoted(*found)) + " can't be replaced: " + why) : Error::success();
 }
@@ -77,11 +77,7 @@ Expected<std::vector<Handle>> Replacer::replace(Handle from, Handle to) {
   auto matches = matchFunctions(from, to);
   if (!matches)
     return matches.takeError();
-  std::vector<Handle> callers;
-  if (const auto &links = objects_[from].links)
-    for (auto &[caller, reference] : links->dependents)
-      if (caller != from)
-        callers.push_back(caller);
+  SmallVector<Handle> callers = references_.dependentsOf(from);
   WriteScope scope(arena_);
   for (Handle caller : callers)
     passCaller(scope, caller, from, to, *matches);
@@ -89,29 +85,17 @@ Expected<std::vector<Handle>> Replacer::replace(Handle from, Handle to) {
   names_.pass(from, to);
   objects_.dropNames(from);
   if (objects_[from].segment(SegmentKind::Constants).exists())
-    objects_[to].ensureLinks().hold(references_.add(to, from));
-  return callers;
+    references_.hold(to, from);
+  return std::vector<Handle>(callers.begin(), callers.end());
 }
 
-// The reference keeps its index.
 void Replacer::passCaller(const WriteScope &scope, Handle caller, Handle from, Handle to, const FunctionMatches &matches) {
-  Links &links = objects_[caller].ensureLinks();
-  auto &dependents = objects_[from].links->dependents;
-  std::uint32_t index = dependents[caller];
-  Address oldCode = objects_[from].segment(SegmentKind::Code).base, newCode = objects_[to].segment(SegmentKind::Code).base;
-  leadCalls(objects_[caller], scope, [&](CallSite, const CallTarget &now) -> std::optional<CallTarget> {
-    auto match = now.reference == index ? matches.find(static_cast<Offset>(now.address - oldCode)) : matches.end();
-    return match == matches.end() ? std::nullopt : std::optional(CallTarget{index, newCode + match->second});
-  });
-  links.references[index] = to;
-  objects_[to].ensureLinks().dependents[caller] = index;
-  objects_.everyNameOf(caller, [&](ImportedName &import) {
-    if (refersToFunction(import) && import.reference == index)
-      import.offset = matches.at(import.offset);
-  });
-  if (Redirections *redirections = objects_.findRedirections(caller))
-    for (Forward &forward : redirections->forwards)
-      if (forward.object == from)
-        forward = {forward.from, to, matches.at(forward.to)};
-  dependents.erase(caller);
+  const Links &links = *objects_[caller].links;
+  for (std::uint32_t i = 0; i < links.references.size(); ++i) {
+    CodePlace old = links.references[i];
+    if (old.object != from)
+      continue;
+    CodePlace now{to, old.isFunction() ? matches.at(old.offset) : noOffset};
+    references_.lead(scope, caller, i, now, links.isRedirected(i) ? links.linkedPlace(i) : now);
+  }
 }

@@ -31,7 +31,7 @@ Expected<std::vector<std::uint8_t>> SavedCode::encode(Handle handle) {
     return fail(ErrorCode::Unsupported, "serialize: code object " + Twine(quoted(*found)) +
                                             " is a part of a module that was compiled function by function");
   const KeptObject *kept = objects_.objectFile(handle);
-  return encodeSaved(*found, objects_.redirectionsOf(handle), types_, kept, kept ? relinkerOf(linker_) : 0);
+  return encodeSaved(*found, objects_.forwardedStubs(handle), types_, kept, kept ? relinkerOf(linker_) : 0);
 }
 
 Expected<SavedObject> SavedCode::decode(ArrayRef<std::uint8_t> bytes, const std::string &name) const {

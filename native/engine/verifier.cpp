@@ -8,7 +8,6 @@ using namespace nomad;
 using namespace llvm;
 
 Error Verifier::verify() {
-  functions_.clear();
   for (auto step : {&Verifier::verifyRecords, &Verifier::verifyHosts, &Verifier::verifyAccounting, &Verifier::verifyOwners})
     if (Error error = (this->*step)())
       return error;
@@ -20,7 +19,8 @@ Error Verifier::verify() {
     if (objects[handle].state == State::Placed)
       if (Error error = checkFrameRecords(objects[handle], isRegistered))
         return brokenIn("code object " + quoted(objects[handle]), std::move(error));
-  for (auto step : {&Verifier::verifyReferences, &Verifier::verifyDependents, &Verifier::verifyForwards})
+  for (auto step : {&Verifier::verifyReferences, &Verifier::verifyDependents, &Verifier::verifyNames, &Verifier::verifyForwards,
+                    &Verifier::verifyRedirected})
     for (Handle handle = 0; handle < objects.limit(); ++handle)
       if (objects.isLive(handle))
         if (Error error = (this->*step)(handle))
@@ -126,7 +126,7 @@ Error Verifier::verifyEntries() const {
     for (const EntryUse &entry : object.entries)
       owned.push_back(
           {entry.index, object.state == State::Placed ? code + entry.offset : Address(), object.symbols.objectName()});
-    for (const EntryUse &entry : records_.objects.redirectionsOf(handle).entries)
+    for (const EntryUse &entry : records_.objects.forwardedStubs(handle))
       owned.push_back({entry.index, forwardedTo(handle, entry), object.symbols.objectName()});
   }
   return records_.entries.checkIntegrity(owned);
@@ -134,10 +134,10 @@ Error Verifier::verifyEntries() const {
 
 // A stub of the function that it has been redirected to: of several the one that it leads to.
 Address Verifier::forwardedTo(Handle handle, const EntryUse &entry) const {
-  const Forward *forward = records_.objects.forwardOf(handle, entry.offset);
+  auto to = records_.objects.forwardOf({handle, entry.offset});
   Address found;
-  for (const EntryUse &other : forward ? ArrayRef(records_.objects[forward->object].entries) : ArrayRef<EntryUse>())
-    if (Address stub = records_.entries.stub(other.index); other.offset == forward->to)
+  for (const EntryUse &other : to ? ArrayRef(records_.objects[to->object].entries) : ArrayRef<EntryUse>())
+    if (Address stub = records_.entries.stub(other.index); other.offset == to->offset)
       if (found == Address() || (entry.index < records_.entries.capacity() && records_.entries.target(entry.index) == stub))
         found = stub;
   return found;

@@ -7,10 +7,10 @@
 //
 //   accounting   1 segments and host stubs own their memory, each granule once, and nothing else is claimed
 //   owners       1 the index finds exactly the owners of addresses that can be on the stack (owner_index.h)
-//   references   1 what a code object refers to lives, and knows of it under the index; 2 dependents refer to it under the index;
-//                3 what is needed is kept alive
-//   calls        1 a direct call leads into the code object that its relocation names; 2 to the start of a function of it
-//   redirected   1 a call leads where its function has been redirected to; 2 forwards lead to what lives, and have no chains;
+//   references   1 what a code object refers to, or was linked to, is there and knows of it; 2 dependents mention it;
+//                3 a name that stands for a function has a reference of its own
+//   calls        1 a direct call leads to the function that its reference is
+//   redirected   1 a reference that is not what it was linked to is what that has been redirected to; 2 forwards have no chains;
 //                3 the stubs of a forwarded function lead to the other's stub
 //   sites        1 every other place that depends on an address leads where it led when it was first looked at
 //   side tables  1 whatever is kept by handle is kept of what lives
@@ -19,9 +19,6 @@
 #include "engine/code_objects.h"
 #include "move/mover.h"
 
-#include "llvm/ADT/DenseSet.h"
-
-#include <map>
 #include <string>
 #include <vector>
 
@@ -52,17 +49,6 @@ private:
     Relocation site;
     std::uint64_t leadsTo;
   };
-  /// The same for one that leads into another code object, and not to a function that has a name.
-  struct FarNote {
-    Handle object;
-    std::uint64_t leadsTo;
-    bool operator==(const FarNote &) const = default;
-  };
-  struct Notes {
-    std::vector<Note> own;
-    std::map<CallSite, FarNote> far;
-  };
-
   llvm::Error verifyRecords() const;
   llvm::Error verifyAccounting() const;
   llvm::Error verifyOwners() const;
@@ -71,21 +57,20 @@ private:
 
   llvm::Error verifyReferences(Handle handle) const;
   llvm::Error verifyDependents(Handle handle) const;
+  llvm::Error verifyNames(Handle handle) const;
   llvm::Error verifyForwards(Handle handle) const;
+  llvm::Error verifyRedirected(Handle handle) const;
   Address forwardedTo(Handle handle, const EntryUse &entry) const;
 
   llvm::Error verifySites(Handle handle);
-  llvm::Error verifyFarSite(Handle handle, const Relocation &relocation);
-  llvm::Error verifyOwnSites(Handle handle, llvm::ArrayRef<Note> sites);
-  llvm::Error verifyRedirectedCalls(Handle handle) const;
+  llvm::Error verifyNotes(Handle handle, llvm::ArrayRef<Note> sites);
   Address leadsTo(const CodeObject &object, const Relocation &site) const;
-  bool isFunction(Handle handle, std::uint64_t offset);
+  Address baseOfTarget(const CodeObject &object, const Relocation &site) const;
 
   bool isHost(Handle handle) const { return records_.objects.hostIndex(handle).has_value(); }
 
   EngineRecords records_;
-  llvm::DenseMap<Handle, Notes> notes_;
-  llvm::DenseMap<Handle, llvm::DenseSet<std::uint64_t>> functions_; // offsets in code; of one verification
+  llvm::DenseMap<Handle, std::vector<Note>> notes_;
 };
 
 } // namespace nomad

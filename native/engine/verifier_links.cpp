@@ -1,4 +1,4 @@
-// Who refers to whom, from both sides, and what redirections say of it.
+// References from both sides, and what redirections say of them.
 #include "engine/verifier.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -10,15 +10,15 @@ Error Verifier::verifyReferences(Handle handle) const {
   const auto &links = records_.objects[handle].links;
   if (!links)
     return Error::success();
-  for (auto [index, reference] : enumerate(links->references)) {
-    if (reference == noHandle)
-      continue;
-    const CodeObject *target = records_.objects.isLive(reference) ? &records_.objects[reference] : nullptr;
+  for (const CodePlace &place : concat<const CodePlace>(links->references, links->linkedTo)) {
+    const CodeObject *target = records_.objects.isLive(place.object) ? &records_.objects[place.object] : nullptr;
     if (!target)
-      return broken("references", 1, "it refers to handle " + Twine(reference) + ", which is nobody's");
-    auto known = target->links ? target->links->dependents.find(handle) : decltype(target->links->dependents.find(handle))();
-    if (!target->links || known == target->links->dependents.end() || known->second != index)
+      return broken("references", 1, "it refers to handle " + Twine(place.object) + ", which is vacant");
+    bool isKnown = target->links && target->links->dependents.contains(handle);
+    if (place.object != handle && !isKnown)
       return broken("references", 1, "what it refers to does not know of it: " + quoted(*target));
+    if (place.isFunction() && place.offset >= target->segment(SegmentKind::Code).size)
+      return broken("references", 1, "what it refers to is outside of " + quoted(*target));
   }
   return Error::success();
 }
@@ -27,55 +27,46 @@ Error Verifier::verifyDependents(Handle handle) const {
   const auto &links = records_.objects[handle].links;
   if (!links)
     return Error::success();
-  for (auto [dependent, index] : links->dependents) {
+  for (Handle dependent : links->dependents) {
     const CodeObject *other = records_.objects.isLive(dependent) ? &records_.objects[dependent] : nullptr;
-    if (!other || !other->links || index >= other->links->references.size() || other->links->references[index] != handle)
+    if (!other || !other->links || dependent == handle || !other->links->mentions(handle))
       return broken("references", 2, "handle " + Twine(dependent) + " is said to refer to it, and does not");
   }
   return Error::success();
 }
 
-// The new function's code object lives as long as the forward.
+// References of two names may be one only by mistake: one of the names may be a wrapper's.
+Error Verifier::verifyNames(Handle handle) const {
+  const auto &links = records_.objects[handle].links;
+  auto check = [&](ArrayRef<ImportedName> names) {
+    DenseSet<std::uint32_t> seen;
+    return all_of(names, [&](const ImportedName &name) {
+      return !refersToFunction(name) || (links && name.reference < links->references.size() &&
+                                         links->references[name.reference].isFunction() && seen.insert(name.reference).second);
+    });
+  };
+  const KeptObject *file = records_.objects.objectFile(handle);
+  const std::vector<ImportedName> *kept = records_.objects.names(handle);
+  if ((file && !check(file->imports)) || (kept && !check(*kept)))
+    return broken("references", 3, "a name has no reference of its own");
+  return Error::success();
+}
+
+// To what has been redirected itself: a chain.
 Error Verifier::verifyForwards(Handle handle) const {
-  DenseSet<Offset> seen;
-  for (const Forward &forward : records_.objects.redirectionsOf(handle).forwards) {
-    if (!records_.objects.isLive(forward.object) || !seen.insert(forward.from).second)
-      return broken("redirected", 2, "a function is redirected twice, or to what does not live");
-    const auto &links = records_.objects[forward.object].links;
-    auto known = links ? links->dependents.find(handle) : SmallDenseMap<Handle, std::uint32_t, 4>::iterator();
-    bool isKept = links && known != links->dependents.end() && records_.objects[handle].links->keepsAlive(known->second);
-    if (forward.object != handle && !isKept)
-      return broken("redirected", 2, "what a function is redirected to is not kept alive");
-    bool isItself = forward.object == handle && forward.to == forward.from;
-    if (isItself || records_.objects.forwardOf(forward.object, forward.to))
+  for (auto &[from, to] : records_.objects.forwardsOf(handle))
+    if (records_.objects.forwardOf(to))
       return broken("redirected", 2, "a function is redirected to one that is redirected itself");
-  }
-  for (const EntryUse &entry : records_.objects.redirectionsOf(handle).entries)
-    if (!records_.objects.forwardOf(handle, entry.offset))
+  for (const EntryUse &entry : records_.objects.forwardedStubs(handle))
+    if (!records_.objects.forwardOf({handle, entry.offset}))
       return broken("redirected", 3, "an entry stub is redirected, but not its function");
   return Error::success();
 }
 
-// A call that has been redirected leads where its function has been redirected to.
-Error Verifier::verifyRedirectedCalls(Handle handle) const {
-  const CodeObject &object = records_.objects[handle];
-  if (records_.objects.redirectionsOf(handle).calls.empty())
-    return Error::success();
-  std::map<CallSite, std::uint32_t> calls;
-  for (const Relocation &relocation : object.relocations.decode())
-    if (relocation.target == TargetKind::Reference && relocation.formula == Formula::Relative32)
-      calls[{relocation.segment, relocation.site}] = indexOfReference(relocation.reference);
-  for (const auto &[site, linkedTo] : records_.objects.redirectionsOf(handle).calls) {
-    auto call = calls.find(site);
-    const std::vector<Handle> &references = object.links->references;
-    if (call == calls.end() || linkedTo.reference >= references.size() || references[linkedTo.reference] == noHandle)
-      return broken("redirected", 1, "a redirected call is no call, or was linked to nobody");
-    const Forward *forward = records_.objects.forwardOf(references[linkedTo.reference], linkedTo.function);
-    Handle callee = references[call->second];
-    if (!forward || callee != forward->object ||
-        leadsTo(object, {site.segment, Formula::Relative32, TargetKind::Reference, {}, site.offset}) !=
-            records_.objects[callee].segment(SegmentKind::Code).base + forward->to)
-      return broken("redirected", 1, "a redirected call leads elsewhere, at offset " + Twine(site.offset));
-  }
+Error Verifier::verifyRedirected(Handle handle) const {
+  const auto &links = records_.objects[handle].links;
+  for (std::uint32_t i = 0; links && i < links->references.size(); ++i)
+    if (links->isRedirected(i) && records_.objects.forwardOf(links->linkedPlace(i)) != links->references[i])
+      return broken("redirected", 1, "reference " + Twine(i) + " is not what its function has been redirected to");
   return Error::success();
 }

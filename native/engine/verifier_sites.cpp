@@ -13,10 +13,6 @@ namespace {
 // Programs write to data: what is there says nothing.
 bool isOurs(const Relocation &relocation) { return relocation.segment != SegmentKind::Data; }
 
-bool isCall(const Relocation &relocation) {
-  return relocation.formula == Formula::Relative32 && segmentOfReference(relocation.reference) == SegmentKind::Code;
-}
-
 template <typename Word>
 std::uint64_t read(const std::byte *at) {
   Word word;
@@ -53,64 +49,40 @@ Address Verifier::leadsTo(const CodeObject &object, const Relocation &site) cons
   return Address::of(value);
 }
 
-bool Verifier::isFunction(Handle handle, std::uint64_t offset) {
-  auto [known, isNew] = functions_.try_emplace(handle);
-  if (isNew)
-    records_.objects[handle].symbols.everyFunction([&](const FunctionSymbol &function) {
-      if (function.place.segment == SegmentKind::Code)
-        known->second.insert(function.place.offset);
-    });
-  return known->second.contains(offset);
-}
-
 Error Verifier::verifySites(Handle handle) {
   const CodeObject &object = records_.objects[handle];
   if (isHost(handle))
     return Error::success();
-  std::vector<Note> own;
+  std::vector<Note> sites;
   for (const Relocation &relocation : object.relocations.decode()) {
     if (!isOurs(relocation))
       continue;
-    if (relocation.target != TargetKind::Reference)
-      own.push_back({relocation, 0});
-    else if (Error error = verifyFarSite(handle, relocation))
-      return error;
+    bool isReference = relocation.target == TargetKind::Reference;
+    CodePlace place = isReference ? object.links->references[indexOfReference(relocation.reference)] : CodePlace();
+    if (!place.isFunction())
+      sites.push_back({relocation, 0});
+    else if (leadsTo(object, relocation) != records_.objects.codeOf(place))
+      return broken("calls", 1,
+                    "a call leads elsewhere than to its function in " + quoted(records_.objects[place.object]) + ", " +
+                        at(relocation));
   }
-  if (Error error = verifyRedirectedCalls(handle))
-    return error;
-  return object.state == State::Placed ? verifyOwnSites(handle, own) : Error::success();
+  return object.state == State::Placed ? verifyNotes(handle, sites) : Error::success();
 }
 
-// A call leads to the start of a function; of a module that was split, to one without a name perhaps.
-Error Verifier::verifyFarSite(Handle handle, const Relocation &site) {
-  const CodeObject &object = records_.objects[handle];
-  std::uint32_t index = indexOfReference(site.reference);
-  Handle callee = object.links->references[index];
-  if (callee == noHandle || (isCall(site) && !object.links->keepsAlive(index)))
-    return broken("references", 3, "it calls what it does not keep alive, " + at(site));
-  const Segment &target = records_.objects[callee].segment(segmentOfReference(site.reference));
-  std::uint64_t offset = leadsTo(object, site).value() - target.base.value();
-  if (isCall(site) && site.segment == SegmentKind::Code && offset >= target.size)
-    return broken("calls", 1, "a call leads outside of " + quoted(records_.objects[callee]) + ", " + at(site));
-  if (isCall(site) && isFunction(callee, offset))
-    return Error::success();
-  FarNote now{callee, offset};
-  auto [known, isNew] = notes_[handle].far.try_emplace({site.segment, site.site}, now);
-  if (known->second.object != callee)
-    known->second = now;
-  return known->second == now
-             ? Error::success()
-             : broken("calls", 2, "it does not lead to where it led in " + quoted(records_.objects[callee]) + ", " + at(site));
+Address Verifier::baseOfTarget(const CodeObject &object, const Relocation &site) const {
+  if (site.target == TargetKind::Fixed)
+    return {};
+  if (site.target != TargetKind::Reference)
+    return object.segments[static_cast<size_t>(site.target)].base;
+  const CodePlace &place = object.links->references[indexOfReference(site.reference)];
+  return records_.objects[place.object].segment(segmentOfReference(site.reference)).base;
 }
 
 // What has been frozen has no relocations any more, but the notes of them.
-Error Verifier::verifyOwnSites(Handle handle, ArrayRef<Note> sites) {
+Error Verifier::verifyNotes(Handle handle, ArrayRef<Note> sites) {
   const CodeObject &object = records_.objects[handle];
-  auto now = [&](const Relocation &site) {
-    Address base = site.target == TargetKind::Fixed ? Address() : object.segments[static_cast<size_t>(site.target)].base;
-    return leadsTo(object, site).value() - base.value();
-  };
-  std::vector<Note> &notes = notes_[handle].own;
+  auto now = [&](const Relocation &site) { return leadsTo(object, site).value() - baseOfTarget(object, site).value(); };
+  std::vector<Note> &notes = notes_[handle];
   if (sites.size() > notes.size()) {
     notes = sites;
     for (Note &note : notes)

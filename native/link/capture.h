@@ -32,8 +32,8 @@ struct SiteTarget {
   TargetKind kind;
   std::uint32_t import = noImport;         // index, if it has a name
   bool isText = false;                     // machine code of this object file
-  std::uint32_t reference = 0;             // Reference: index of the code object
-  SegmentKind segment = SegmentKind::Code; // Reference: in that one
+  std::uint32_t reference = 0;             // Reference: its index
+  SegmentKind segment = SegmentKind::Code; // Reference: of the code object there
   Address address = {};                    // with the site's own addend, as the program sees it
 };
 

@@ -6,39 +6,47 @@ using namespace nomad;
 
 static_assert(sizeof(CodeObject) == 128);
 
-namespace {
-
-bool isSet(const llvm::SmallBitVector &bits, std::uint32_t index) { return index < bits.size() && bits.test(index); }
-
-} // namespace
-
 bool nomad::refersToFunction(const ImportedName &import) {
   return import.kind == ImportedName::Kind::Function || import.kind == ImportedName::Kind::FunctionEntry;
 }
 
-bool Links::keepsAlive(std::uint32_t index) const { return references[index] != noHandle && !isSet(spent, index); }
-
-// Numbers last, since relocations have them; that of what has ended is free.
-std::uint32_t Links::referTo(Handle object) {
-  auto found = llvm::find(references, object);
-  if (found == references.end())
-    found = llvm::find(references, noHandle);
-  if (found == references.end())
-    found = references.insert(references.end(), object);
-  *found = object;
-  auto index = static_cast<std::uint32_t>(found - references.begin());
-  setSpent(index, false);
-  return index;
+std::optional<CodePlace> Links::forwardOf(const CodePlace &function) const {
+  for (std::uint32_t i = 0; i < linkedTo.size(); ++i)
+    if (linkedTo[i] == function && references[i] != function)
+      return references[i];
+  return std::nullopt;
 }
 
-void Links::hold(std::uint32_t index) {
-  held.resize(static_cast<unsigned>(references.size()));
-  held.set(index);
+static bool hasPlaceIn(const std::vector<CodePlace> &places, Handle object) {
+  return llvm::any_of(places, [=](const CodePlace &place) { return place.object == object; });
 }
 
-void Links::setSpent(std::uint32_t index, bool isSpent) {
-  spent.resize(static_cast<unsigned>(references.size()));
-  spent[index] = isSpent && !isSet(held, index);
+bool Links::keepsAlive(Handle object) const { return hasPlaceIn(references, object); }
+
+bool Links::mentions(Handle object) const { return hasPlaceIn(references, object) || hasPlaceIn(linkedTo, object); }
+
+std::uint32_t Links::add(const CodePlace &place) {
+  references.push_back(place);
+  if (!linkedTo.empty())
+    linkedTo.push_back(place);
+  return static_cast<std::uint32_t>(references.size() - 1);
+}
+
+void Links::set(std::uint32_t index, const CodePlace &now, const CodePlace &linkedPlace) {
+  if (linkedTo.empty())
+    linkedTo = references;
+  references[index] = now;
+  linkedTo[index] = linkedPlace;
+  if (linkedTo == references)
+    linkedTo = {};
+}
+
+void Links::forget(Handle object) {
+  for (std::uint32_t i = 0; i < linkedTo.size(); ++i)
+    if (linkedTo[i].object == object)
+      linkedTo[i] = references[i];
+  if (linkedTo == references)
+    linkedTo = {};
 }
 
 Links &CodeObject::ensureLinks() {

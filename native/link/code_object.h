@@ -11,8 +11,7 @@
 #include "memory/arena.h"
 #include "memory/entry_table.h"
 
-#include "llvm/ADT/DenseMap.h"
-#include "llvm/ADT/SmallBitVector.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/MemoryBuffer.h"
 
@@ -81,12 +80,13 @@ struct FrameMap {
   FrameKind at(Offset code) const;
 };
 
-/// A function of another code object, as one that refers to it sees it.
-struct FunctionReference {
-  std::uint32_t reference; // index of the code object
-  Offset function;         // in its code
+/// Where a function begins; or, at `noOffset`, a code object as a whole.
+struct CodePlace {
+  Handle object = noHandle;
+  Offset offset = noOffset; // in its code
 
-  bool operator==(const FunctionReference &) const = default;
+  bool isFunction() const { return offset != noOffset; }
+  bool operator==(const CodePlace &) const = default;
 };
 
 /// What a name that the object file does not define stands for in one code object.
@@ -101,13 +101,11 @@ struct ImportedName {
   };
   std::string name; // in the object file
   Kind kind = Kind::Nothing;
-  Address address;                           // of an entry stub or of what is fixed
-  std::uint32_t reference = 0;               // Function, FunctionEntry
-  Offset offset = 0;                         // Function: in that one's code
-  Address code;                              // Function: where it is during a link
-  EntryIndex entry = 0;                      // OwnEntry
-  bool isWeak = false;                       // it may be undefined
-  std::optional<FunctionReference> linkedTo; // Function: what it was before redirections
+  Address address;             // of an entry stub or of what is fixed
+  std::uint32_t reference = 0; // Function, FunctionEntry: index of its own reference
+  Address code;                // Function: where it is during a link
+  EntryIndex entry = 0;        // OwnEntry
+  bool isWeak = false;         // it may be undefined
 };
 
 bool refersToFunction(const ImportedName &import);
@@ -155,51 +153,38 @@ struct Image {
   std::unique_ptr<KeptObject> kept; // with Retain::Object
 };
 
-/// A redirected function: its name now stands for another one, which has not been redirected itself.
-struct Forward {
-  Offset from; // in code
-  Handle object;
-  Offset to; // in that one's code
-};
-
-/// Where a call of another code object is.
-struct CallSite {
-  SegmentKind segment;
-  Offset offset; // of the distance
-
-  auto operator<=>(const CallSite &) const = default;
-};
-
-/// References between code objects (I9). `references[i]` is what relocations with reference index i refer to.
+/// References between code objects (I9): the only record of who calls whom. Relocations and imported names have the index of a
+/// reference, for good; a redirection changes what is there.
+///
+///   a function   calls lead there. An imported name has a reference of its own
+///   the whole    code has addresses of something there
+///
+/// A reference of a code object to a function of its own is no call: it says what the function has been redirected to.
 struct Links {
-  std::vector<Handle> references; // noHandle: it has ended
-  /// Those that not only calls need: code has addresses of something there.
-  llvm::SmallBitVector held;
-  /// Those that keep nothing alive, because redirections have led all calls elsewhere.
-  llvm::SmallBitVector spent;
-  /// The code objects that have this one among their references, and under which index.
-  llvm::SmallDenseMap<Handle, std::uint32_t, 4> dependents;
+  std::vector<CodePlace> references;
+  /// What each was when it was linked, while redirections have made something else of any; else empty.
+  std::vector<CodePlace> linkedTo;
+  /// The other code objects that mention this one.
+  llvm::SmallDenseSet<Handle, 4> dependents;
 
-  /// Does what reference `index` stands for live as long as this one?
-  bool keepsAlive(std::uint32_t index) const;
-  /// Index of `object` among the references, which keeps it alive again; the caller enters this one among its dependents.
-  std::uint32_t referTo(Handle object);
-  void hold(std::uint32_t index);
-  void setSpent(std::uint32_t index, bool isSpent);
+  CodePlace linkedPlace(std::uint32_t index) const { return linkedTo.empty() ? references[index] : linkedTo[index]; }
+  bool isRedirected(std::uint32_t index) const { return references[index] != linkedPlace(index); }
+  /// What a function of the code object that has these links has been redirected to.
+  std::optional<CodePlace> forwardOf(const CodePlace &function) const;
+  /// Does it live as long as this one?
+  bool keepsAlive(Handle object) const;
+  bool mentions(Handle object) const;
+
+  /// Index of a new reference. The caller enters this one among the dependents, here and below.
+  std::uint32_t add(const CodePlace &place);
+  void set(std::uint32_t index, const CodePlace &now, const CodePlace &linkedPlace);
+  /// `object` ends, which nothing here keeps alive: what was linked to it counts as linked to what it has become.
+  void forget(Handle object);
   /// Always true:
-  ///   1. `held` and `spent` say nothing of references that there are not;
-  ///   2. no reference is both;
-  ///   3. no code object is there twice.
+  ///   1. `linkedTo` is empty, or has something else than `references`, and as many;
+  ///   2. only a function is redirected, and to a function.
+  /// And among code objects, as engine/verifier.h has it.
   llvm::Error checkIntegrity() const;
-  /// Forgets a reference to what is gone.
-  void forget(std::uint32_t index) { references[index] = noHandle; }
-};
-
-/// What redirections have made of one code object's functions and calls.
-struct Redirections {
-  std::vector<Forward> forwards;
-  std::vector<EntryUse> entries;               // entry stubs of forwarded functions: they don't follow this one's moves
-  std::map<CallSite, FunctionReference> calls; // that lead elsewhere, and what they were linked to
 };
 
 /// What has to happen before a code object is freed. Its address is the module's `__dso_handle`: C++ says with it whose exit

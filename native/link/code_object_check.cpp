@@ -2,21 +2,16 @@
 #include "link/code_object.h"
 
 #include "llvm/ADT/BitVector.h"
-#include "llvm/ADT/DenseSet.h"
 
 using namespace nomad;
 using namespace llvm;
 
 Error Links::checkIntegrity() const {
-  if (held.size() > references.size() || spent.size() > references.size())
-    return broken("links", 1, "there are fewer references than are said to be held or spent");
-  SmallBitVector both = held;
-  if (both.resize(static_cast<unsigned>(references.size())); both.anyCommon(spent))
-    return broken("links", 2, "a reference is held and spent");
-  DenseSet<Handle> seen;
-  for (Handle reference : references)
-    if (reference != noHandle && !seen.insert(reference).second)
-      return broken("links", 3, "code object " + Twine(reference) + " is referred to twice");
+  if (!linkedTo.empty() && (linkedTo.size() != references.size() || linkedTo == references))
+    return broken("links", 1, Twine(linkedTo.size()) + " places are not what " + Twine(references.size()) + " were linked to");
+  for (std::uint32_t i = 0; i < references.size(); ++i)
+    if (isRedirected(i) && !(references[i].isFunction() && linkedTo[i].isFunction()))
+      return broken("links", 2, "reference " + Twine(i) + " is redirected, and no function");
   return Error::success();
 }
 

@@ -18,10 +18,13 @@ Imports Imports::forPartOf(const Imports &whole) {
   return imports;
 }
 
-std::uint32_t Imports::add(ImportedName name) {
+std::uint32_t Imports::add(ImportedName name, const CodePlace &place) {
   auto [known, isNew] = indices_.try_emplace(name.name, static_cast<std::uint32_t>(names_.size()));
-  if (isNew)
-    names_.push_back(std::move(name));
+  if (!isNew)
+    return known->second;
+  if (refersToFunction(name))
+    name.reference = newReference(place);
+  names_.push_back(std::move(name));
   return known->second;
 }
 
@@ -68,8 +71,7 @@ Expected<ImportedName> Imports::resolve(StringRef name, bool isWeak, FindDefinit
   result.address = resolution->entry;
   if (resolution->kind == Resolution::Kind::Function) {
     result.kind = wantsEntry ? Kind::FunctionEntry : Kind::Function;
-    result.reference = referTo(resolution->object);
-    result.offset = resolution->offset;
+    result.reference = newReference({resolution->object, resolution->offset});
     result.code = resolution->address;
   } else if (resolution->kind == Resolution::Kind::Fixed) {
     result.kind = Kind::Fixed;
@@ -89,11 +91,16 @@ Expected<EntryIndex> Imports::ownEntry(Definition definition) {
   return entry;
 }
 
-std::uint32_t Imports::referTo(Handle object) {
-  auto found = llvm::find(references_, object);
-  if (found == references_.end())
-    found = references_.insert(references_.end(), object);
-  return static_cast<std::uint32_t>(found - references_.begin());
+std::uint32_t Imports::newReference(const CodePlace &place) {
+  references_.push_back(place);
+  return static_cast<std::uint32_t>(references_.size() - 1);
+}
+
+std::uint32_t Imports::referTo(const CodePlace &place) {
+  auto [known, isNew] = unnamed_.try_emplace({place.object, place.offset});
+  if (isNew)
+    known->second = newReference(place);
+  return known->second;
 }
 
 Error Imports::checkMissing(const std::string &objectName) {

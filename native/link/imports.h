@@ -4,6 +4,7 @@
 
 #include "link/linker.h"
 
+#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -37,14 +38,15 @@ public:
 
   const ImportedName &operator[](std::uint32_t index) const { return names_[index]; }
   llvm::ArrayRef<ImportedName> names() const { return names_; }
-  /// Code objects referred to, in the order of reference indices.
-  const std::vector<Handle> &references() const { return references_; }
+  /// What the code object refers to, in the order of reference indices.
+  const std::vector<CodePlace> &references() const { return references_; }
   /// Does every setjmp return to where code is by then?
   bool setjmpStaysValid() const { return setjmpStaysValid_; }
 
-  std::uint32_t add(ImportedName name);
-  /// Index of a code object among the references.
-  std::uint32_t referTo(Handle object);
+  /// Of a part of a split link. A name that stands for a function has a reference of its own, to that `place`.
+  std::uint32_t add(ImportedName name, const CodePlace &place);
+  /// Index of the one reference to a place that has no name.
+  std::uint32_t referTo(const CodePlace &place);
 
   std::vector<ImportedName> take() { return std::move(names_); }
   /// Gives entry stubs back that a failed link had taken.
@@ -54,6 +56,7 @@ private:
   Imports() = default;
   llvm::Expected<ImportedName> resolve(llvm::StringRef name, bool isWeak, FindDefinition findOwn);
   llvm::Expected<EntryIndex> ownEntry(Definition definition);
+  std::uint32_t newReference(const CodePlace &place);
 
   EntryTable *entries_ = nullptr;
   SymbolResolver *resolver_ = nullptr;
@@ -61,7 +64,8 @@ private:
   std::vector<ImportedName> names_;
   llvm::StringMap<std::uint32_t> indices_;
   std::vector<std::string> missing_;
-  std::vector<Handle> references_;
+  std::vector<CodePlace> references_;
+  llvm::DenseMap<std::pair<Handle, Offset>, std::uint32_t> unnamed_; // indices of references without a name
   std::vector<std::pair<Definition, EntryIndex>> ownEntries_;
   bool setjmpStaysValid_ = true;
 };

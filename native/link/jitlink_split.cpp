@@ -172,7 +172,7 @@ Error JITLinkSplitCapture::addSite(const Site &site, const Block &block, const E
     PartIndex other = parts_->partOf(edge.getTarget().getBlock()).value_or(*part);
     if (other != *part) {
       target.kind = TargetKind::Reference;
-      target.reference = capture.imports().referTo(partHandle(other));
+      target.reference = capture.imports().referTo(placeIn(other, site, target));
     }
   } else if (target.import != noImport) {
     target.import = importIn(*part, target.import);
@@ -181,23 +181,36 @@ Error JITLinkSplitCapture::addSite(const Site &site, const Block &block, const E
   return capture.addSite(site, target);
 }
 
+// A call, which redirections lead elsewhere, or any other use.
+CodePlace JITLinkSplitCapture::placeIn(PartIndex part, const Site &site, const SiteTarget &target) const {
+  bool isCall = site.isText && target.isText && site.formula == Formula::Relative32;
+  Address code = captureOf_[part]->base(SegmentKind::Code);
+  return {partHandle(part), isCall ? static_cast<Offset>(target.address - code) : noOffset};
+}
+
 // What the whole link has found, as one part sees it.
 std::uint32_t JITLinkSplitCapture::importIn(PartIndex part, std::uint32_t import) {
   using Kind = ImportedName::Kind;
   Imports &imports = captureOf_[part]->imports();
   ImportedName name = (*whole_)[import];
-  if (name.kind == Kind::Function || name.kind == Kind::FunctionEntry)
-    name.reference = imports.referTo(whole_->references()[name.reference]);
-  if (PartIndex owner = partOf(StringRef(name.name).drop_front(std::min(name.name.size(), entryPrefix.size())));
-      name.kind == Kind::OwnEntry && owner != part) {
-    name.kind = Kind::FunctionEntry;
-    name.reference = imports.referTo(partHandle(owner));
+  CodePlace place = refersToFunction(name) ? whole_->references()[name.reference] : CodePlace();
+  if (name.kind == Kind::OwnEntry) {
+    StringRef function = StringRef(name.name).drop_front(entryPrefix.size());
+    if (PartIndex owner = partOf(function); owner != part) {
+      name.kind = Kind::FunctionEntry;
+      place = {partHandle(owner), offsetIn(owner, function)};
+    }
   }
   if (name.kind == Kind::Teardown && part != rest) {
     name.kind = Kind::Fixed;
-    imports.referTo(partHandle(rest));
+    imports.referTo({partHandle(rest)});
   }
-  return imports.add(std::move(name));
+  return imports.add(std::move(name), place);
+}
+
+Offset JITLinkSplitCapture::offsetIn(PartIndex part, StringRef name) const {
+  auto extent = extentIn(part, name);
+  return extent ? extent->place.offset : noOffset;
 }
 
 std::optional<SymbolExtent> JITLinkSplitCapture::extentIn(PartIndex part, StringRef name) const {

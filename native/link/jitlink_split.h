@@ -27,8 +27,10 @@ private:
   void makeCaptures();
   llvm::Error layOut(PartIndex part);
   void layOutNobody(Graph &graph);
+  CodePlace placeIn(PartIndex part, const Site &site, const SiteTarget &target) const;
   std::uint32_t importIn(PartIndex part, std::uint32_t import);
   PartIndex partOf(llvm::StringRef definedName) const;
+  Offset offsetIn(PartIndex part, llvm::StringRef name) const;
   std::optional<SymbolExtent> extentIn(PartIndex part, llvm::StringRef name) const;
 
   const LinkEnvironment &environment_;

@@ -86,10 +86,11 @@ std::uint32_t RelocationTable::applyGroups(const SegmentMoves &moves) const {
   return applied;
 }
 
-std::uint32_t RelocationTable::applyReference(const SegmentMoves &segments, SegmentReference reference, Delta delta) const {
+std::uint32_t RelocationTable::applyReferences(const SegmentMoves &segments, Delta delta,
+                                               llvm::function_ref<bool(SegmentReference)> moves) const {
   std::uint32_t applied = 0;
   everyGroup(groups(), [&](const RelocationGroup &group) {
-    if (group.target != TargetKind::Reference || group.reference != reference)
+    if (group.target != TargetKind::Reference || !moves(group.reference))
       return;
     SiteCursor cursor = group.cursor();
     // Only what is referred to moves.

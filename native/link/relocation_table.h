@@ -9,7 +9,7 @@
 //
 // A formula whose result is always 0 makes no record: relative with S = T (I1), absolute towards something fixed. The d of what
 // is fixed (entry stubs, process symbols) is 0; so is another code object's, whose own moves are applied through
-// `applyReference`.
+// `applyReferences`.
 //
 // Encoding (I2). A group for each (segment, formula, target, reference):
 //
@@ -24,6 +24,7 @@
 #include "memory/arena.h"
 
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/Support/Error.h"
 
 #include <array>
@@ -39,7 +40,7 @@ enum class Formula : std::uint8_t { Relative32, Relative64, Negative32, Negative
 /// The first three are the code object's own segments, in the order of SegmentKind.
 enum class TargetKind : std::uint8_t { Code, Constants, Data, Fixed, Reference };
 
-/// A segment of the code object that has some index among the references of another.
+/// A segment of the code object at an index among the references of another (Links).
 enum class SegmentReference : std::uint32_t {};
 constexpr SegmentReference referenceTo(std::uint32_t index, SegmentKind segment) {
   return static_cast<SegmentReference>(index * 3 + static_cast<std::uint32_t>(indexOf(segment)));
@@ -84,8 +85,9 @@ public:
 
   /// Rewrites all sites for a move of the code object's own segments; returns how many it rewrote.
   std::uint32_t applyMove(const SegmentMoves &moves) const { return encoded_ ? applyGroups(moves) : 0; }
-  /// Rewrites the sites that refer to `reference`, which moves by `delta`.
-  std::uint32_t applyReference(const SegmentMoves &segments, SegmentReference reference, Delta delta) const;
+  /// Rewrites the sites towards these references, where all that they refer to moves by `delta`.
+  std::uint32_t applyReferences(const SegmentMoves &segments, Delta delta,
+                                llvm::function_ref<bool(SegmentReference)> moves) const;
 
   std::uint32_t count() const { return encoded_ ? encoded_->count : 0; }
   std::uint32_t bytes() const { return encoded_ ? encoded_->size : 0; }

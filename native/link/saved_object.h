@@ -53,8 +53,9 @@ struct SavedObject {
   std::uint64_t relinker; // of the object file
 };
 
-/// `object` is unplaced; `kept` is its object file, or null, and `relinker` says which linker can link that again.
-std::vector<std::uint8_t> encodeSaved(const CodeObject &object, const Redirections &redirections, const TypePool &types,
+/// `object` is unplaced, and has `forwardedStubs` besides its own; `kept` is its object file, or null, and `relinker` says which
+/// linker can link that again.
+std::vector<std::uint8_t> encodeSaved(const CodeObject &object, llvm::ArrayRef<EntryUse> forwardedStubs, const TypePool &types,
                                       const KeptObject *kept, std::uint64_t relinker);
 
 /// `limits`: bytes of the arena's ranges; `name` is for messages. Errors: Link for bytes that are damaged or too many,

@@ -119,20 +119,20 @@ void writeGlobals(ByteWriter &writer, const SymbolTable &symbols, const TypePool
   });
 }
 
-Offset ownEntryOf(const CodeObject &object, const Redirections &redirections, const ImportedName &import) {
+Offset ownEntryOf(const CodeObject &object, ArrayRef<EntryUse> forwardedStubs, const ImportedName &import) {
   if (import.kind != ImportedName::Kind::OwnEntry)
     return noOffset;
   for (const EntryUse &entry : object.entries)
     if (entry.index == import.entry)
       return entry.offset;
-  for (const EntryUse &entry : redirections.entries)
+  for (const EntryUse &entry : forwardedStubs)
     if (entry.index == import.entry)
       return entry.offset;
   return noOffset;
 }
 
 // By name, and sites by where they are: linkers have them in the order of addresses in their tables.
-void writeImports(ByteWriter &writer, const CodeObject &object, const Redirections &redirections) {
+void writeImports(ByteWriter &writer, const CodeObject &object, ArrayRef<EntryUse> forwardedStubs) {
   const Image &image = *object.image;
   std::vector<std::uint32_t> order(image.imports.size()), indices(image.imports.size());
   std::iota(order.begin(), order.end(), 0);
@@ -143,7 +143,7 @@ void writeImports(ByteWriter &writer, const CodeObject &object, const Redirectio
     indices[order[i]] = i;
     writer.text(import.name);
     writer.byte(import.isWeak ? 1 : 0);
-    writeOffset(writer, ownEntryOf(object, redirections, import));
+    writeOffset(writer, ownEntryOf(object, forwardedStubs, import));
   }
   std::vector<ImportSite> sites = image.importSites;
   llvm::sort(sites, [](const ImportSite &a, const ImportSite &b) {
@@ -201,7 +201,7 @@ void writeSegments(ByteWriter &writer, const CodeObject &object) {
 
 } // namespace
 
-std::vector<std::uint8_t> nomad::encodeSaved(const CodeObject &object, const Redirections &redirections, const TypePool &types,
+std::vector<std::uint8_t> nomad::encodeSaved(const CodeObject &object, ArrayRef<EntryUse> forwardedStubs, const TypePool &types,
                                              const KeptObject *kept, std::uint64_t relinker) {
   ByteWriter writer;
   writer.bytes.resize(sizeof(SavedHeader));
@@ -209,7 +209,7 @@ std::vector<std::uint8_t> nomad::encodeSaved(const CodeObject &object, const Red
   writeFacts(writer, object, kept != nullptr);
   writeFunctions(writer, object.symbols, types);
   writeGlobals(writer, object.symbols, types);
-  writeImports(writer, object, redirections);
+  writeImports(writer, object, forwardedStubs);
   auto [groups, count] = object.relocations.ownGroups();
   writer.number(count);
   writer.number(groups.size());

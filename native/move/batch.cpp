@@ -129,13 +129,11 @@ inline bool Reservation::isReady(const CodeObject &object) const {
 Error Reservation::checkReferences(const CodeObject &object) const {
   auto isOfBatch = [=, this](Handle handle) { return any_of(requests_, [=](auto &each) { return each.object == handle; }); };
   if (object.links)
-    for (std::uint32_t i = 0; i < object.links->references.size(); ++i) {
-      if (!object.links->keepsAlive(i))
-        continue;
-      Handle reference = object.links->references[i];
-      if (objects_[reference].state != State::Placed && !objects_[reference].isMoving && !isOfBatch(reference))
-        return fail(ErrorCode::State, "code object " + Twine(quoted(object)) + " refers to " + quoted(objects_[reference]) +
-                                          ", which is not placed yet");
+    for (const CodePlace &reference : object.links->references) {
+      const CodeObject &other = objects_[reference.object];
+      if (other.state != State::Placed && !other.isMoving && !isOfBatch(reference.object))
+        return fail(ErrorCode::State,
+                    "code object " + Twine(quoted(object)) + " refers to " + quoted(other) + ", which is not placed yet");
     }
   return Error::success();
 }

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "link/relocation_apply.h"
 #include "move/batch_emit.h"
+#include "move/segments.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -19,25 +20,6 @@ constexpr size_t readAhead = 8;
 // What is copied at once where a segment is large: with its old place it fits a second-level cache, where its sites are rewritten
 // then. Smaller blocks are no faster: that costs a look at each group of relocations for each block.
 constexpr Size blockBytes = 64 * 1024;
-
-// The segments of a code object where they are: sites change in segments that stay, too.
-SegmentMoves unmoved(const CodeObject &object, const WriteScope &scope) {
-  SegmentMoves moves;
-  for (size_t kind = 0; kind < segmentKinds.size(); ++kind) {
-    const Segment &segment = object.segments[kind];
-    if (segment.exists())
-      moves[kind] = {scope.writable(segment.base), segment.base, segment.base, segment.size};
-  }
-  return moves;
-}
-
-// The same for one that exists only as an image yet.
-SegmentMoves unplaced(const CodeObject &object) {
-  SegmentMoves moves;
-  for (size_t kind = 0; kind < segmentKinds.size(); ++kind)
-    moves[kind].bytes = object.image->bytes[kind].get();
-  return moves;
-}
 
 } // namespace
 
@@ -98,7 +80,7 @@ MoveReport Mover::commit(Batch &batch) {
 // ---- copy, relocate, publish (I13) ----
 
 SegmentMoves Mover::movesOf(const WriteScope &scope, Pieces pieces) {
-  SegmentMoves moves = unmoved(*pieces.front().object, scope);
+  SegmentMoves moves = placedSegments(*pieces.front().object, scope);
   for (const Piece &piece : pieces)
     moves[indexOf(piece.kind)] = {scope.writable(piece.to), piece.from, piece.to, piece.size};
   return moves;
@@ -243,10 +225,14 @@ void Mover::moveExitArguments(Teardown &teardown, Pieces pieces) {
 // callee's.
 std::uint32_t Mover::redirectCallers(const WriteScope &scope, const Piece &piece) {
   std::uint32_t redirected = 0;
-  for (auto &[handle, reference] : piece.object->links->dependents) {
+  Handle moved = objects_.handleOf(*piece.object);
+  for (Handle handle : piece.object->links->dependents) {
     const CodeObject &dependent = objects_[handle];
-    SegmentMoves segments = dependent.state == State::Placed ? unmoved(dependent, scope) : unplaced(dependent);
-    redirected += dependent.relocations.applyReference(segments, referenceTo(reference, piece.kind), piece.to - piece.from);
+    auto leadsThere = [&](SegmentReference reference) {
+      return segmentOfReference(reference) == piece.kind &&
+             dependent.links->references[indexOfReference(reference)].object == moved;
+    };
+    redirected += dependent.relocations.applyReferences(segmentsOf(dependent, scope), piece.to - piece.from, leadsThere);
   }
   return redirected;
 }

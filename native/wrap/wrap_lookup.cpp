@@ -2,6 +2,8 @@
 // writeGlobal.
 #include "wrap/call.h"
 
+#include "llvm/ADT/SetVector.h"
+
 #include <cstring>
 
 using namespace nomad;
@@ -104,15 +106,16 @@ Result globals(Call &call) {
 }
 
 Result references(Call &call) {
-  auto object = call.engine().object(call.uint32(0));
+  Handle handle = call.uint32(0);
+  auto object = call.engine().object(handle);
   if (!object)
     return object.takeError();
-  std::vector<Handle> references;
+  SetVector<Handle> references;
   if (const auto &links = object->links)
-    for (std::uint32_t i = 0; i < links->references.size(); ++i)
-      if (links->keepsAlive(i))
-        references.push_back(links->references[i]);
-  return call.js.numbers(references);
+    for (const CodePlace &reference : links->references)
+      if (reference.object != handle)
+        references.insert(reference.object);
+  return call.js.numbers(references.takeVector());
 }
 
 Range readRange(const Js &js, const Engine &engine, SegmentKind kind, napi_value pair) {

@@ -16,7 +16,7 @@ constexpr Offset codeBytes = 256;
 struct Known {
   const KeptObject *objectFile = nullptr;
   std::optional<std::string> name;
-  std::vector<Offset> forwards;
+  std::vector<Offset> forwardedStubs;
   std::optional<HostIndex> host;
   bool isImmovable = false;
   bool switchesStacks = false;
@@ -103,8 +103,8 @@ private:
     objects_.keepNames(handle).emplace_back().name = *known.name;
   }
   void forward(Entry *entry) {
-    entry->second.forwards.push_back(offset());
-    objects_.ensureRedirections(entry->first).forwards.push_back({entry->second.forwards.back(), entry->first, 0});
+    entry->second.forwardedStubs.push_back(offset());
+    objects_.ensureForwardedStubs(entry->first).push_back({0, entry->second.forwardedStubs.back()});
   }
   void host(Entry *entry) {
     entry->second.host = static_cast<HostIndex>(random_.below(1000));
@@ -124,12 +124,14 @@ private:
   void check(Handle handle, const Known &known) {
     REQUIRE(objects_.objectFile(handle) == known.objectFile);
     std::vector<std::string> names;
-    objects_.everyNameOf(handle, [&](ImportedName &name) { names.push_back(name.name); });
+    if (const auto *kept = objects_.names(handle))
+      for (const ImportedName &name : *kept)
+        names.push_back(name.name);
     REQUIRE(names == (known.name ? std::vector<std::string>{*known.name} : std::vector<std::string>{}));
     REQUIRE((objects_.names(handle) != nullptr) == known.name.has_value());
-    REQUIRE(objects_.redirectionsOf(handle).forwards.size() == known.forwards.size());
-    for (Offset forward : known.forwards)
-      REQUIRE(objects_.forwardOf(handle, forward));
+    REQUIRE(objects_.forwardedStubs(handle).size() == known.forwardedStubs.size());
+    for (auto [stub, offset] : llvm::zip(objects_.forwardedStubs(handle), known.forwardedStubs))
+      REQUIRE(stub.offset == offset);
     REQUIRE(objects_.hostIndex(handle) == known.host);
     REQUIRE(objects_.immovable().contains(handle) == known.isImmovable);
     // Not at the first byte of the function, which no call returns to; at the one after its last byte.

@@ -19,7 +19,7 @@ struct Damage {
   static OwnerIndex &owners(Engine &engine) { return engine.mover_.codeOwners(); }
   static auto &hosts(Engine &engine) { return engine.hosts_.table_; }
   static auto &hostIndices(Engine &engine) { return engine.objects_.hosts_; }
-  static auto &redirections(Engine &engine) { return engine.objects_.redirections_; }
+  static auto &forwardedStubs(Engine &engine) { return engine.objects_.forwardedStubs_; }
   static auto &immovable(Engine &engine) { return engine.objects_.immovable_; }
   static auto &names(Engine &engine) { return engine.objects_.names_; }
   static auto &kept(Engine &engine) { return engine.objects_.objectFiles_; }
@@ -125,7 +125,7 @@ struct Scene {
     std::memcpy(&shared, records.pointer(), sizeof shared);
     return records + 4 + shared + 8;
   }
-  Redirections &redirections(Handle handle) { return Damage::redirections(engine)[handle]; }
+  std::vector<EntryUse> &forwardedStubs(Handle handle) { return Damage::forwardedStubs(engine)[handle]; }
 
   Jit jit;
   TestHost outside{jit};
@@ -182,7 +182,7 @@ constexpr Case cases[] = {
     {"a stub that leads elsewhere", "of code object 'callee' leads to",
      [](Scene &s) { Damage::entries(s.engine).redirect(s[s.callee].entries.front().index, s.code(s.caller).base); }},
     {"a redirected stub that leads elsewhere", "of code object 'old' leads to",
-     [](Scene &s) { Damage::entries(s.engine).redirect(s.redirections(s.old).entries.front().index, s.code(s.old).base); }},
+     [](Scene &s) { Damage::entries(s.engine).redirect(s.forwardedStubs(s.old).front().index, s.code(s.old).base); }},
     {"a forgotten stub", "[entry stubs 6]", [](Scene &s) { s[s.callee].entries.clear(); }},
     // ---- host stubs ----
     {"a host stub's bytes", "[host stubs 1]", [](Scene &s) { s.flip(s.code(s.host).base + 1); }},
@@ -211,12 +211,7 @@ constexpr Case cases[] = {
        s[s.caller].unwindRecords = noOffset;
        s.code(s.caller).size = 4;
      }},
-    {"a reference that there is not", "[relocations 3]",
-     [](Scene &s) {
-       s.links(s.caller).references.clear();
-       s.links(s.caller).spent.clear();
-       s.links(s.caller).held.clear();
-     }},
+    {"a reference that there is not", "[relocations 3]", [](Scene &s) { s.links(s.caller).references.clear(); }},
     {"a count of relocations", "[relocations 4]", [](Scene &s) { ++Damage::count(s[s.callee].relocations); }},
     {"two sites in the same bytes", "[relocations 5]",
      [](Scene &s) {
@@ -226,15 +221,14 @@ constexpr Case cases[] = {
      }},
     {"symbols that end too late", "code object of handle", [](Scene &s) { Damage::bytes(s[s.callee].symbols)[4] = 0x7f; }},
     {"a symbol outside", "[symbols 2]", [](Scene &s) { s[s.callee].segment(SegmentKind::Constants).size = 8; }},
-    {"links to more than there are", "[links 1]", [](Scene &s) { s.links(s.caller).held.resize(9); }},
-    {"held and spent", "[links 2]",
+    {"linked to more than there are", "'loyal'", [](Scene &s) { s.links(s.loyal).linkedTo.emplace_back(); }},
+    {"linked to fewer than there are", "[links 1]",
      [](Scene &s) {
-       s.links(s.caller).held.resize(1, true);
-       s.links(s.caller).spent.resize(1, true);
-       s.links(s.caller).held.set(0);
-       s.links(s.caller).spent.set(0);
+       s.links(s.caller).references.push_back({s.callee});
+       s.links(s.caller).linkedTo = {{}};
      }},
-    {"referred to twice", "[links 3]", [](Scene &s) { s.links(s.caller).references.push_back(s.callee); }},
+    {"linked to nothing else", "[links 1]", [](Scene &s) { s.links(s.loyal).linkedTo = s.links(s.loyal).references; }},
+    {"redirected as a whole", "[links 2]", [](Scene &s) { s.links(s.loyal).references[0].offset = noOffset; }},
     // ---- the table ----
     {"handles without records", "[code objects 1]", [](Scene &s) { Damage::limit(Damage::objects(s.engine)) += 1000; }},
     {"a record that is not found", "[code objects 2]",
@@ -251,29 +245,29 @@ constexpr Case cases[] = {
     {"an unwind record of too little", "'f' and its record are not of one size [unwind records 4]",
      [](Scene &s) { s.flip(s.describedBy(s.caller) + 4); }},
     // ---- who refers to whom ----
-    {"a reference to nobody", "'caller': it refers to handle", [](Scene &s) { s.links(s.caller).references[0] = s.gone; }},
+    {"a reference to nobody", "'caller': it refers to handle", [](Scene &s) { s.links(s.caller).references[0].object = s.gone; }},
+    {"a reference to nothing", "'caller': it refers to handle", [](Scene &s) { s.links(s.caller).references[0] = {}; }},
+    {"linked to nobody", "'loyal': it refers to handle", [](Scene &s) { s.links(s.loyal).linkedTo[0].object = s.gone; }},
+    {"a reference outside of code", "[references 1]",
+     [](Scene &s) { s.links(s.caller).references[0].offset = s.code(s.callee).size; }},
     {"what is referred to does not know", "'caller': what it refers to does not know of it",
      [](Scene &s) { s.links(s.callee).dependents.erase(s.caller); }},
-    {"what is referred to knows another index", "[references 1]", [](Scene &s) { s.links(s.callee).dependents[s.caller] = 5; }},
-    {"a dependent that does not refer", "'callee': handle", [](Scene &s) { s.links(s.callee).dependents[s.successor] = 0; }},
-    {"a call that keeps nothing alive", "[references 3]", [](Scene &s) { s.links(s.caller).setSpent(0, true); }},
+    {"what was linked to does not know", "'loyal': what it refers to does not know of it",
+     [](Scene &s) { s.links(s.old).dependents.erase(s.loyal); }},
+    {"a dependent that does not refer", "'callee': handle", [](Scene &s) { s.links(s.callee).dependents.insert(s.successor); }},
+    {"a dependent of itself", "[references 2]", [](Scene &s) { s.links(s.old).dependents.insert(s.old); }},
+    {"two names with one reference", "'caller': a name has no reference of its own [references 3]",
+     [](Scene &s) {
+       ImportedName name;
+       name.kind = ImportedName::Kind::Function;
+       Damage::names(s.engine)[s.caller] = {name, name};
+     }},
+    {"a name of a code object without references", "'callee': a name has no reference of its own [references 3]",
+     [](Scene &s) { Damage::names(s.engine)[s.callee].emplace_back().kind = ImportedName::Kind::FunctionEntry; }},
     // ---- where code leads ----
-    {"a call that leads elsewhere in its function", "'caller': it does not lead to where it led",
-     [](Scene &s) {
-       s.flipSite(s.caller, true);
-       CHECK(failureOf(s.engine.verify()).code.empty()); // seen so for the first time, it may be a function without a name
-       s.flipSite(s.caller, true);
-       CHECK(failureOf(s.engine.verify()).code.empty());
-       WriteScope scope(Damage::arena(s.engine));
-       for (const Relocation &site : s[s.caller].relocations.decode())
-         if (site.target == TargetKind::Reference)
-           *scope.writable(s.code(s.caller).base + site.site) ^= std::byte{2};
-     }},
-    {"a call far away", "a call leads outside of 'callee'",
-     [](Scene &s) {
-       for (const Relocation &site : s[s.caller].relocations.decode())
-         s.flip(s.code(s.caller).base + site.site + 2);
-     }},
+    {"a call that leads elsewhere in its function", "'caller': a call leads elsewhere than to its function in 'callee', at",
+     [](Scene &s) { s.flipSite(s.caller, true); }},
+    {"a reference that is not where the call leads", "[calls 1]", [](Scene &s) { ++s.links(s.caller).references[0].offset; }},
     {"an address of its own", "'callee': it does not lead to where it led before, at 0x",
      [](Scene &s) { s.flipSite(s.callee, false); }},
     {"a redirected call that leads back", "'loyal'",
@@ -281,17 +275,24 @@ constexpr Case cases[] = {
        for (const Relocation &site : s[s.loyal].relocations.decode())
          s.flip(s.code(s.loyal).base + site.site);
      }},
-    {"a redirected call that is none", "'loyal': a redirected call is no call",
-     [](Scene &s) { s.redirections(s.loyal).calls.insert({{SegmentKind::Code, 1}, {0, 0}}); }},
-    {"redirected to what may go", "'old'", [](Scene &s) { s.links(s.old).setSpent(0, true); }},
-    {"redirected twice", "'old': a function is redirected twice",
-     [](Scene &s) { s.redirections(s.old).forwards.push_back(s.redirections(s.old).forwards.front()); }},
+    {"a redirection that its function does not know", "'loyal': reference 0 is not what its function has been redirected to",
+     [](Scene &s) {
+       s.links(s.loyal).linkedTo[0] = {s.successor, s.links(s.loyal).references[0].offset + 1};
+       s.links(s.old).dependents.erase(s.loyal);
+     }},
+    {"a function taken back, and its callers not", "'loyal'",
+     [](Scene &s) {
+       s.links(s.old).set(0, s.links(s.old).linkedPlace(0), s.links(s.old).linkedPlace(0));
+       s.links(s.successor).dependents.erase(s.old);
+       s.forwardedStubs(s.old).clear();
+     }},
     {"redirected in a chain", "redirected to one that is redirected itself [redirected 2]",
      [](Scene &s) {
-       s.redirections(s.successor).forwards.push_back({s.redirections(s.old).forwards.front().to, s.successor, 1});
+       CodePlace function = s.links(s.old).references[0];
+       s.links(s.successor).set(s.links(s.successor).add(function), {s.successor, function.offset + 1}, function);
      }},
     {"a redirected stub without a function", "'callee': an entry stub is redirected, but not its function",
-     [](Scene &s) { s.redirections(s.callee).entries.push_back({0, 0}); }},
+     [](Scene &s) { s.forwardedStubs(s.callee).push_back({0, 0}); }},
     // ---- what else is kept by handle ----
     {"immovable, and gone", "[side tables 1]", [](Scene &s) { Damage::immovable(s.engine).insert(s.gone); }},
     {"names of what is gone", "kept names mention", [](Scene &s) { Damage::names(s.engine)[s.gone]; }},
@@ -300,7 +301,7 @@ constexpr Case cases[] = {
     {"functions of what is gone", "return twice mention", [](Scene &s) { Damage::returnsTwice(s.engine)[s.gone]; }},
     {"a definition that is gone", "definitions mention",
      [](Scene &s) { Damage::definitions(s.engine)["name"] = importFunction("name", s.gone, "f"); }},
-    {"redirections of what is gone", "redirections mention", [](Scene &s) { Damage::redirections(s.engine)[s.gone]; }},
+    {"stubs of what is gone", "redirected stubs mention", [](Scene &s) { Damage::forwardedStubs(s.engine)[s.gone]; }},
 };
 
 } // namespace

@@ -50,7 +50,7 @@ struct Model {
       for (Call &call : theirs)
         if (caller != to.object && (call.linkedTo == from || call.now == from))
           call.now = to;
-        else if (caller == to.object && call.linkedTo == from)
+        else if (call.linkedTo == from || call.now == from)
           call.linkedTo = call.now; // a wrapper's
   }
   std::set<Handle> holdersOf(Handle object) const {
@@ -162,8 +162,7 @@ private:
     ImportedName &import = image.imports.emplace_back();
     import.name = nameOf(callee);
     import.kind = ImportedName::Kind::Function;
-    import.reference = object.ensureLinks().referTo(callee.object);
-    import.offset = callee.number * functionBytes;
+    import.reference = object.ensureLinks().add({callee.object, callee.number * functionBytes});
     return {SegmentKind::Code, Formula::Relative32, TargetKind::Reference, referenceTo(import.reference, SegmentKind::Code),
             site};
   }

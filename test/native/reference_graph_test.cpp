@@ -1,6 +1,6 @@
 // Who refers to whom among code objects that nobody has compiled (I9).
 //
-// Oracle: a graph whose edges say why they are there, from which the model works out anew who keeps whom alive.
+// Oracle: a list of references for each, from which the model works out anew who mentions whom and who keeps whom alive.
 #include "support.h"
 
 #include "engine/references.h"
@@ -14,21 +14,15 @@ using namespace nomad::test;
 
 namespace {
 
-/// Why one code object refers to another.
-struct Reasons {
-  bool isCall = false;    // a relocation
-  bool isHeld = false;    // its code has an address of something there
-  bool isForward = false; // a function of the one has been redirected to the other
-  bool isNew = false;     // added, and not settled since
-  bool isName = false;    // a name that is kept stands for it
-
-  bool keepAlive() const { return isCall || isHeld || isForward || isNew || isName; }
+struct Reference {
+  CodePlace now;
+  CodePlace linkedTo;
 };
 
 class Graph {
 public:
   void step() {
-    switch (edges_.size() < 30 ? random_.below(9) : 0) {
+    switch (edges_.size() < 30 ? random_.below(8) : 0) {
     case 0:
       return endSome();
     case 1:
@@ -38,81 +32,75 @@ public:
     case 4:
       return refer();
     case 5:
-      return dropCalls();
-    case 6:
-      return forward();
-    case 7:
-      return keepName();
+      return hold();
     default:
-      return settle(any());
+      return lead();
     }
   }
 
   void check() {
-    for (auto &[handle, out] : edges_) {
+    for (auto &[handle, references] : edges_) {
       CAPTURE(handle);
       std::set<Handle> dependents, holders;
       for (auto &[other, theirs] : edges_)
-        if (auto found = theirs.find(handle); found != theirs.end()) {
-          dependents.insert(other);
-          if (found->second.keepAlive())
+        for (const Reference &each : theirs) {
+          if (other != handle && (each.now.object == handle || each.linkedTo.object == handle))
+            dependents.insert(other);
+          if (other != handle && each.now.object == handle)
             holders.insert(other);
         }
       REQUIRE(asSet(references_.dependentsOf(handle)) == dependents);
       REQUIRE(asSet(references_.holdersOf(handle)) == holders);
-      if (const auto &links = objects_[handle].links)
-        need(links->checkIntegrity());
+      checkTable(handle, references);
     }
   }
 
 private:
-  using Edges = std::map<Handle, Reasons>; // to each that it refers to
+  using Edges = std::map<Handle, std::vector<Reference>>;
 
   static std::set<Handle> asSet(const llvm::SmallVector<Handle> &handles) { return {handles.begin(), handles.end()}; }
+
+  void checkTable(Handle handle, const std::vector<Reference> &expected) {
+    const auto &links = objects_[handle].links;
+    REQUIRE((links ? links->references.size() : 0) == expected.size());
+    if (!links)
+      return;
+    need(links->checkIntegrity());
+    for (std::uint32_t i = 0; i < expected.size(); ++i) {
+      REQUIRE(links->references[i] == expected[i].now);
+      REQUIRE(links->linkedPlace(i) == expected[i].linkedTo);
+    }
+  }
 
   Handle any() {
     while (edges_.empty())
       link();
     return std::next(edges_.begin(), static_cast<std::ptrdiff_t>(random_.below(edges_.size())))->first;
   }
-  Handle otherThan(Handle handle) {
-    for (;;) {
-      if (Handle other = any(); other != handle)
-        return other;
-      link();
-    }
-  }
+  CodePlace anyFunction() { return {any(), static_cast<Offset>(random_.below(3))}; }
 
-  // As a linker leaves it: it knows whom it refers to, and they don't know of it.
+  // As a linker leaves it: it knows what it refers to, and that does not know of it. Some names are addresses that code has.
   void link() {
-    std::set<Handle> callees;
-    for (std::uint64_t i = random_.below(4); i-- > 0 && !edges_.empty();)
-      callees.insert(any());
     CodeObject object;
     object.state = State::Unplaced;
     object.image = std::make_unique<Image>();
-    object.image->isPart = random_.oneIn(8);
-    Edges edges;
-    std::vector<Relocation> calls;
-    for (Handle callee : callees) {
-      std::uint32_t index = object.ensureLinks().referTo(callee);
-      Reasons &reasons = edges[callee];
-      reasons.isNew = true;
-      reasons.isCall = random_.oneIn(2);
-      if (reasons.isCall)
-        calls.push_back(callOf(index));
-      if (random_.oneIn(3))
-        addAddress(*object.image, index);
-      reasons.isHeld =
-          object.image->isPart || (!object.image->imports.empty() && object.image->imports.back().reference == index);
+    std::vector<Reference> references;
+    std::vector<Reference> held;
+    for (std::uint64_t i = edges_.empty() ? 0 : random_.below(4); i-- > 0;) {
+      CodePlace function = anyFunction();
+      std::uint32_t index = object.ensureLinks().add(function);
+      references.push_back({function, function});
+      if (!random_.oneIn(3))
+        continue;
+      addAddress(*object.image, index);
+      CodePlace whole{function.object};
+      if (llvm::none_of(held, [=](const Reference &each) { return each.now == whole; }))
+        held.push_back({whole, whole});
     }
-    object.relocations = RelocationTable::encode(std::move(calls));
+    references.insert(references.end(), held.begin(), held.end());
     Handle handle = objects_.add(std::move(object));
-    edges_[handle] = std::move(edges);
+    edges_[handle] = std::move(references);
     references_.enter(handle);
-  }
-  static Relocation callOf(std::uint32_t index) {
-    return {SegmentKind::Code, Formula::Relative32, TargetKind::Reference, referenceTo(index, SegmentKind::Code), 8 * index};
   }
   static void addAddress(Image &image, std::uint32_t index) {
     image.importSites.push_back(
@@ -123,55 +111,51 @@ private:
   }
 
   void refer() {
-    Handle from = any(), to = otherThan(from);
-    references_.add(from, to);
-    edges_[from][to].isNew = true;
-  }
-  void dropCalls() {
     Handle from = any();
-    objects_[from].relocations.clear();
-    for (auto &[to, reasons] : edges_[from]) {
-      reasons.isNew |= reasons.isCall; // until it is settled
-      reasons.isCall = false;
-    }
+    CodePlace to = anyFunction(); // its own, perhaps
+    REQUIRE(references_.add(from, to) == edges_[from].size());
+    edges_[from].push_back({to, to});
   }
-  void forward() {
-    Handle from = any(), to = otherThan(from);
-    objects_.ensureRedirections(from).forwards.push_back({0, to, 0});
-    references_.add(from, to);
-    edges_[from][to].isForward = true;
+  void hold() {
+    Handle from = any(), to = any();
+    if (from == to)
+      return;
+    references_.hold(from, to);
+    std::vector<Reference> &references = edges_[from];
+    if (llvm::none_of(references, [=](auto &each) { return each.now == CodePlace{to}; }))
+      references.push_back({{to}, {to}});
   }
-  void keepName() {
-    Handle from = any(), to = otherThan(from);
-    ImportedName &name = objects_.keepNames(from).emplace_back();
-    name.kind = ImportedName::Kind::Function;
-    name.reference = references_.add(from, to);
-    edges_[from][to].isName = true;
-  }
-  void settle(Handle handle) {
-    references_.settle(handle);
-    for (auto &[to, reasons] : edges_[handle])
-      reasons.isNew = false;
+  void lead() {
+    Handle from = any();
+    std::vector<Reference> &references = edges_[from];
+    if (references.empty())
+      return;
+    auto index = static_cast<std::uint32_t>(random_.below(references.size()));
+    Reference &reference = references[index];
+    if (!reference.now.isFunction())
+      return;
+    CodePlace now = random_.oneIn(3) ? reference.linkedTo : anyFunction(), linkedTo = random_.oneIn(3) ? now : reference.linkedTo;
+    references_.lead(WriteScope(*arena_), from, index, now, linkedTo);
+    reference = {now, linkedTo};
   }
 
   // All that is reached from what is not to end stays.
   std::set<Handle> survivorsOf(const std::set<Handle> &chosen) const {
     std::set<Handle> alive;
-    for (auto &[handle, out] : edges_)
+    for (auto &[handle, references] : edges_)
       if (!chosen.contains(handle))
         alive.insert(handle);
     for (size_t before = 0; before != alive.size();) {
       before = alive.size();
       for (Handle handle : std::set<Handle>(alive))
-        for (auto &[to, reasons] : edges_.at(handle))
-          if (reasons.keepAlive())
-            alive.insert(to);
+        for (const Reference &each : edges_.at(handle))
+          alive.insert(each.now.object);
     }
     return alive;
   }
   void endSome() {
     std::set<Handle> chosen;
-    for (auto &[handle, out] : edges_)
+    for (auto &[handle, references] : edges_)
       if (random_.oneIn(2))
         chosen.insert(handle);
     std::set<Handle> alive = survivorsOf(chosen);
@@ -187,17 +171,21 @@ private:
     for (Handle handle : ending)
       end(handle);
   }
+  // What was linked to it has been linked to what it is now.
   void end(Handle handle) {
     references_.leave(handle);
     objects_.erase(handle);
     edges_.erase(handle);
-    for (auto &[other, out] : edges_)
-      out.erase(handle);
+    for (auto &[other, references] : edges_)
+      for (Reference &each : references)
+        if (each.linkedTo.object == handle)
+          each.linkedTo = each.now;
   }
 
+  std::unique_ptr<Arena> arena_ = need(Arena::create(Size{1} << 20));
   CodeObjects objects_;
   References references_{objects_};
-  std::map<Handle, Edges> edges_;
+  Edges edges_;
   Random random_;
 };
 

@@ -195,12 +195,14 @@ TEST_CASE("relocation formula: a move of another code object rewrites the calls 
   RelocationTable table = RelocationTable::encode(relocations);
   World expected = world;
   constexpr Delta delta = -0x123'4560;
+  auto isThird = [](SegmentReference reference) { return reference == SegmentReference{3}; };
+  auto isNone = [](SegmentReference) { return false; };
   for (const Relocation &each : relocations)
     if (each.target == TargetKind::Reference && each.reference == SegmentReference{3})
       expected.set(0, each.site, world.get<std::uint32_t>(0, each.site) + static_cast<std::uint32_t>(delta));
-  CHECK(table.applyReference(world.moves, SegmentReference{3}, delta) == 60);
+  CHECK(table.applyReferences(world.moves, delta, isThird) == 60);
   CHECK(world.bytes == expected.bytes);
-  CHECK(table.applyReference(world.moves, SegmentReference{5}, delta) == 0);
+  CHECK(table.applyReferences(world.moves, delta, isNone) == 0);
   CHECK(world.bytes == expected.bytes);
 }
 

@@ -61,7 +61,7 @@ TEST_CASE("relocation table: an empty one takes no memory and moves nothing") {
   CHECK(table.bytes() == 0);
   CHECK(table.decode().empty());
   CHECK(table.applyMove({}) == 0);
-  CHECK(table.applyReference({}, SegmentReference{}, 16) == 0);
+  CHECK(table.applyReferences({}, 16, [](SegmentReference) { return true; }) == 0);
 }
 
 TEST_CASE("relocation table: the first and the last site that an Offset can name") {
