@@ -1,5 +1,4 @@
-// One Jit without JS: compile -> link -> place -> call -> relocate -> free. A facade: each method calls the part that does
-// it, and is documented there.
+// One Jit without JS: compile -> link -> place -> call -> relocate -> free. A facade: its parts document what it calls.
 #pragma once
 
 #include "engine/freezer.h"
