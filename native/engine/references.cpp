@@ -41,7 +41,7 @@ void References::lead(const WriteScope &scope, Handle from, std::uint32_t index,
   object.links->set(index, now, linkedPlace);
   noteDependent(from, now.object);
   for (Handle other : {before.object, linkedBefore.object})
-    if (!object.links->mentions(other))
+    if (other != now.object && other != linkedPlace.object && !object.links->mentions(other))
       dropDependent(from, other);
   if (now != before && now.isFunction())
     object.relocations.applyReferences(segmentsOf(object, scope), objects_.codeOf(now) - objects_.codeOf(before),
@@ -83,28 +83,25 @@ SmallVector<Handle> References::holdersOf(Handle handle) const {
   return holders;
 }
 
-bool References::isHeldFromOutside(Handle handle) const {
-  const auto &links = objects_[handle].links;
-  return links && any_of(links->dependents, [&](Handle dependent) {
-           return !objects_[dependent].isEnding && objects_[dependent].links->keepsAlive(handle);
-         });
+SmallVector<Handle> References::dependentsOutside(ArrayRef<Handle> ending) const {
+  SmallDenseSet<Handle, 16> outside;
+  for (Handle handle : ending)
+    if (const auto &links = objects_[handle].links)
+      for (Handle dependent : links->dependents)
+        if (!objects_[dependent].isEnding)
+          outside.insert(dependent);
+  return {outside.begin(), outside.end()};
 }
 
+// Each that lives is looked through once, however many of `ending` it refers to.
 void References::spareHeld(SmallVectorImpl<Handle> &ending) {
-  SmallVector<Handle> spared;
-  auto spare = [&](Handle handle) {
-    objects_[handle].isEnding = false;
-    spared.push_back(handle);
-  };
-  for (Handle handle : ending)
-    if (isHeldFromOutside(handle))
-      spare(handle);
-  while (!spared.empty()) {
-    Handle handle = spared.pop_back_val();
+  SmallVector<Handle> living = dependentsOutside(ending);
+  while (!living.empty()) {
+    Handle handle = living.pop_back_val();
     if (const auto &links = objects_[handle].links)
       for (const CodePlace &reference : links->references)
-        if (objects_[reference.object].isEnding)
-          spare(reference.object);
+        if (CodeObject &held = objects_[reference.object]; std::exchange(held.isEnding, false))
+          living.push_back(reference.object);
   }
   erase_if(ending, [&](Handle handle) { return !objects_[handle].isEnding; });
 }

@@ -34,7 +34,7 @@ public:
 private:
   void noteDependent(Handle dependent, Handle object);
   void dropDependent(Handle dependent, Handle object);
-  bool isHeldFromOutside(Handle handle) const;
+  llvm::SmallVector<Handle> dependentsOutside(llvm::ArrayRef<Handle> ending) const;
 
   CodeObjects &objects_;
 };

@@ -37,7 +37,7 @@ void Links::set(std::uint32_t index, const CodePlace &now, const CodePlace &link
     linkedTo = references;
   references[index] = now;
   linkedTo[index] = linkedPlace;
-  if (linkedTo == references)
+  if (now == linkedPlace && linkedTo == references)
     linkedTo = {};
 }
 
