@@ -135,7 +135,7 @@ Expected<Resolution> Names::resolve(const Import &import) {
 Expected<Resolution> Names::resolveAlike(Handle alike, const ImportedName &name) {
   if (!refersToFunction(name))
     return name.kind == ImportedName::Kind::Fixed ? Resolution::fixed(name.address) : Resolution();
-  CodePlace place = objects_[alike].links->linkedPlace(name.reference);
+  CodePlace place = objects_[alike].links->linkedPlace(name.reference).function();
   if (objects_[place.object].isEnding)
     return isBeingFreed(objects_[place.object]);
   return resolveFunction(place);

@@ -25,7 +25,7 @@ void References::enter(Handle linked) {
     noteDependent(linked, reference.object);
   SmallDenseSet<Handle, 4> held;
   for (const CodePlace &reference : links->references)
-    if (!reference.isFunction())
+    if (!reference.isCalled())
       held.insert(reference.object);
   const Image &image = *objects_[linked].image;
   for (const ImportSite &site : image.importSites)
@@ -43,7 +43,7 @@ void References::lead(const WriteScope &scope, Handle from, std::uint32_t index,
   for (Handle other : {before.object, linkedBefore.object})
     if (other != now.object && other != linkedPlace.object && !object.links->mentions(other))
       dropDependent(from, other);
-  if (now != before && now.isFunction())
+  if (now != before && now.isCalled())
     object.relocations.applyReferences(segmentsOf(object, scope), objects_.codeOf(now) - objects_.codeOf(before),
                                        [=](SegmentReference reference) { return indexOfReference(reference) == index; });
 }

@@ -95,7 +95,9 @@ void Replacer::passCaller(const WriteScope &scope, Handle caller, Handle from, H
     CodePlace old = links.references[i];
     if (old.object != from)
       continue;
-    CodePlace now{to, old.isFunction() ? matches.at(old.offset) : noOffset};
+    CodePlace now{to, old.isWhole() ? noOffset : matches.at(old.function().offset)};
+    if (!old.isCalled())
+      now = now.address();
     references_.lead(scope, caller, i, now, links.isRedirected(i) ? links.linkedPlace(i) : now);
   }
 }

@@ -17,7 +17,7 @@ Error Verifier::verifyReferences(Handle handle) const {
     bool isKnown = target->links && target->links->dependents.contains(handle);
     if (place.object != handle && !isKnown)
       return broken("references", 1, "what it refers to does not know of it: " + quoted(*target));
-    if (place.isFunction() && place.offset >= target->segment(SegmentKind::Code).size)
+    if (!place.isWhole() && place.function().offset >= target->segment(SegmentKind::Code).size)
       return broken("references", 1, "what it refers to is outside of " + quoted(*target));
   }
   return Error::success();
@@ -41,8 +41,10 @@ Error Verifier::verifyNames(Handle handle) const {
   auto check = [&](ArrayRef<ImportedName> names) {
     DenseSet<std::uint32_t> seen;
     return all_of(names, [&](const ImportedName &name) {
-      return !refersToFunction(name) || (links && name.reference < links->references.size() &&
-                                         links->references[name.reference].isFunction() && seen.insert(name.reference).second);
+      return !refersToFunction(name) ||
+             (links && name.reference < links->references.size() &&
+              links->references[name.reference].isCalled() == (name.kind == ImportedName::Kind::Function) &&
+              seen.insert(name.reference).second);
     });
   };
   const KeptObject *file = records_.objects.objectFile(handle);

@@ -59,7 +59,7 @@ Error Verifier::verifySites(Handle handle) {
       continue;
     bool isReference = relocation.target == TargetKind::Reference;
     CodePlace place = isReference ? object.links->references[indexOfReference(relocation.reference)] : CodePlace();
-    if (!place.isFunction())
+    if (!place.isCalled())
       sites.push_back({relocation, 0});
     else if (leadsTo(object, relocation) != records_.objects.codeOf(place))
       return broken("calls", 1,

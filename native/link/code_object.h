@@ -80,12 +80,18 @@ struct FrameMap {
   FrameKind at(Offset code) const;
 };
 
-/// Where a function begins; or, at `noOffset`, a code object as a whole.
+/// Where a function begins, for calls; its address, that is its entry stub, which no redirection changes; or, at `noOffset`, a
+/// code object as a whole.
 struct CodePlace {
+  static constexpr Offset addressBit = Offset{1} << 31; // code has fewer bytes
+
   Handle object = noHandle;
   Offset offset = noOffset; // in its code
 
-  bool isFunction() const { return offset != noOffset; }
+  bool isCalled() const { return (offset & addressBit) == 0; }
+  bool isWhole() const { return offset == noOffset; }
+  CodePlace address() const { return {object, offset | addressBit}; }
+  CodePlace function() const { return {object, offset & ~addressBit}; }
   bool operator==(const CodePlace &) const = default;
 };
 
@@ -157,6 +163,7 @@ struct Image {
 /// reference, for good; a redirection changes what is there.
 ///
 ///   a function   calls lead there. An imported name has a reference of its own
+///   an address   a name of which only the address is taken
 ///   the whole    code has addresses of something there
 ///
 /// A reference of a code object to a function of its own is no call: it says what the function has been redirected to.
@@ -182,7 +189,7 @@ struct Links {
   void forget(Handle object);
   /// Always true:
   ///   1. `linkedTo` is empty, or has something else than `references`, and as many;
-  ///   2. only a function is redirected, and to a function.
+  ///   2. only what is called is redirected, and to such.
   /// And among code objects, as engine/verifier.h has it.
   llvm::Error checkIntegrity() const;
 };

@@ -10,8 +10,8 @@ Error Links::checkIntegrity() const {
   if (!linkedTo.empty() && (linkedTo.size() != references.size() || linkedTo == references))
     return broken("links", 1, Twine(linkedTo.size()) + " places are not what " + Twine(references.size()) + " were linked to");
   for (std::uint32_t i = 0; i < references.size(); ++i)
-    if (isRedirected(i) && !(references[i].isFunction() && linkedTo[i].isFunction()))
-      return broken("links", 2, "reference " + Twine(i) + " is redirected, and no function");
+    if (isRedirected(i) && !(references[i].isCalled() && linkedTo[i].isCalled()))
+      return broken("links", 2, "reference " + Twine(i) + " is redirected, and not called");
   return Error::success();
 }
 

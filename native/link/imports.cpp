@@ -23,7 +23,7 @@ std::uint32_t Imports::add(ImportedName name, const CodePlace &place) {
   if (!isNew)
     return known->second;
   if (refersToFunction(name))
-    name.reference = newReference(place);
+    name.reference = newReference(name.kind == ImportedName::Kind::Function ? place : place.address());
   names_.push_back(std::move(name));
   return known->second;
 }
@@ -71,7 +71,8 @@ Expected<ImportedName> Imports::resolve(StringRef name, bool isWeak, FindDefinit
   result.address = resolution->entry;
   if (resolution->kind == Resolution::Kind::Function) {
     result.kind = wantsEntry ? Kind::FunctionEntry : Kind::Function;
-    result.reference = newReference({resolution->object, resolution->offset});
+    CodePlace place{resolution->object, resolution->offset};
+    result.reference = newReference(wantsEntry ? place.address() : place);
     result.code = resolution->address;
   } else if (resolution->kind == Resolution::Kind::Fixed) {
     result.kind = Kind::Fixed;

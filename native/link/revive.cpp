@@ -189,8 +189,11 @@ private:
     for (size_t i = 0; i < names.size(); ++i) {
       // What was an address is a function now, and entered through its stub: that an object file is emitted again changes
       // nothing.
-      if (names[i].kind == ImportedName::Kind::Function && !isCalled[i])
+      if (names[i].kind == ImportedName::Kind::Function && !isCalled[i]) {
         names[i].kind = ImportedName::Kind::FunctionEntry;
+        CodePlace &place = object_.links->references[names[i].reference];
+        place = place.address();
+      }
       auto isKnown = [&](const EntryUse &entry) { return entry.index == names[i].entry; };
       if (names[i].kind == ImportedName::Kind::OwnEntry && none_of(object_.entries, isKnown))
         object_.entries.push_back({names[i].entry, saved_.imports[i].ownEntry});

@@ -87,16 +87,18 @@ private:
     std::vector<Reference> references;
     std::vector<Reference> held;
     for (std::uint64_t i = edges_.empty() ? 0 : random_.below(4); i-- > 0;) {
-      CodePlace function = anyFunction();
-      std::uint32_t index = object.ensureLinks().add(function);
-      references.push_back({function, function});
-      if (!random_.oneIn(3))
+      CodePlace function = anyFunction(), whole{function.object}, place = random_.oneIn(3) ? function.address() : function;
+      std::uint32_t index = object.ensureLinks().add(place);
+      references.push_back({place, place});
+      if (!place.isCalled() || !random_.oneIn(3))
         continue;
-      addAddress(*object.image, index);
-      CodePlace whole{function.object};
+      addAddress(*object.image, index); // it is called as well
       if (llvm::none_of(held, [=](const Reference &each) { return each.now == whole; }))
         held.push_back({whole, whole});
     }
+    std::erase_if(held, [&](const Reference &whole) { // an address does that
+      return llvm::any_of(references, [&](auto &each) { return !each.now.isCalled() && each.now.object == whole.now.object; });
+    });
     references.insert(references.end(), held.begin(), held.end());
     Handle handle = objects_.add(std::move(object));
     edges_[handle] = std::move(references);
@@ -106,7 +108,7 @@ private:
     image.importSites.push_back(
         {static_cast<std::uint32_t>(image.imports.size()), SegmentKind::Code, Formula::Absolute64, false, 0});
     image.imports.emplace_back();
-    image.imports.back().kind = ImportedName::Kind::FunctionEntry;
+    image.imports.back().kind = ImportedName::Kind::Function;
     image.imports.back().reference = index;
   }
 
@@ -132,7 +134,7 @@ private:
       return;
     auto index = static_cast<std::uint32_t>(random_.below(references.size()));
     Reference &reference = references[index];
-    if (!reference.now.isFunction())
+    if (!reference.now.isCalled())
       return;
     CodePlace now = random_.oneIn(3) ? reference.linkedTo : anyFunction(), linkedTo = random_.oneIn(3) ? now : reference.linkedTo;
     references_.lead(WriteScope(*arena_), from, index, now, linkedTo);
